@@ -1,0 +1,64 @@
+// The door to the GIL: the only way in which the meter touches it. Faked in the C++ tests.
+//
+// Thread safety
+//   Gil      look() may be called by any thread at any time: it takes no lock and is not seen by
+//            the program. open_seat() is called on the thread that will use the seat.
+//   GilSeat  belongs to the thread that opened it, but for clear(): another thread that holds the
+//            GIL may call that once, while the owner promises not to use the seat.
+// Near interpreter shutdown acquire() may never return, or end the thread by a forced unwind
+// (CPython <= 3.13.0): no frame above it may be noexcept or swallow exceptions.
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "gilknocker/live_count.hpp"
+
+namespace gilknocker {
+
+enum class Look : unsigned char {
+  kDisabled,  // there is no GIL at this instant (free-threaded build)
+  kFree,
+  kHeld,  // by a thread of the program
+  kOwn,   // by a knocker of ours: not contention
+};
+
+class GilSeat : private LiveCount<GilSeat> {
+ public:
+  using LiveCount<GilSeat>::value;
+
+  GilSeat() = default;
+  GilSeat(const GilSeat&) = delete;
+  GilSeat& operator=(const GilSeat&) = delete;
+  // Frees the seat's own memory, and never touches the interpreter: a seat whose thread was ended
+  // by a forced unwind leaves its thread state to the dying interpreter.
+  virtual ~GilSeat() = default;
+
+  virtual void acquire() = 0;
+  // Acquires, and tells whether it had to wait, where the system can tell: dearer than acquire(),
+  // and for knocks that answer for looks.
+  virtual std::optional<bool> acquire_and_tell() = 0;
+  virtual void release() = 0;  // REQUIRES: this seat holds the GIL
+
+  // The three ways out. Either leave(), with this seat holding the GIL: it is given back for good;
+  // or clear() by a thread that holds the GIL, then dispose() by the owner, who does not.
+  virtual void leave() = 0;
+  virtual void clear() = 0;
+  virtual void dispose() = 0;
+};
+
+class Gil {
+ public:
+  Gil() = default;
+  Gil(const Gil&) = delete;
+  Gil& operator=(const Gil&) = delete;
+  virtual ~Gil() = default;
+
+  // False where the lock word could not be found and proven: knocks are all there is then.
+  virtual bool can_look() const noexcept = 0;
+  virtual Look look() const noexcept = 0;  // REQUIRES: can_look()
+  // Null when the interpreter has no room for another thread.
+  virtual std::unique_ptr<GilSeat> open_seat() = 0;
+};
+
+}  // namespace gilknocker

@@ -1,0 +1,79 @@
+// Acquires the GIL at each knock and times the answer.
+//
+// Thread safety
+//   phase_      the handover of the seat between the knocker's thread and a stopper that holds the
+//               GIL. The knocker: kAway -> kIdle once, then kIdle <-> kKnocking. A stopper:
+//               kIdle -> kClaimed, by compare-and-swap, after which the knocker leaves the seat
+//               alone until it is told to end. Acquire on success and release on every store, so
+//               that whoever gets the seat sees what the other did with it.
+//   stopping_   written by any stopper, read by the knocker while it holds the GIL, where it must
+//               not lock. Relaxed: a knocker that misses it sees the worker's flag before the
+//               next knock.
+//   all else    belongs to the worker's thread.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+#include "gilknocker/gil.hpp"
+#include "gilknocker/ledger.hpp"
+#include "gilknocker/nanos.hpp"
+#include "gilknocker/task.hpp"
+#include "gilknocker/tick_schedule.hpp"
+
+namespace gilknocker {
+
+// Where the lock word cannot be read, knocks answer for looks: an instant counts as held if the
+// knock made there had to wait, or if it passes while such a knock waits. Where the system cannot
+// tell whether a knock had to wait, one that waits longer than contended_after had to.
+struct KnockAsLook {
+  bool active = false;
+  Nanos contended_after = 0;
+  Nanos interval = 0;
+
+  // What is sure about the ticks under a knock that still waits: never more than what the knock
+  // itself will report when it ends, so that the counts only grow.
+  TickTally under_way(Nanos in_flight) const noexcept;
+};
+
+class Knocker final : public Task {
+ public:
+  Knocker(Gil& gil, const Clock& clock, Ledger& ledger, std::int64_t run, TickSchedule schedule,
+          KnockAsLook as_look);
+
+  void begin() override;
+  Nanos due() const noexcept override { return seat_ ? schedule_.due() : kNever; }
+  void wake(Nanos now) override;
+  void end() override;
+
+  // A stopper that holds the GIL takes the seat from an idle knocker and clears it, so that the
+  // thread can end without acquiring. Never blocks. False if the knocker is at work: it will then
+  // leave by itself as soon as it gets the GIL.
+  bool claim();
+  void announce_stop() noexcept { stopping_.store(true, std::memory_order_relaxed); }
+
+ private:
+  enum class Phase : unsigned char { kAway, kIdle, kKnocking, kClaimed };
+
+  bool enter(Phase phase) noexcept;
+  KnockRecord knock(std::int64_t missed_before);
+  std::optional<bool> acquire();
+  void give_back();
+  TickTally ticks_of(bool contended, std::int64_t passed) const noexcept;
+
+  Gil& gil_;
+  const Clock& clock_;
+  Ledger& ledger_;
+  const std::int64_t run_;
+  TickSchedule schedule_;
+  const KnockAsLook as_look_;
+  std::unique_ptr<GilSeat> seat_;
+  Nanos observed_until_;
+  Nanos cpu_ = 0;
+  std::atomic<Phase> phase_{Phase::kAway};
+  std::atomic<bool> stopping_{false};
+};
+
+}  // namespace gilknocker

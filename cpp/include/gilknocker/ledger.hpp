@@ -1,0 +1,119 @@
+// All numbers of one sampler: the one place where its threads meet.
+//
+// Thread safety: every member is guarded by one mutex, held for a few counters' time, or for a copy
+// of the histogram and of the log's last chunk in read(). Writers: the watcher (record_tick), the
+// knocker (begin_knock, end_knock), whoever starts, stops or resets. Readers: any thread. Nobody
+// holds the GIL while waiting for the mutex: callers that hold the GIL use the try_ forms first
+// and let go of it if they fail.
+//
+// Invariants: ticks >= held + own + disabled; an epoch counts only looks taken after it began;
+// knocks of a run that was abandoned are dropped.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "gilknocker/gil.hpp"
+#include "gilknocker/live_count.hpp"
+#include "gilknocker/nanos.hpp"
+#include "gilknocker/sync.hpp"
+#include "gilknocker/tally.hpp"
+#include "gilknocker/wait_histogram.hpp"
+#include "gilknocker/wait_log.hpp"
+
+namespace gilknocker {
+
+struct TickRecord {
+  Nanos at = 0;  // just before the look
+  Look look = Look::kFree;
+  bool late = false;
+  std::int64_t missed = 0;
+  Nanos cpu = 0;  // of the recording thread since its last record
+};
+
+struct KnockRecord {
+  Nanos asked = 0;
+  Nanos wait = 0;
+  Nanos observed = 0;  // time since the last knock of the burst, or since the burst began
+  std::int64_t missed = 0;
+  Nanos cpu = 0;
+  TickTally ticks;  // where knocks answer for looks; else zero
+};
+
+struct Reading {
+  std::int64_t epoch = 0;
+  Nanos start = 0;
+  Nanos end = 0;
+  Nanos start_unix = 0;
+  Nanos end_unix = 0;
+  Nanos observed = 0;
+  TickTally ticks;
+  KnockTally knocks;
+  std::optional<Nanos> floor;
+  Nanos in_flight = 0;  // of a knock that still waits; 0 if none does
+  Nanos cpu = 0;
+  bool slice_active = false;
+  std::vector<HistogramBucket> histogram;
+  std::optional<WaitView> waits;
+};
+
+class Ledger : private LiveCount<Ledger> {
+ public:
+  using LiveCount<Ledger>::value;
+
+  Ledger(const Clock& clock, std::size_t log_capacity) noexcept;
+
+  // A run is what lies between a start and a stop; its number tells late writers apart.
+  std::int64_t begin_run() GILKNOCKER_EXCLUDES(mutex_);
+  void end_run() GILKNOCKER_EXCLUDES(mutex_);
+  // A knock of the run just ended will not be waited for: what it still records is dropped.
+  void abandon_knock() GILKNOCKER_EXCLUDES(mutex_);
+
+  void record_tick(const TickRecord& record) GILKNOCKER_EXCLUDES(mutex_);
+  // Marks a knock as in flight from now on.
+  void begin_knock(std::int64_t run) GILKNOCKER_EXCLUDES(mutex_);
+  void end_knock(std::int64_t run, const KnockRecord& record) GILKNOCKER_EXCLUDES(mutex_);
+  void note_slice(bool active) GILKNOCKER_EXCLUDES(mutex_);
+
+  void reset() GILKNOCKER_EXCLUDES(mutex_);
+  bool try_reset() GILKNOCKER_EXCLUDES(mutex_);
+  Reading read(bool with_waits) const GILKNOCKER_EXCLUDES(mutex_);
+  WaitView waits() const GILKNOCKER_EXCLUDES(mutex_);
+
+  // What the held fraction needs, and no more.
+  struct Glance {
+    TickTally ticks;
+    Nanos in_flight = 0;
+  };
+  Glance glance() const GILKNOCKER_EXCLUDES(mutex_);
+  bool try_glance(Glance* out) const GILKNOCKER_EXCLUDES(mutex_);
+
+ private:
+  void reset_locked() GILKNOCKER_REQUIRES(mutex_);
+  Nanos in_flight_locked(Nanos now) const GILKNOCKER_REQUIRES(mutex_);
+
+  const Clock& clock_;
+  mutable Mutex mutex_;
+  std::int64_t epoch_ GILKNOCKER_GUARDED_BY(mutex_) = 0;
+  std::int64_t run_ GILKNOCKER_GUARDED_BY(mutex_) = 0;
+  bool running_ GILKNOCKER_GUARDED_BY(mutex_) = false;
+  bool abandoned_ GILKNOCKER_GUARDED_BY(mutex_) = false;
+  Nanos start_ GILKNOCKER_GUARDED_BY(mutex_);
+  Nanos start_unix_ GILKNOCKER_GUARDED_BY(mutex_);
+  Nanos end_ GILKNOCKER_GUARDED_BY(mutex_);  // of the last run, in this epoch
+  Nanos end_unix_ GILKNOCKER_GUARDED_BY(mutex_);
+  Nanos resumed_ GILKNOCKER_GUARDED_BY(mutex_) = 0;   // this run's part of the epoch began
+  Nanos observed_ GILKNOCKER_GUARDED_BY(mutex_) = 0;  // of the runs before
+  TickTally ticks_ GILKNOCKER_GUARDED_BY(mutex_);
+  KnockTally knocks_ GILKNOCKER_GUARDED_BY(mutex_);
+  std::optional<Nanos> floor_ GILKNOCKER_GUARDED_BY(mutex_);  // over all epochs
+  Nanos asked_ GILKNOCKER_GUARDED_BY(mutex_) = kNever;        // kNever: no knock is in flight
+  Nanos cpu_ GILKNOCKER_GUARDED_BY(mutex_) = 0;
+  bool slice_active_ GILKNOCKER_GUARDED_BY(mutex_) = false;
+  WaitHistogram histogram_ GILKNOCKER_GUARDED_BY(mutex_);
+  WaitLog log_ GILKNOCKER_GUARDED_BY(mutex_);
+};
+
+}  // namespace gilknocker

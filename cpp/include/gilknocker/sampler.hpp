@@ -1,0 +1,81 @@
+// Watcher + knocker + lifecycle: what KnockKnock is made of.
+//
+// Thread safety
+//   start(), stop()   any thread, not holding the GIL; serialised by lifecycle_, which is held
+//                     while threads are joined.
+//   claim_seat()      a thread that holds the GIL, just before stop(); never blocks.
+//   read(), reset()…  any thread; the ledger has its own mutex. Not holding the GIL, but for try_.
+//   is_running()      any thread; an atomic because it is read without the lock. Relaxed: it
+//                     orders nothing, start() and stop() order themselves.
+// The destructor REQUIRES that it is stopped. In a forked child nothing may be called at all: the
+// threads are gone and a mutex may be locked for ever; the owner leaks the object there.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "gilknocker/gil.hpp"
+#include "gilknocker/knocker.hpp"
+#include "gilknocker/ledger.hpp"
+#include "gilknocker/live_count.hpp"
+#include "gilknocker/nanos.hpp"
+#include "gilknocker/sync.hpp"
+#include "gilknocker/tick_schedule.hpp"
+
+namespace gilknocker {
+
+struct SamplerPlan {
+  Nanos interval = 0;         // of ticks
+  SchedulePlan knocks;        // beside looks; without them knocks come at `interval`
+  Nanos late_after = 0;       // a tick woken later than this after its instant is late
+  Nanos contended_after = 0;  // a knock that waited longer met a held GIL
+  std::size_t log_capacity = 0;
+  bool look = true;  // false: let knocks answer for looks even where looks are possible
+};
+
+class Sampler : private LiveCount<Sampler> {
+ public:
+  using LiveCount<Sampler>::value;
+
+  Sampler(Gil& gil, const Clock& clock, SamplerPlan plan);
+  Sampler(const Sampler&) = delete;
+  Sampler& operator=(const Sampler&) = delete;
+  ~Sampler();
+
+  // Throws std::system_error, with nothing left behind, when a thread cannot be had.
+  void start() GILKNOCKER_EXCLUDES(lifecycle_);
+  void claim_seat();
+  // False if a knock was still stuck at the timeout: its thread was let go, and ends by itself.
+  bool stop(Nanos timeout) GILKNOCKER_EXCLUDES(lifecycle_);
+  bool is_running() const noexcept { return running_.load(std::memory_order_relaxed); }
+
+  Reading read(bool with_waits) const;
+  WaitView waits() const { return ledger_->waits(); }
+  void reset() { ledger_->reset(); }
+  bool try_reset() { return ledger_->try_reset(); }
+  double held_fraction() const;
+  bool try_held_fraction(double* out) const;
+
+  bool looks() const noexcept { return !as_look_.active; }
+  std::int64_t id() const noexcept { return id_; }
+
+ private:
+  struct Run;
+  std::shared_ptr<Run> make_run() const;
+  double held_fraction_of(Ledger::Glance glance) const noexcept;
+  bool end_knocker(Run& run, Nanos deadline) GILKNOCKER_REQUIRES(lifecycle_);
+
+  Gil& gil_;
+  const Clock& clock_;
+  const SamplerPlan plan_;
+  const KnockAsLook as_look_;
+  const std::int64_t id_;  // unique in the process
+  const std::shared_ptr<Ledger> ledger_;
+  std::atomic<bool> running_{false};
+  Mutex lifecycle_;
+  std::shared_ptr<Run> run_ GILKNOCKER_GUARDED_BY(lifecycle_);
+};
+
+}  // namespace gilknocker

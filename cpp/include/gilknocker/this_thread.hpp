@@ -1,0 +1,22 @@
+// What our threads ask of the operating system, each for itself.
+//
+// Thread safety: each call concerns the calling thread only.
+#pragma once
+
+#include <optional>
+
+namespace gilknocker::this_thread {
+
+// Timers that fire when they are due, not up to 50 us later (Linux's default slack).
+void ask_for_exact_timers() noexcept;
+
+// Asks the scheduler for a short slice, so that a wake-up preempts whoever has the CPU: a watcher
+// that wakes late *because* the holder has its CPU reads low. Linux >= 6.12, unprivileged; changes
+// nothing but the slice, and only under SCHED_OTHER. True if it took.
+bool ask_for_short_slice() noexcept;
+
+// How often this thread has given its CPU away to wait for something; nothing where the system
+// does not count that per thread.
+std::optional<long> voluntary_switches() noexcept;
+
+}  // namespace gilknocker::this_thread

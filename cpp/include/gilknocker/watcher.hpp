@@ -1,0 +1,35 @@
+// Looks at the GIL at each tick, and never touches it.
+//
+// Thread safety: belongs to its worker's thread; all that it finds goes to the ledger.
+#pragma once
+
+#include <cstdint>
+
+#include "gilknocker/gil.hpp"
+#include "gilknocker/ledger.hpp"
+#include "gilknocker/nanos.hpp"
+#include "gilknocker/task.hpp"
+#include "gilknocker/tick_schedule.hpp"
+
+namespace gilknocker {
+
+class Watcher final : public Task {
+ public:
+  // REQUIRES: gil.can_look()
+  Watcher(const Gil& gil, const Clock& clock, Ledger& ledger, TickSchedule schedule,
+          Nanos late_after);
+
+  void begin() override;
+  Nanos due() const noexcept override { return schedule_.due(); }
+  void wake(Nanos now) override;
+
+ private:
+  const Gil& gil_;
+  const Clock& clock_;
+  Ledger& ledger_;
+  TickSchedule schedule_;
+  const Nanos late_after_;
+  Nanos cpu_ = 0;
+};
+
+}  // namespace gilknocker

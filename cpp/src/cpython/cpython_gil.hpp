@@ -1,0 +1,48 @@
+// The door for real: CPython's GIL behind the Gil interface.
+//
+// Thread safety
+//   instance()   with the GIL held. Made once per process and never freed: threads of ours may
+//                outlive every orderly end.
+//   layout_      written once in the constructor, before any other thread can see the object.
+//   own_holders_ has its own contract.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+
+#include "cpython/gil_layout.h"
+#include "gilknocker/gil.hpp"
+#include "gilknocker/own_holders.hpp"
+
+namespace gilknocker {
+
+class CPythonGil final : public Gil {
+ public:
+  static CPythonGil& instance();
+
+  bool can_look() const noexcept override { return problem_ == nullptr; }
+  Look look() const noexcept override;
+  std::unique_ptr<GilSeat> open_seat() override;
+
+  // Why looks are not possible, in a few words; null where they are.
+  const char* problem() const noexcept { return problem_; }
+
+  // Finds and proves the lock word with all offsets moved by `shift` bytes. Null, or what is
+  // wrong. REQUIRES: the GIL held; lets go of it for moments.
+  static const char* probe(gilknocker_gil* layout, std::ptrdiff_t shift);
+
+ private:
+  CPythonGil();
+  static void forget_parent() noexcept;
+
+  gilknocker_gil layout_{};
+  const char* problem_ = nullptr;
+  void* const interpreter_;
+  OwnHolders own_holders_;
+};
+
+// How often this process was forked from the one that loaded the extension: objects made under
+// another number belong to an ancestor, whose threads are not here.
+long fork_generation() noexcept;
+
+}  // namespace gilknocker

@@ -1,0 +1,153 @@
+/* The one file that includes CPython's internal headers: they compile as C only. */
+#ifndef Py_BUILD_CORE
+#define Py_BUILD_CORE 1
+#endif
+#include <Python.h>
+
+#include "internal/pycore_gil.h"
+#include "internal/pycore_interp.h"
+#include "internal/pycore_runtime.h"
+
+#if PY_VERSION_HEX >= 0x030E0000
+#include "internal/pycore_debug_offsets.h"
+#endif
+
+#include <errno.h>
+#include <stdint.h>
+#include <string.h>
+#include <unistd.h>
+#if defined(__linux__)
+#include <sys/uio.h>
+#endif
+
+#include "gil_layout.h"
+
+/* Offsets inside the interpreter's structures, from whichever source this version trusts. */
+struct offsets {
+  const char* gil; /* address of struct _gil_runtime_state */
+  size_t locked;
+  size_t last_holder;
+  ptrdiff_t enabled; /* -1 where there always is a GIL */
+};
+
+/* ---- reading what may not be there ---------------------------------------------------------- */
+
+/* write(2) checks the address for us where process_vm_readv(2) is not to be had. */
+static int read_through_pipe(void* to, const void* from, size_t size) {
+  int ends[2];
+  if (pipe(ends) != 0) return -1;
+  ssize_t moved = write(ends[1], from, size);
+  if (moved == (ssize_t)size) moved = read(ends[0], to, size);
+  close(ends[0]);
+  close(ends[1]);
+  return moved == (ssize_t)size ? 0 : -1;
+}
+
+int gilknocker_safe_read(void* to, const void* from, size_t size) {
+  const int before = errno;
+  int result = -1;
+#if defined(__linux__)
+  struct iovec local = {to, size};
+  struct iovec remote = {(void*)(uintptr_t)from, size};
+  const ssize_t moved = process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
+  if (moved == (ssize_t)size) result = 0;
+  if (moved < 0 && errno != EFAULT) result = read_through_pipe(to, from, size);
+#else
+  result = read_through_pipe(to, from, size);
+#endif
+  errno = before;
+  return result;
+}
+
+static int plausible(const void* pointer) {
+  const uintptr_t address = (uintptr_t)pointer;
+  return address >= 4096 && address % sizeof(void*) == 0;
+}
+
+/* ---- where CPython says it is --------------------------------------------------------------- */
+
+#if PY_VERSION_HEX >= 0x030D0000
+
+static const char* find_offsets(struct offsets* found, ptrdiff_t shift) {
+  struct _Py_DebugOffsets table;
+  if (gilknocker_safe_read(&table, &_PyRuntime, sizeof table) != 0) return "_PyRuntime unreadable";
+  if (memcmp(table.cookie, _Py_Debug_Cookie, sizeof table.cookie) != 0) {
+    return "no debug offsets in _PyRuntime";
+  }
+  if (table.version >> 16 != PY_VERSION_HEX >> 16) return "debug offsets of another Python";
+  const char* interpreter = (const char*)PyInterpreterState_Get();
+  const uint64_t state = table.interpreter_state.gil_runtime_state;
+  const char* slot = interpreter + table.interpreter_state.ceval_gil + shift;
+  if (gilknocker_safe_read(&found->gil, slot, sizeof found->gil) != 0) return "ceval unreadable";
+  /* These two are relative to the interpreter, `enabled` to the GIL's own structure. */
+  found->locked = (size_t)(table.interpreter_state.gil_runtime_state_locked - state);
+  found->last_holder = (size_t)(table.interpreter_state.gil_runtime_state_holder - state);
+  found->enabled =
+      table.free_threaded ? (ptrdiff_t)table.interpreter_state.gil_runtime_state_enabled : -1;
+  return NULL;
+}
+
+#else
+
+static const char* find_offsets(struct offsets* found, ptrdiff_t shift) {
+#if PY_VERSION_HEX >= 0x030C0000
+  const char* interpreter = (const char*)PyInterpreterState_Get();
+  const char* slot = interpreter + offsetof(PyInterpreterState, ceval.gil) + shift;
+  if (gilknocker_safe_read(&found->gil, slot, sizeof found->gil) != 0) return "ceval unreadable";
+#else
+  found->gil = (const char*)&_PyRuntime + offsetof(_PyRuntimeState, ceval.gil) + shift;
+#endif
+  found->locked = offsetof(struct _gil_runtime_state, locked);
+  found->last_holder = offsetof(struct _gil_runtime_state, last_holder);
+  found->enabled = -1;
+  return NULL;
+}
+
+#endif
+
+/* ---- and whether it is ---------------------------------------------------------------------- */
+
+static const char* check_state(const struct offsets* found) {
+  int enabled = 1;
+  int locked = 0;
+  void* holder = NULL;
+  if (found->enabled >= 0 &&
+      gilknocker_safe_read(&enabled, found->gil + found->enabled, sizeof enabled) != 0) {
+    return "the GIL's state is unreadable";
+  }
+  if (gilknocker_safe_read(&locked, found->gil + found->locked, sizeof locked) != 0 ||
+      gilknocker_safe_read(&holder, found->gil + found->last_holder, sizeof holder) != 0) {
+    return "the GIL's state is unreadable";
+  }
+  if (enabled == 0) return locked <= 0 ? NULL : "a disabled GIL reads as locked";
+  if (locked != 1) return "the GIL that we hold does not read as locked";
+  if (holder != (void*)PyThreadState_Get()) return "the GIL that we hold has another holder";
+  return NULL;
+}
+
+const char* gilknocker_find_gil(struct gilknocker_gil* gil, ptrdiff_t shift) {
+  struct offsets found;
+  const char* problem = find_offsets(&found, shift);
+  if (problem != NULL) return problem;
+  if (!plausible(found.gil)) return "implausible address of the GIL";
+  problem = check_state(&found);
+  if (problem != NULL) return problem;
+  gil->enabled = found.enabled < 0 ? NULL : (const int*)(found.gil + found.enabled);
+  gil->locked = (const int*)(found.gil + found.locked);
+  gil->last_holder = (void* const*)(found.gil + found.last_holder);
+  return NULL;
+}
+
+/* ---- the look ------------------------------------------------------------------------------- */
+
+int gilknocker_is_enabled(const struct gilknocker_gil* gil) {
+  return gil->enabled == NULL || __atomic_load_n(gil->enabled, __ATOMIC_RELAXED) != 0;
+}
+
+int gilknocker_is_locked(const struct gilknocker_gil* gil) {
+  return __atomic_load_n(gil->locked, __ATOMIC_RELAXED) == 1;
+}
+
+void* gilknocker_last_holder(const struct gilknocker_gil* gil) {
+  return __atomic_load_n(gil->last_holder, __ATOMIC_RELAXED);
+}

@@ -1,0 +1,38 @@
+/* Where CPython keeps the GIL's lock word, found without ever following an unproven pointer.
+ *
+ * Thread safety: gilknocker_find_gil() is called with the GIL held (on a free-threaded build:
+ * attached). The three reads may be made by any thread at any time, with no lock: each is one
+ * atomic load of a word that CPython itself writes atomically or under the GIL's mutex. Relaxed
+ * order suffices, for nothing else is read on the strength of what they say.
+ */
+#ifndef GILKNOCKER_GIL_LAYOUT_H
+#define GILKNOCKER_GIL_LAYOUT_H
+
+#include <stddef.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct gilknocker_gil {
+  const int* enabled; /* NULL where there always is a GIL */
+  const int* locked;
+  void* const* last_holder;
+};
+
+/* NULL if *gil was filled in, else the reason in a few words. `shift` moves every offset by so
+ * many bytes: for the tests, which must see a wrong layout refused. */
+const char* gilknocker_find_gil(struct gilknocker_gil* gil, ptrdiff_t shift);
+
+/* Copies through the kernel, which answers an error where a load would crash. 0 on success. */
+int gilknocker_safe_read(void* to, const void* from, size_t size);
+
+int gilknocker_is_enabled(const struct gilknocker_gil* gil);
+int gilknocker_is_locked(const struct gilknocker_gil* gil);
+void* gilknocker_last_holder(const struct gilknocker_gil* gil);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,113 @@
+#include "gilknocker/knocker.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "gilknocker/this_thread.hpp"
+
+namespace gilknocker {
+
+TickTally KnockAsLook::under_way(Nanos in_flight) const noexcept {
+  TickTally sure;
+  if (active && in_flight > contended_after) {
+    // n whole intervals contain at least n - 1 jittered instants, beside the knock's own.
+    sure.ticks = std::max<std::int64_t>(in_flight / interval, 1);
+    sure.held = sure.ticks;
+  }
+  return sure;
+}
+
+Knocker::Knocker(Gil& gil, const Clock& clock, Ledger& ledger, std::int64_t run,
+                 TickSchedule schedule, KnockAsLook as_look)
+    : gil_(gil),
+      clock_(clock),
+      ledger_(ledger),
+      run_(run),
+      schedule_(std::move(schedule)),
+      as_look_(as_look),
+      observed_until_(schedule_.opening()) {}
+
+void Knocker::begin() {
+  this_thread::ask_for_exact_timers();
+  seat_ = gil_.open_seat();
+  if (seat_) phase_.store(Phase::kIdle, std::memory_order_release);
+}
+
+bool Knocker::enter(Phase phase) noexcept {
+  Phase idle = Phase::kIdle;
+  return phase_.compare_exchange_strong(idle, phase, std::memory_order_acquire,
+                                        std::memory_order_relaxed);
+}
+
+bool Knocker::claim() {
+  if (!enter(Phase::kClaimed)) return false;
+  seat_->clear();
+  return true;
+}
+
+void Knocker::wake(Nanos now) {
+  if (schedule_.opening() != kNever) observed_until_ = schedule_.opening();
+  if (!enter(Phase::kKnocking)) return;
+  const KnockRecord record = knock(schedule_.advance_past(now));
+  ledger_.end_knock(run_, record);
+  if (seat_) phase_.store(Phase::kIdle, std::memory_order_release);
+}
+
+std::optional<bool> Knocker::acquire() {
+  if (as_look_.active) return seat_->acquire_and_tell();
+  seat_->acquire();
+  return std::nullopt;
+}
+
+void Knocker::give_back() {
+  if (stopping_.load(std::memory_order_relaxed)) {
+    seat_->leave();
+    seat_.reset();
+  } else {
+    seat_->release();
+  }
+}
+
+KnockRecord Knocker::knock(std::int64_t missed_before) {
+  KnockRecord record;
+  ledger_.begin_knock(run_);
+  record.asked = clock_.now();
+  const std::optional<bool> had_to_wait = acquire();
+  const Nanos got = clock_.now();
+  give_back();
+  const std::int64_t passed = schedule_.due() <= got ? schedule_.advance_past(got) + 1 : 0;
+  record.wait = got - record.asked;
+  record.missed = missed_before + passed;
+  record.observed = std::max<Nanos>(got - observed_until_, record.wait);
+  observed_until_ = got;
+  const Nanos cpu = clock_.thread_cpu();
+  record.cpu = cpu - std::exchange(cpu_, cpu);
+  if (as_look_.active) {
+    record.ticks = ticks_of(had_to_wait.value_or(record.wait > as_look_.contended_after), passed);
+    record.ticks.missed += missed_before;
+  }
+  return record;
+}
+
+TickTally Knocker::ticks_of(bool contended, std::int64_t passed) const noexcept {
+  TickTally ticks;
+  if (contended) {
+    ticks.ticks = ticks.held = 1 + passed;
+  } else {
+    ticks.ticks = 1;
+    ticks.missed = passed;  // the machine was late, not the GIL
+  }
+  return ticks;
+}
+
+void Knocker::end() {
+  if (!seat_) return;
+  if (phase_.load(std::memory_order_acquire) == Phase::kClaimed) {
+    seat_->dispose();
+  } else {
+    seat_->acquire();
+    seat_->leave();
+  }
+}
+
+}  // namespace gilknocker

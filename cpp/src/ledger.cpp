@@ -1,0 +1,150 @@
+#include "gilknocker/ledger.hpp"
+
+#include <algorithm>
+
+namespace gilknocker {
+
+Ledger::Ledger(const Clock& clock, std::size_t log_capacity) noexcept
+    : clock_(clock),
+      start_(clock.now()),
+      start_unix_(clock.unix_time()),
+      end_(start_),
+      end_unix_(start_unix_),
+      log_(log_capacity) {}
+
+std::int64_t Ledger::begin_run() {
+  MutexLock lock(mutex_);
+  resumed_ = clock_.now();
+  if (observed_ == 0) {
+    start_ = resumed_;
+    start_unix_ = clock_.unix_time();
+  }
+  running_ = true;
+  abandoned_ = false;
+  asked_ = kNever;
+  return ++run_;
+}
+
+void Ledger::end_run() {
+  MutexLock lock(mutex_);
+  end_ = clock_.now();
+  end_unix_ = clock_.unix_time();
+  observed_ += end_ - resumed_;
+  running_ = false;
+}
+
+void Ledger::abandon_knock() {
+  MutexLock lock(mutex_);
+  abandoned_ = true;
+}
+
+void Ledger::record_tick(const TickRecord& record) {
+  MutexLock lock(mutex_);
+  cpu_ += record.cpu;
+  if (record.at < resumed_) return;  // looked before a reset: not of this epoch
+  ++ticks_.ticks;
+  ticks_.held += record.look == Look::kHeld;
+  ticks_.own += record.look == Look::kOwn;
+  ticks_.disabled += record.look == Look::kDisabled;
+  ticks_.late += record.late;
+  ticks_.missed += record.missed;
+}
+
+void Ledger::begin_knock(std::int64_t run) {
+  MutexLock lock(mutex_);
+  if (run == run_ && !abandoned_) asked_ = clock_.now();
+}
+
+void Ledger::end_knock(std::int64_t run, const KnockRecord& record) {
+  MutexLock lock(mutex_);
+  if (run != run_ || abandoned_) return;
+  asked_ = kNever;
+  cpu_ += record.cpu;
+  ++knocks_.knocks;
+  knocks_.missed += record.missed;
+  knocks_.observed += record.observed;
+  knocks_.wait_total += record.wait;
+  knocks_.wait_max = std::max(knocks_.wait_max, record.wait);
+  floor_ = std::min(floor_.value_or(record.wait), record.wait);
+  ticks_.ticks += record.ticks.ticks;
+  ticks_.held += record.ticks.held;
+  ticks_.missed += record.ticks.missed;
+  histogram_.add(record.wait);
+  log_.append({record.asked, record.wait});
+}
+
+void Ledger::note_slice(bool active) {
+  MutexLock lock(mutex_);
+  slice_active_ = active;
+}
+
+void Ledger::reset_locked() {
+  ++epoch_;
+  start_ = resumed_ = clock_.now();
+  start_unix_ = clock_.unix_time();
+  end_ = start_;
+  end_unix_ = start_unix_;
+  observed_ = 0;
+  cpu_ = 0;
+  ticks_ = {};
+  knocks_ = {};
+  histogram_.clear();
+  log_.clear();
+}
+
+void Ledger::reset() {
+  MutexLock lock(mutex_);
+  reset_locked();
+}
+
+bool Ledger::try_reset() {
+  if (!mutex_.try_lock()) return false;
+  reset_locked();
+  mutex_.unlock();
+  return true;
+}
+
+Nanos Ledger::in_flight_locked(Nanos now) const {
+  if (asked_ == kNever) return 0;
+  return (running_ ? now : end_) - asked_;
+}
+
+Reading Ledger::read(bool with_waits) const {
+  Reading reading;
+  MutexLock lock(mutex_);
+  const Nanos now = clock_.now();
+  reading.epoch = epoch_;
+  reading.start = start_;
+  reading.start_unix = start_unix_;
+  reading.end = running_ ? now : end_;
+  reading.end_unix = running_ ? clock_.unix_time() : end_unix_;
+  reading.observed = observed_ + (running_ ? now - resumed_ : 0);
+  reading.ticks = ticks_;
+  reading.knocks = knocks_;
+  reading.floor = floor_;
+  reading.in_flight = in_flight_locked(now);
+  reading.cpu = cpu_;
+  reading.slice_active = slice_active_;
+  reading.histogram = histogram_.occupied();
+  if (with_waits) reading.waits = log_.view();
+  return reading;
+}
+
+WaitView Ledger::waits() const {
+  MutexLock lock(mutex_);
+  return log_.view();
+}
+
+Ledger::Glance Ledger::glance() const {
+  MutexLock lock(mutex_);
+  return {ticks_, in_flight_locked(clock_.now())};
+}
+
+bool Ledger::try_glance(Glance* out) const {
+  if (!mutex_.try_lock()) return false;
+  *out = {ticks_, in_flight_locked(clock_.now())};
+  mutex_.unlock();
+  return true;
+}
+
+}  // namespace gilknocker

@@ -1,0 +1,144 @@
+#include "gilknocker/sampler.hpp"
+
+#include <limits>
+#include <random>
+#include <system_error>
+#include <utility>
+
+#include "gilknocker/watcher.hpp"
+#include "gilknocker/worker.hpp"
+
+namespace gilknocker {
+namespace {
+
+std::int64_t next_id() noexcept {
+  static std::atomic<std::int64_t> last{0};  // relaxed: only uniqueness matters
+  return last.fetch_add(1, std::memory_order_relaxed) + 1;
+}
+
+std::uint64_t seed() {
+  std::random_device source;
+  return (std::uint64_t{source()} << 32) | source();
+}
+
+Nanos deadline_after(const Clock& clock, Nanos timeout) noexcept {
+  const Nanos now = clock.now();
+  return timeout > kNever - now ? kNever : now + timeout;
+}
+
+}  // namespace
+
+// What lies between a start and a stop. Its threads keep it alive, so that one that is abandoned
+// finds the ledger and its own worker for as long as it lives.
+struct Sampler::Run {
+  std::shared_ptr<Ledger> ledger;
+  std::unique_ptr<Worker> watcher;  // null where looks are not possible
+  std::unique_ptr<Worker> knocker;
+  Knocker* knocks = nullptr;  // the knocker's task
+};
+
+Sampler::Sampler(Gil& gil, const Clock& clock, SamplerPlan plan)
+    : gil_(gil),
+      clock_(clock),
+      plan_(plan),
+      as_look_{!(plan.look && gil.can_look()), plan.contended_after, plan.interval},
+      id_(next_id()),
+      ledger_(std::make_shared<Ledger>(clock, plan.log_capacity)) {}
+
+Sampler::~Sampler() = default;
+
+std::shared_ptr<Sampler::Run> Sampler::make_run() const {
+  auto run = std::make_shared<Run>();
+  run->ledger = ledger_;
+  const std::int64_t number = ledger_->begin_run();
+  const Nanos base = clock_.now();
+  if (looks()) {
+    const SchedulePlan ticks{plan_.interval, 0, 0};
+    run->watcher = std::make_unique<Worker>(
+        clock_, std::make_unique<Watcher>(gil_, clock_, *ledger_, TickSchedule(ticks, base, seed()),
+                                          plan_.late_after));
+  }
+  const SchedulePlan knocks = looks() ? plan_.knocks : SchedulePlan{plan_.interval, 0, 0};
+  auto task = std::make_unique<Knocker>(gil_, clock_, *ledger_, number,
+                                        TickSchedule(knocks, base, seed()), as_look_);
+  run->knocks = task.get();
+  run->knocker = std::make_unique<Worker>(clock_, std::move(task));
+  return run;
+}
+
+void Sampler::start() {
+  MutexLock lock(lifecycle_);
+  if (run_) return;
+  auto run = make_run();
+  try {
+    if (run->watcher) run->watcher->start("gilknock-watch", run);
+    run->knocker->start("gilknock-knock", run);
+  } catch (const std::system_error&) {
+    if (run->watcher && run->watcher->started()) {
+      run->watcher->request_stop();
+      run->watcher->join();
+    }
+    ledger_->end_run();
+    throw;
+  }
+  run_ = std::move(run);
+  running_.store(true, std::memory_order_relaxed);
+}
+
+void Sampler::claim_seat() {
+  if (!lifecycle_.try_lock()) return;  // another thread starts or stops: it does what is needed
+  if (run_) run_->knocks->claim();
+  lifecycle_.unlock();
+}
+
+bool Sampler::end_knocker(Run& run, Nanos deadline) {
+  if (!run.knocker->wait_ended(deadline)) {
+    ledger_->abandon_knock();
+    run.knocker->detach();
+    return false;
+  }
+  run.knocker->join();
+  return true;
+}
+
+bool Sampler::stop(Nanos timeout) {
+  MutexLock lock(lifecycle_);
+  if (!run_) return true;
+  const Nanos deadline = deadline_after(clock_, timeout);
+  const auto run = std::exchange(run_, nullptr);
+  run->knocks->announce_stop();
+  run->knocker->request_stop();
+  if (run->watcher) {
+    run->watcher->request_stop();
+    run->watcher->join();
+  }
+  ledger_->end_run();  // here, not after the wait for a stuck knock: nobody looks any more
+  running_.store(false, std::memory_order_relaxed);
+  return end_knocker(*run, deadline);
+}
+
+Reading Sampler::read(bool with_waits) const {
+  Reading reading = ledger_->read(with_waits);
+  const TickTally sure = as_look_.under_way(reading.in_flight);
+  reading.ticks.ticks += sure.ticks;
+  reading.ticks.held += sure.held;
+  return reading;
+}
+
+double Sampler::held_fraction_of(Ledger::Glance glance) const noexcept {
+  const TickTally sure = as_look_.under_way(glance.in_flight);
+  glance.ticks.ticks += sure.ticks;
+  glance.ticks.held += sure.held;
+  return gilknocker::held_fraction(glance.ticks);
+}
+
+double Sampler::held_fraction() const { return held_fraction_of(ledger_->glance()); }
+
+bool Sampler::try_held_fraction(double* out) const {
+  Ledger::Glance glance;
+  if (!ledger_->try_glance(&glance)) return false;
+  *out = held_fraction_of(glance);
+  return true;
+}
+
+}  // namespace gilknocker

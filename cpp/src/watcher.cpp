@@ -1,0 +1,33 @@
+#include "gilknocker/watcher.hpp"
+
+#include <utility>
+
+#include "gilknocker/this_thread.hpp"
+
+namespace gilknocker {
+
+Watcher::Watcher(const Gil& gil, const Clock& clock, Ledger& ledger, TickSchedule schedule,
+                 Nanos late_after)
+    : gil_(gil),
+      clock_(clock),
+      ledger_(ledger),
+      schedule_(std::move(schedule)),
+      late_after_(late_after) {}
+
+void Watcher::begin() {
+  this_thread::ask_for_exact_timers();
+  ledger_.note_slice(this_thread::ask_for_short_slice());
+}
+
+void Watcher::wake(Nanos now) {
+  TickRecord record;
+  record.look = gil_.look();  // before all else: each later instruction is a chance to be late
+  record.at = now;
+  record.late = now - schedule_.due() > late_after_;
+  record.missed = schedule_.advance_past(now);
+  const Nanos cpu = clock_.thread_cpu();
+  record.cpu = cpu - std::exchange(cpu_, cpu);
+  ledger_.record_tick(record);
+}
+
+}  // namespace gilknocker
