@@ -1,0 +1,157 @@
+# Mirrors the headers in cpp/include/gilknocker that Python needs, with their exact promises.
+from libc.stddef cimport ptrdiff_t
+from libc.stdint cimport int64_t
+from libcpp cimport bool as cbool
+from libcpp.memory cimport unique_ptr
+from libcpp.optional cimport optional
+from libcpp.vector cimport vector
+
+
+cdef extern from "gilknocker/nanos.hpp" namespace "gilknocker" nogil:
+    cdef cppclass Clock:
+        int64_t now() noexcept
+
+    cdef cppclass SystemClock(Clock):
+        SystemClock() noexcept
+
+
+cdef extern from "gilknocker/gil.hpp" namespace "gilknocker" nogil:
+    cdef enum class Look(unsigned char):
+        kDisabled
+        kFree
+        kHeld
+        kOwn
+
+    cdef cppclass GilSeat:
+        @staticmethod
+        long value() noexcept
+
+
+cdef extern from "cpython/gil_layout.h" nogil:
+    cdef struct gilknocker_gil:
+        pass
+
+
+cdef extern from "cpython/cpython_gil.hpp" namespace "gilknocker" nogil:
+    cdef cppclass Gil:
+        cbool can_look() noexcept
+
+    cdef cppclass CPythonGil(Gil):
+        @staticmethod
+        CPythonGil& instance() except +
+        Look look() noexcept
+        const char* problem() noexcept
+        @staticmethod
+        const char* probe(gilknocker_gil* layout, ptrdiff_t shift)
+
+    long fork_generation() noexcept
+
+
+cdef extern from "gilknocker/tick_schedule.hpp" namespace "gilknocker" nogil:
+    cdef cppclass SchedulePlan:
+        int64_t interval
+        int64_t ticks_per_burst
+        int64_t burst_rest
+
+
+cdef extern from "gilknocker/wait_histogram.hpp" namespace "gilknocker" nogil:
+    cdef struct HistogramBucket:
+        int64_t bucket
+        int64_t count
+
+    cdef cppclass WaitHistogram:
+        @staticmethod
+        size_t bucket_of(int64_t wait) noexcept
+        @staticmethod
+        int64_t lower(size_t bucket) noexcept
+        @staticmethod
+        int64_t width(size_t bucket) noexcept
+
+
+cdef extern from "gilknocker/wait_histogram.hpp" namespace "gilknocker::WaitHistogram" nogil:
+    cdef size_t kBuckets
+
+
+cdef extern from "gilknocker/wait_log.hpp" namespace "gilknocker" nogil:
+    cdef cppclass WaitChunk:
+        @staticmethod
+        long value() noexcept
+
+    cdef cppclass WaitView:
+        size_t size() noexcept
+        int64_t first_sequence() noexcept
+        WaitView since(int64_t sequence) except +
+        void copy_waits(int64_t* out) noexcept
+        void copy_times(int64_t* out) noexcept
+
+
+cdef extern from "gilknocker/tally.hpp" namespace "gilknocker" nogil:
+    cdef cppclass TickTally:
+        int64_t ticks
+        int64_t held
+        int64_t own
+        int64_t late
+        int64_t disabled
+        int64_t missed
+
+    cdef cppclass KnockTally:
+        int64_t knocks
+        int64_t missed
+        int64_t observed
+        int64_t wait_total
+        int64_t wait_max
+
+
+cdef extern from "gilknocker/ledger.hpp" namespace "gilknocker" nogil:
+    cdef cppclass Reading:
+        int64_t epoch
+        int64_t start
+        int64_t end
+        int64_t start_unix
+        int64_t end_unix
+        int64_t observed
+        TickTally ticks
+        KnockTally knocks
+        optional[int64_t] floor
+        int64_t in_flight
+        int64_t cpu
+        cbool slice_active
+        vector[HistogramBucket] histogram
+        optional[WaitView] waits
+
+    cdef cppclass Ledger:
+        @staticmethod
+        long value() noexcept
+
+
+cdef extern from "gilknocker/worker.hpp" namespace "gilknocker" nogil:
+    cdef cppclass Worker:
+        @staticmethod
+        long value() noexcept
+
+
+cdef extern from "gilknocker/sampler.hpp" namespace "gilknocker" nogil:
+    cdef cppclass SamplerPlan:
+        int64_t interval
+        SchedulePlan knocks
+        int64_t late_after
+        int64_t contended_after
+        size_t log_capacity
+        cbool look
+
+    cdef cppclass CppSampler "gilknocker::Sampler":
+        CppSampler(Gil& gil, const Clock& clock, SamplerPlan plan) except +
+        void start() except +
+        void claim_seat() except +
+        cbool stop(int64_t timeout) except +
+        cbool is_running() noexcept
+        Reading read(cbool with_waits) except +
+        WaitView waits() except +
+        void reset() except +
+        cbool try_reset() except +
+        double held_fraction() except +
+        cbool try_held_fraction(double* out) except +
+        cbool looks() noexcept
+        int64_t id() noexcept
+        @staticmethod
+        long value() noexcept

@@ -1,0 +1,310 @@
+# cython: language_level=3, freethreading_compatible=True
+"""The C++ meter as Python sees it: thin, without policy.
+
+Whatever may wait for a lock or a thread lets go of the GIL first. Objects made before a fork
+belong to the parent's threads: the child leaks them on purpose and starts from zero.
+"""
+
+from cpython.buffer cimport PyBUF_WRITABLE
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
+from libc.stdint cimport int64_t
+from libcpp.utility cimport move
+from posix.time cimport nanosleep, timespec
+from posix.unistd cimport getpid
+
+cdef extern from "Python.h":
+    int Py_AddPendingCall(int (*function)(void*) noexcept, void* argument) noexcept
+
+cdef extern from *:
+    """
+    #ifdef GILKNOCKER_DEBUG
+    #define GILKNOCKER_IS_DEBUG 1
+    #else
+    #define GILKNOCKER_IS_DEBUG 0
+    #endif
+    """
+    const bint GILKNOCKER_IS_DEBUG
+
+DEBUG = bool(GILKNOCKER_IS_DEBUG)
+
+# How long a sampler that is dropped without stop() waits for a stuck knock, ns.
+cdef int64_t DROP_TIMEOUT = 1_000_000_000
+
+# Never freed: an abandoned thread may still read it while the process ends.
+cdef SystemClock* the_clock = new SystemClock()
+cdef Gil* the_gil = &CPythonGil.instance()
+
+
+def look_problem() -> str | None:
+    """Why the lock word cannot be read here, or None where it can."""
+    cdef const char* problem = CPythonGil.instance().problem()
+    return None if problem == NULL else problem.decode()
+
+
+def probe_layout(ptrdiff_t shift) -> str | None:
+    """What the self-test of the lock word says with all offsets moved by `shift` bytes."""
+    cdef gilknocker_gil layout
+    cdef const char* problem = CPythonGil.probe(&layout, shift)
+    return None if problem == NULL else problem.decode()
+
+
+def look_series(Py_ssize_t count, int64_t pause_ns) -> bytes:
+    """Look `count` times, `pause_ns` apart, with the GIL released: for tests against an oracle.
+
+    Returns native int64 triples: the clock before and after each look, and what was seen
+    (0 disabled, 1 free, 2 held, 3 held by a knocker).
+    """
+    cdef CPythonGil* gil = &CPythonGil.instance()
+    cdef vector[int64_t] seen
+    cdef timespec pause
+    cdef Py_ssize_t i
+    if not gil.can_look():
+        raise RuntimeError(look_problem())
+    pause.tv_sec = pause_ns // 1_000_000_000
+    pause.tv_nsec = pause_ns % 1_000_000_000
+    seen.reserve(3 * count)
+    with nogil:
+        for i in range(count):
+            nanosleep(&pause, NULL)
+            seen.push_back(the_clock.now())
+            seen.push_back(0)
+            seen.push_back(<int64_t>gil.look())
+            seen[3 * i + 1] = the_clock.now()
+    return PyBytes_FromStringAndSize(<const char*>seen.data(), seen.size() * sizeof(int64_t))
+
+
+def bucket_of(int64_t ns) -> int:
+    """The histogram bucket of a wait."""
+    return WaitHistogram.bucket_of(ns)
+
+
+def bucket_bounds(Py_ssize_t bucket) -> tuple[int, int]:
+    """The waits v of a bucket: lower <= v < upper, ns."""
+    if not 0 <= bucket < <Py_ssize_t>kBuckets:
+        raise ValueError(f"bucket must be in 0..{kBuckets - 1}, got {bucket}")
+    cdef int64_t lower = WaitHistogram.lower(bucket)
+    return lower, int(lower) + WaitHistogram.width(bucket)
+
+
+def live_objects() -> dict[str, int]:
+    """How many C++ objects of each kind are alive; all zero in a release build."""
+    return {
+        "Sampler": CppSampler.value(),
+        "Ledger": Ledger.value(),
+        "Worker": Worker.value(),
+        "GilSeat": GilSeat.value(),
+        "WaitChunk": WaitChunk.value(),
+    }
+
+
+cdef int run_pending(void* argument) noexcept with gil:
+    cdef object function = <object>argument
+    Py_DECREF(function)
+    try:
+        function()
+    except BaseException:
+        return -1  # the interpreter reports it in the main thread
+    return 0
+
+
+def call_soon(function) -> None:
+    """Call `function` from the main thread, as soon as that runs Python code again."""
+    Py_INCREF(function)
+    if Py_AddPendingCall(run_pending, <void*><PyObject*>function) != 0:
+        Py_DECREF(function)
+        raise RuntimeError("the interpreter's queue of pending calls is full")
+
+
+cdef class NanosBuffer:
+    """Read-only int64 values under the buffer protocol."""
+
+    cdef vector[int64_t] values
+    cdef Py_ssize_t shape[1]
+    cdef Py_ssize_t strides[1]
+
+    def __getbuffer__(self, Py_buffer* view, int flags):
+        if flags & PyBUF_WRITABLE:
+            raise BufferError("waits are read-only")
+        self.shape[0] = self.values.size()
+        self.strides[0] = sizeof(int64_t)
+        view.buf = self.values.data() if self.values.size() else <void*>self.shape
+        view.obj = self
+        view.len = self.shape[0] * sizeof(int64_t)
+        view.readonly = 1
+        view.itemsize = sizeof(int64_t)
+        # numpy's int64 is "long" where that has 64 bits, and only equal to "long long".
+        view.format = b"l" if sizeof(long) == sizeof(int64_t) else b"q"
+        view.ndim = 1
+        view.shape = self.shape
+        view.strides = self.strides
+        view.suboffsets = NULL
+        view.internal = NULL
+
+
+cdef class WaitSlice:
+    """Some consecutive knocks: immutable, sharing its memory with the log that it came from."""
+
+    cdef WaitView view
+
+    def __len__(self) -> int:
+        return self.view.size()
+
+    @property
+    def first_sequence(self) -> int:
+        return self.view.first_sequence()
+
+    def since(self, int64_t sequence) -> WaitSlice:
+        cdef WaitSlice result = WaitSlice.__new__(WaitSlice)
+        result.view = self.view.since(sequence)
+        return result
+
+    def waits(self) -> NanosBuffer:
+        cdef NanosBuffer result = NanosBuffer.__new__(NanosBuffer)
+        result.values.resize(self.view.size())
+        with nogil:
+            self.view.copy_waits(result.values.data())
+        return result
+
+    def times(self) -> NanosBuffer:
+        cdef NanosBuffer result = NanosBuffer.__new__(NanosBuffer)
+        result.values.resize(self.view.size())
+        with nogil:
+            self.view.copy_times(result.values.data())
+        return result
+
+
+cdef dict counts_of(const Reading& reading):
+    return {
+        "epoch": reading.epoch,
+        "pid": getpid(),
+        "start_ns": reading.start,
+        "end_ns": reading.end,
+        "start_unix_ns": reading.start_unix,
+        "end_unix_ns": reading.end_unix,
+        "observed_ns": reading.observed,
+        "ticks": reading.ticks.ticks,
+        "ticks_held": reading.ticks.held,
+        "ticks_own": reading.ticks.own,
+        "ticks_late": reading.ticks.late,
+        "ticks_missed": reading.ticks.missed,
+        "ticks_disabled": reading.ticks.disabled,
+        "knocks": reading.knocks.knocks,
+        "knocks_missed": reading.knocks.missed,
+        "knock_observed_ns": reading.knocks.observed,
+        "wait_total_ns": reading.knocks.wait_total,
+        "wait_max_ns": reading.knocks.wait_max,
+        "floor_ns": reading.floor.value() if reading.floor.has_value() else -1,
+        "in_flight_ns": reading.in_flight,
+        "cpu_ns": reading.cpu,
+        "slice_active": bool(reading.slice_active),
+    }
+
+
+cdef class Sampler:
+    """Watcher and knocker on threads of their own. All arguments are checked by the caller."""
+
+    cdef CppSampler* _sampler
+    cdef SamplerPlan _plan
+    cdef long _generation
+    cdef object __weakref__
+
+    def __cinit__(
+        self,
+        int64_t interval_ns,
+        int64_t knock_interval_ns,
+        *,
+        int64_t knocks_per_burst,
+        int64_t burst_rest_ns,
+        int64_t late_after_ns,
+        int64_t contended_after_ns,
+        size_t log_capacity,
+        bint look=True,
+    ):
+        self._plan.interval = interval_ns
+        self._plan.knocks.interval = knock_interval_ns
+        self._plan.knocks.ticks_per_burst = knocks_per_burst
+        self._plan.knocks.burst_rest = burst_rest_ns
+        self._plan.late_after = late_after_ns
+        self._plan.contended_after = contended_after_ns
+        self._plan.log_capacity = log_capacity
+        self._plan.look = look
+        self._make()
+
+    cdef void _make(self) except *:
+        self._sampler = new CppSampler(the_gil[0], the_clock[0], self._plan)
+        self._generation = fork_generation()
+
+    cdef CppSampler* _here(self) except NULL:
+        """The sampler of this process: in a forked child a new one, the parent's is leaked."""
+        if self._generation != fork_generation():
+            self._make()
+        return self._sampler
+
+    def __dealloc__(self):
+        cdef CppSampler* sampler = self._sampler
+        if sampler == NULL or self._generation != fork_generation():
+            return
+        sampler.claim_seat()
+        with nogil:
+            sampler.stop(DROP_TIMEOUT)
+            del sampler
+
+    def start(self) -> None:
+        cdef CppSampler* sampler = self._here()
+        with nogil:
+            sampler.start()
+
+    def stop(self, int64_t timeout_ns) -> bool:
+        cdef CppSampler* sampler = self._here()
+        cdef bint ended
+        sampler.claim_seat()
+        with nogil:
+            ended = sampler.stop(timeout_ns)
+        return ended
+
+    @property
+    def is_running(self) -> bool:
+        return self._here().is_running()
+
+    @property
+    def method(self) -> str:
+        return "look" if self._here().looks() else "knock"
+
+    def held_fraction(self) -> float:
+        cdef CppSampler* sampler = self._here()
+        cdef double fraction = 0.0
+        if not sampler.try_held_fraction(&fraction):
+            with nogil:
+                fraction = sampler.held_fraction()
+        return fraction
+
+    def reset(self) -> None:
+        cdef CppSampler* sampler = self._here()
+        if not sampler.try_reset():
+            with nogil:
+                sampler.reset()
+
+    def waits(self) -> WaitSlice:
+        cdef CppSampler* sampler = self._here()
+        cdef WaitSlice result = WaitSlice.__new__(WaitSlice)
+        with nogil:
+            result.view = sampler.waits()
+        return result
+
+    def read(self, bint waits=False) -> tuple[dict[str, int], bytes, WaitSlice | None]:
+        cdef CppSampler* sampler = self._here()
+        cdef Reading reading
+        cdef WaitSlice taken = None
+        with nogil:
+            reading = move(sampler.read(waits))
+        if reading.waits.has_value():
+            taken = WaitSlice.__new__(WaitSlice)
+            taken.view = move(reading.waits.value())
+        counts = counts_of(reading)
+        counts["sampler_id"] = sampler.id()
+        histogram = PyBytes_FromStringAndSize(
+            <const char*>reading.histogram.data(),
+            reading.histogram.size() * sizeof(HistogramBucket),
+        )
+        return counts, histogram, taken
