@@ -1,0 +1,166 @@
+"""How far is the metric from the truth? Every load and interval beside the exact oracle.
+
+    python benchmarks/accuracy.py [--seconds 1] [--intervals 100 1000 10000] [--rounds 1]
+
+The truth is the time that threads of the program held the GIL's lock, from the interpreter's own
+condition variables (tests/oracle). Each case must be within 0.02 + 3 sqrt(p (1 - p) / n), n the
+looks taken, and the median error of those with n >= 1000 at most 0.015. Exits with 1 if not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import math
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from machine import StealTime, describe
+
+from gilknocker import KnockKnock
+from gilknocker.testing import GilLoad
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+from oracle import Oracle  # noqa: E402
+
+# Held and free, in microseconds: duty cycles 0.1 to 0.9, holds 5 us to 50 ms.
+LOADS = (
+    (5, 45),
+    (5, 5),
+    (20, 5),
+    (20, 20),
+    (100, 900),
+    (500, 500),
+    (900, 100),
+    (2_000, 500),
+    (5_000, 45_000),
+    (50_000, 50_000),
+    (50_000, 10_000),
+)
+SETTLE_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class Case:
+    """One load at one interval, and what was seen of it."""
+
+    interval_micros: int
+    held_micros: int
+    free_micros: int
+    sleeping: bool
+    truth: float
+    metric: float
+    ticks: int
+    late: int
+    missed: int
+    own_cpu: float
+    steal: float
+
+    @property
+    def error(self) -> float:
+        """Metric less truth."""
+        return self.metric - self.truth
+
+    @property
+    def bound(self) -> float:
+        """The error that is allowed: 0.02, and three sigma of a sample of this size."""
+        variance = self.truth * (1 - self.truth) / max(self.ticks, 1)
+        return 0.02 + 3 * math.sqrt(max(variance, 0.0))
+
+    @property
+    def passed(self) -> bool:
+        """Whether the error is within the bound."""
+        return abs(self.error) <= self.bound
+
+    def row(self) -> str:
+        """Lay the case out as a line of the table."""
+        return (
+            f"{self.interval_micros:8} {self.held_micros:7} {self.free_micros:7} "
+            f"{'sleep' if self.sleeping else 'spin':5} {self.truth:6.3f} {self.metric:6.3f} "
+            f"{self.error:+7.4f} {self.bound:6.4f} {'ok  ' if self.passed else 'FAIL'} "
+            f"{self.ticks:6} {self.late:5} {self.missed:6} {self.own_cpu:6.1%} {self.steal:6.1%}"
+        )
+
+
+HEADER = (
+    "interval    held    free how    truth metric   error  bound      "
+    " ticks  late missed    cpu  steal"
+)
+
+
+def measure(
+    interval_micros: int, held_micros: int, free_micros: int, sleeping: bool, seconds: float
+) -> Case:
+    """Run one load under the meter and the oracle."""
+    steal = StealTime()
+    load = GilLoad(held_micros / 1e6, free_micros / 1e6, sleep=sleeping)
+    with Oracle() as oracle, load, KnockKnock(interval_micros) as knocker:
+        time.sleep(SETTLE_SECONDS)
+        knocker.reset_contention_metric()
+        oracle.mark()
+        time.sleep(seconds)
+        truth = oracle.read().held_fraction
+        snapshot = knocker.snapshot()
+    return Case(
+        interval_micros,
+        held_micros,
+        free_micros,
+        sleeping,
+        truth,
+        snapshot.held_fraction,
+        snapshot.ticks,
+        snapshot.ticks_late,
+        snapshot.ticks_missed,
+        snapshot.cpu_ns / 1e9 / snapshot.observed_seconds,
+        steal.share(),
+    )
+
+
+def cases(intervals: list[int], rounds: int, seconds: float) -> Iterator[Case]:
+    """Measure everything, the intervals interleaved."""
+    for _, (held, free), sleeping, interval in itertools.product(
+        range(rounds), LOADS, (False, True), intervals
+    ):
+        if sleeping and held < 100:
+            continue  # a sleep of 5 us takes 60
+        yield measure(interval, held, free, sleeping, seconds)
+
+
+def verdict(seen: list[Case]) -> bool:
+    """Print the summary, and say whether all bounds hold."""
+    failed = [case for case in seen if not case.passed]
+    many = [abs(case.error) for case in seen if case.ticks >= 1000]
+    median = statistics.median(many) if many else 0.0
+    for interval in sorted({case.interval_micros for case in seen}):
+        errors = [case.error for case in seen if case.interval_micros == interval]
+        print(
+            f"{interval:8} us: median |error| {statistics.median(map(abs, errors)):.4f}, "
+            f"mean error {statistics.mean(errors):+.4f}, worst {max(map(abs, errors)):.4f}"
+        )
+    print(f"median |error| where ticks >= 1000: {median:.4f} (bound 0.015)")
+    print(f"{len(seen) - len(failed)} passed, {len(failed)} failed")
+    return not failed and median <= 0.015
+
+
+def main() -> int:
+    """Print the table and the verdict."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=1.0, help="for each case (1)")
+    parser.add_argument("--rounds", type=int, default=1, help="over all loads (1)")
+    parser.add_argument("--intervals", type=int, nargs="+", default=[100, 1_000, 10_000])
+    options = parser.parse_args()
+    print(describe())
+    print(HEADER)
+    seen = []
+    for case in cases(options.intervals, options.rounds, options.seconds):
+        print(case.row(), flush=True)
+        seen.append(case)
+    return 0 if verdict(seen) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
