@@ -1,0 +1,143 @@
+"""Build the extension modules; everything else about the package is in pyproject.toml.
+
+Three environment variables choose what is built, each kind in a folder of its own under build/:
+
+GILKNOCKER_DEBUG=1
+    Assertions and live-object counters, debug information, little optimisation.
+GILKNOCKER_SANITIZE=address | thread
+    Under that sanitizer (address brings the undefined-behaviour one along).
+GILKNOCKER_WERROR=1
+    Every warning about a hand-written file is an error: development and CI.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sysconfig
+from concurrent.futures import ThreadPoolExecutor
+from glob import glob
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError, OptionError
+from setuptools.modified import newer_group
+
+DEBUG = os.environ.get("GILKNOCKER_DEBUG", "0") not in ("", "0")
+WERROR = os.environ.get("GILKNOCKER_WERROR", "0") not in ("", "0")
+SANITIZE = os.environ.get("GILKNOCKER_SANITIZE", "")
+
+SANITIZERS = {
+    "": [],
+    "address": ["-fsanitize=address,undefined", "-fno-omit-frame-pointer"],
+    "thread": ["-fsanitize=thread", "-fno-omit-frame-pointer"],
+}
+if SANITIZE not in SANITIZERS:
+    raise OptionError(f"GILKNOCKER_SANITIZE={SANITIZE!r}: 'address' or 'thread' is allowed")
+
+KIND = ["debug" if DEBUG else "release", SANITIZE, "werror" if WERROR else ""]
+BUILD = "build/" + "-".join(filter(None, KIND))
+GENERATED = BUILD + "/cython"
+
+# No methods to pickle what holds C++ objects, no __test__: nothing that the stubs do not know.
+DIRECTIVES = {"language_level": 3, "auto_pickle": False, "autotestdict": False}
+STANDARDS = {".c": "-std=c11", ".cpp": "-std=c++20"}
+WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Werror"]
+# Python's own flags come first, and the last one of a kind wins: say everything that matters.
+COMPILE = ["-fvisibility=hidden", "-pthread", *SANITIZERS[SANITIZE]]
+LINK = ["-pthread", "-ldl", *SANITIZERS[SANITIZE]]
+if DEBUG:
+    COMPILE += ["-O1", "-g", "-UNDEBUG", "-D_GLIBCXX_ASSERTIONS", "-DGILKNOCKER_DEBUG=1"]
+else:
+    COMPILE += ["-O2", "-g" if SANITIZE else "-g0", "-DNDEBUG"]
+    LINK += [] if SANITIZE else ["-Wl,-s"]
+
+
+class BuildExt(build_ext):
+    """Gives each source file the flags of its language, and compiles as many at once as cores."""
+
+    def build_extensions(self) -> None:
+        """Build, after a look at whether this machine can."""
+        self._require_a_compiler()
+        super().build_extensions()
+
+    def build_extension(self, ext: Extension) -> None:
+        """Compile the sources one by one; let setuptools link the objects."""
+        sources = [hand for hand in ext.sources if not hand.endswith(".pyx")]
+        for pyx in set(ext.sources) - set(sources):
+            [translated] = cythonize(
+                [Extension(ext.name, [pyx], language="c++")],
+                build_dir=GENERATED,
+                compiler_directives=DIRECTIVES,
+            )
+            sources += translated.sources
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            ext.extra_objects = list(pool.map(lambda source: self._compile(source, ext), sources))
+        ext.depends += ext.sources
+        ext.sources = []
+        super().build_extension(ext)
+
+    def _compile(self, source: str, ext: Extension) -> str:
+        [target] = self.compiler.object_filenames([source], output_dir=self.build_temp)
+        if self.force or newer_group([source, *ext.depends], target, missing="newer"):
+            flags = [STANDARDS[Path(source).suffix], *COMPILE, *_python_headers()]
+            if WERROR and not source.startswith(GENERATED):
+                flags += WARNINGS
+            self.compiler.compile(
+                [source],
+                output_dir=self.build_temp,
+                include_dirs=ext.include_dirs,
+                extra_postargs=flags,
+            )
+        return target
+
+    def _require_a_compiler(self) -> None:
+        needs = "gilknocker is compiled from C11 and C++20 source on your machine, and "
+        hint = ". On Debian or Ubuntu: apt-get install g++ python3-dev"
+        for variable, command in (
+            ("CC", self.compiler.compiler_so),
+            ("CXX", self.compiler.compiler_so_cxx),
+        ):
+            if shutil.which(command[0]) is None:
+                raise CompileError(
+                    f"{needs}its compiler {command[0]!r} (${variable}) was not found{hint}"
+                )
+        header = Path(sysconfig.get_path("include"), "Python.h")
+        if not header.exists():
+            raise CompileError(f"{needs}Python's headers are missing: no {header}{hint}")
+
+
+def _python_headers() -> list[str]:
+    """Python's headers as system headers (which outdoes -I): its warnings are not ours."""
+    folders = dict.fromkeys(sysconfig.get_path(name) for name in ("include", "platinclude"))
+    return [flag for folder in folders for flag in ("-isystem", folder)]
+
+
+def _extension(name: str, *patterns: str) -> Extension:
+    headers = glob("cpp/**/*.h*", recursive=True) + glob("gilknocker/*.pxd")
+    return Extension(
+        name,
+        sources=sorted(source for pattern in patterns for source in glob(pattern)),
+        include_dirs=["cpp/include", "cpp/src"],
+        depends=["setup.py", *sorted(headers)],
+        extra_link_args=LINK,
+        language="c++" if patterns[0].endswith(".pyx") else "c",
+    )
+
+
+setup(
+    cmdclass={"build_ext": BuildExt},
+    options={"build": {"build_base": BUILD}},
+    ext_modules=[
+        _extension(
+            "gilknocker._core",
+            "gilknocker/_core.pyx",
+            "cpp/src/*.cpp",
+            "cpp/src/cpython/*.cpp",
+            "cpp/src/cpython/*.c",
+        ),
+        _extension("gilknocker._load", "cpp/src/testing/load.c"),
+    ],
+)
