@@ -1,0 +1,13 @@
+from typing import final
+
+def hold_gil(seconds: float, *, sleep: bool = False) -> None: ...
+def release_gil(seconds: float, *, sleep: bool = False) -> None: ...
+
+@final
+class Load:
+    def __new__(
+        cls, hold_ns: int, free_ns: int, *, sleep: bool = False, random: bool = False
+    ) -> Load: ...
+    def run(self, *, duration_ns: int = -1, seed: int = 0) -> tuple[int, int, int, int]:
+        """Return (started_ns, ended_ns, held_ns, cycles) by CLOCK_MONOTONIC."""
+    def stop(self) -> None: ...
