@@ -1,0 +1,31 @@
+"""How busy the GIL is and how long a thread waits for it, measured from within.
+
+>>> from gilknocker import KnockKnock
+>>> with KnockKnock() as knocker:
+...     total = sum(range(1_000_000))
+>>> 0 <= knocker.contention_metric <= 1
+True
+
+Importing this package loads nothing else: what it exports comes with its first use, so that it
+costs nothing where it is not used. It has no assert that pytest could explain, and is loaded before
+pytest rewrites any: PYTEST_DONT_REWRITE.
+"""
+
+__version__ = "1.0.0"
+__all__ = ["KnockKnock", "Snapshot", "WaitHistogram", "__version__"]
+
+_HOMES = {"KnockKnock": "knock_knock", "Snapshot": "snapshot", "WaitHistogram": "histogram"}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value  # the next use does not come here
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

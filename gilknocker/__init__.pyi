@@ -1,0 +1,9 @@
+from gilknocker.histogram import WaitHistogram as WaitHistogram
+from gilknocker.knock_knock import KnockKnock as KnockKnock
+from gilknocker.snapshot import Snapshot as Snapshot
+
+__all__ = ["KnockKnock", "Snapshot", "WaitHistogram", "__version__"]
+
+__version__: str
+
+def __dir__() -> list[str]: ...

@@ -1,0 +1,54 @@
+"""What the checks of arguments and of stored data share: limits, and words for messages."""
+
+from __future__ import annotations
+
+import math
+from numbers import Real
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+MAX_INT64 = 2**63 - 1
+_LONGEST = 40
+
+
+def shown(value: object) -> str:
+    """Return `value` as an error message shows it: short, and never an exception of its own."""
+    if isinstance(value, (list, tuple, dict, set, frozenset)):
+        return f"a {type(value).__name__} of {len(value)}"
+    if isinstance(value, int) and value.bit_length() > 128:
+        return f"an integer of {value.bit_length()} bits"  # repr() refuses thousands of digits
+    if isinstance(value, (str, bytes)) and len(value) > _LONGEST:
+        return f"{value[:_LONGEST]!r}..."
+    try:
+        text = repr(value)
+    except Exception:
+        return f"a {type(value).__name__}"
+    return text if len(text) <= 2 * _LONGEST else f"{text[: 2 * _LONGEST]}..."
+
+
+def is_bool(value: object) -> bool:
+    """Whether `value` is a bool, Python's or numpy's: both pass as integers elsewhere."""
+    return type(value).__name__ in ("bool", "bool_")
+
+
+def checked_real(name: str, value: Any, allowed: str) -> float:
+    """Return `value` as a float, infinities included.
+
+    Raises
+    ------
+    TypeError
+        If it is no real number (a bool is none).
+    ValueError
+        If it is not a number, or beyond the range of a float.
+    """
+    if is_bool(value) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be {allowed}, not {shown(value)}")
+    try:
+        real = float(value)
+    except OverflowError:
+        real = math.nan
+    if math.isnan(real):
+        raise ValueError(f"{name} must be {allowed}, not {shown(value)}")
+    return real

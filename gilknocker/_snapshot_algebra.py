@@ -1,0 +1,114 @@
+"""``later - earlier`` and ``a + b`` of snapshots."""
+
+from __future__ import annotations
+
+import operator
+
+from gilknocker._checks import MAX_INT64
+from gilknocker._snapshot_fields import COUNTS, ORIGIN, SETTINGS, gil_state, weights
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from gilknocker.snapshot import Snapshot
+
+
+def window_fields(later: Snapshot, earlier: Snapshot) -> dict[str, Any]:
+    """Return the fields of the window between two snapshots.
+
+    Raises
+    ------
+    ValueError
+        If they are not of the same sampler, process and epoch, begin at different instants, or
+        are in the wrong order.
+    """
+    _check_same_origin(later, earlier)
+    counts = {name: getattr(later, name) - getattr(earlier, name) for name in COUNTS}
+    for name, value in counts.items():
+        if value < 0:
+            raise ValueError(f"later - earlier: {name} would be {value}")
+    histogram = later.histogram - earlier.histogram
+    if earlier.observed_ns:
+        start_ns, start_unix_ns = earlier.end_ns, earlier.end_unix_ns
+    else:  # it was taken before the sampler ran: no time is cut off
+        start_ns, start_unix_ns = later.start_ns, later.start_unix_ns
+    return {
+        **counts,
+        **{name: getattr(later, name) for name in (*SETTINGS, *ORIGIN)},
+        "start_ns": start_ns,
+        "start_unix_ns": start_unix_ns,
+        "end_ns": later.end_ns,
+        "end_unix_ns": later.end_unix_ns,
+        # A maximum that grew was reached in the window; else its top bucket is all one knows.
+        "wait_max_ns": min(histogram.highest_ns, later.wait_max_ns),
+        "wait_max_exact": not histogram
+        or (later.wait_max_exact and later.wait_max_ns > earlier.wait_max_ns),
+        "in_flight_ns": later.in_flight_ns,
+        "floor_ns": later.floor_ns,
+        "slice_active": later.slice_active,
+        "method": later.method,
+        "gil_enabled": gil_state(counts["ticks"], counts["ticks_disabled"], later.gil_enabled),
+        "histogram": histogram,
+        "_merged": None,
+    }
+
+
+def merged_fields(a: Snapshot, b: Snapshot) -> dict[str, Any]:
+    """Return the fields of two snapshots taken together.
+
+    Raises
+    ------
+    ValueError
+        If they were measured by different methods, or a sum does not fit in 64 bits.
+    """
+    if a.method != b.method:
+        raise ValueError(
+            f"snapshots by different methods cannot be merged: {a.method!r} and {b.method!r}"
+        )
+    largest, exact = max((a.wait_max_ns, a.wait_max_exact), (b.wait_max_ns, b.wait_max_exact))
+    floors = [s.floor_ns for s in (a, b) if s.floor_ns is not None]
+    return {
+        **{name: _sum(name, getattr(a, name), getattr(b, name)) for name in COUNTS},
+        **{name: _common(getattr(a, name), getattr(b, name)) for name in SETTINGS},
+        **dict.fromkeys(ORIGIN),
+        **{name: min(getattr(a, name), getattr(b, name)) for name in ("start_ns", "start_unix_ns")},
+        **{name: max(getattr(a, name), getattr(b, name)) for name in ("end_ns", "end_unix_ns")},
+        "wait_max_ns": largest,
+        "wait_max_exact": exact,
+        "in_flight_ns": max(a.in_flight_ns, b.in_flight_ns),
+        "floor_ns": min(floors, default=None),
+        "slice_active": a.slice_active and b.slice_active,
+        "method": a.method,
+        "gil_enabled": a.gil_enabled if a.gil_enabled == b.gil_enabled else "mixed",
+        "histogram": a.histogram + b.histogram,
+        "_merged": tuple(map(operator.add, weights(a), weights(b))),
+    }
+
+
+def _check_same_origin(later: Snapshot, earlier: Snapshot) -> None:
+    if later.sampler_id is None or earlier.sampler_id is None:
+        raise ValueError("a merge of snapshots has no window: it cannot be subtracted")
+    for name in ("pid", *ORIGIN):
+        ours, theirs = getattr(later, name), getattr(earlier, name)
+        if ours != theirs:
+            raise ValueError(
+                f"later - earlier needs two snapshots of the same {name}, not {ours} and {theirs}"
+            )
+    if later.end_ns < earlier.end_ns:
+        raise ValueError("later - earlier: the first snapshot is the earlier one")
+    if later.start_ns != earlier.start_ns and earlier.observed_ns:
+        raise ValueError(
+            "later - earlier needs two snapshots that begin at the same instant, not at "
+            f"{later.start_ns} and {earlier.start_ns} ns"
+        )
+
+
+def _sum(name: str, a: int, b: int) -> int:
+    if a + b > MAX_INT64:
+        raise ValueError(f"a + b: the sum of {name} does not fit in 64 bits")
+    return a + b
+
+
+def _common(a: int | None, b: int | None) -> int | None:
+    return a if a == b else None

@@ -1,0 +1,265 @@
+"""A snapshot as a dictionary for JSON, and back with every value checked."""
+
+from __future__ import annotations
+
+import math
+
+from gilknocker._checks import MAX_INT64, shown
+from gilknocker._raw_waits import RawWaits, StoredWaits
+from gilknocker._snapshot_fields import COUNTS, FIELDS, INSTANTS, ORIGIN, SETTINGS
+from gilknocker.histogram import WaitHistogram
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from gilknocker.snapshot import Snapshot
+
+FORMAT = "gilknocker.snapshot"
+VERSION = 1
+
+_METHODS = ("look", "knock", "trace")
+_MERGED = ("held_seconds", "enabled_seconds", "squared_seconds_per_tick")
+_WAITS = ("first_sequence", "wait_ns", "knock_ns")
+_PLAIN = tuple(name for name in FIELDS if name not in ("histogram", "_merged"))
+_REQUIRED = ("format", "version", *_PLAIN, "histogram", "merged", "waits")
+_ALLOWED_INT = "an integer from 0 to 2**63 - 1"
+_ALLOWED_SUM = "a number from 0 to 1e20"
+# Sums of floats, in whatever order they were added up.
+_ROUNDING = 1e-6
+
+
+def encode(snapshot: Snapshot) -> dict[str, Any]:
+    """Return all that a snapshot stores but its raw waits."""
+    merged = snapshot._merged
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        **{name: getattr(snapshot, name) for name in _PLAIN},
+        "histogram": [list(bucket) for bucket in snapshot.histogram],
+        "merged": None if merged is None else dict(zip(_MERGED, merged, strict=True)),
+        "waits": None,
+    }
+
+
+def encode_raw(raw: RawWaits) -> dict[str, Any]:
+    """Return what is stored of raw waits."""
+    values = (raw.first_sequence, raw.wait_times.tolist(), raw.knock_times.tolist())
+    return dict(zip(_WAITS, values, strict=True))
+
+
+def summary(snapshot: Snapshot) -> dict[str, Any]:
+    """Return what follows from the stored values, for readers that know no formulas."""
+    interval = snapshot.held_fraction_interval
+    return {
+        "observed_seconds": snapshot.observed_seconds,
+        "held_seconds": _without_nan(snapshot.held_seconds),
+        "held_fraction": _without_nan(snapshot.held_fraction),
+        "held_fraction_interval": None if interval is None else list(interval),
+        "knock_wait_fraction": _without_nan(snapshot.knock_wait_fraction),
+        "wait_mean_ns": _without_nan(snapshot.wait_mean_ns),
+        **{f"wait_p{p}_ns": _without_nan(snapshot.percentile(p)) for p in (50, 90, 99)},
+        "wait_max_ns": snapshot.wait_max_ns if snapshot.knocks else None,
+    }
+
+
+def decode(data: object) -> tuple[dict[str, Any], RawWaits | None]:
+    """Return the fields and the raw waits of a stored snapshot.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As :meth:`Snapshot.from_dict` says, naming the key, the value and what is allowed.
+    """
+    if not isinstance(data, dict):
+        raise TypeError(f"a stored snapshot must be a dict, not {shown(data)}")
+    _check_is("format", data.get("format"), FORMAT)
+    _check_is("version", data.get("version"), VERSION)
+    _check_keys("a stored snapshot", data, _REQUIRED, optional=("summary",))
+    setting = _count if data["merged"] is None else _count_or_none
+    fields: dict[str, Any] = {
+        **{name: _count(name, data[name]) for name in (*INSTANTS, *COUNTS)},
+        **{name: setting(name, data[name]) for name in (*SETTINGS, *ORIGIN)},
+        **{name: _count(name, data[name]) for name in ("wait_max_ns", "in_flight_ns")},
+        **{name: _flag(name, data[name]) for name in ("wait_max_exact", "slice_active")},
+        "floor_ns": _count_or_none("floor_ns", data["floor_ns"]),
+        "method": _method(data["method"]),
+        "gil_enabled": _gil_enabled(data["gil_enabled"]),
+        "histogram": _histogram(data["histogram"]),
+    }
+    _check_counts(fields)
+    _check_waits(fields)
+    fields["_merged"] = _merged(data["merged"], fields)
+    return fields, _raw(data["waits"], fields["knocks"])
+
+
+def _check_is(name: str, value: object, expected: str | int) -> None:
+    if type(value) is not type(expected):
+        raise TypeError(f"{name} must be {expected!r}, not {shown(value)}")
+    if value != expected:
+        raise ValueError(f"{name} must be {expected!r}, not {shown(value)}")
+
+
+def _check_keys(
+    what: str, data: dict[Any, Any], required: tuple[str, ...], optional: tuple[str, ...] = ()
+) -> None:
+    for key in required:
+        if key not in data:
+            raise ValueError(f"{what} must have the key {key!r}")
+    for key in data:
+        if key not in required and key not in optional:
+            raise ValueError(f"{what} must not have the key {shown(key)}")
+
+
+def _count_or_none(name: str, value: Any) -> int | None:
+    return None if value is None else _count(name, value)
+
+
+def _count(name: str, value: Any) -> int:
+    if type(value) is not int:
+        raise TypeError(f"{name} must be {_ALLOWED_INT}, not {shown(value)}")
+    if not 0 <= value <= MAX_INT64:
+        raise ValueError(f"{name} must be {_ALLOWED_INT}, not {shown(value)}")
+    return value
+
+
+def _flag(name: str, value: Any) -> bool:
+    if type(value) is not bool:
+        raise TypeError(f"{name} must be True or False, not {shown(value)}")
+    return value
+
+
+def _method(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"method must be one of {_METHODS}, not {shown(value)}")
+    if value not in _METHODS:
+        raise ValueError(f"method must be one of {_METHODS}, not {shown(value)}")
+    return value
+
+
+def _gil_enabled(value: Any) -> bool | str:
+    if type(value) is bool:
+        return value
+    if not isinstance(value, str):
+        raise TypeError(f"gil_enabled must be True, False or 'mixed', not {shown(value)}")
+    if value != "mixed":
+        raise ValueError(f"gil_enabled must be True, False or 'mixed', not {shown(value)}")
+    return value
+
+
+def _histogram(value: Any) -> WaitHistogram:
+    for bucket in _list("histogram", value):
+        if len(_list("each bucket of histogram", bucket)) != 3:
+            raise ValueError(
+                "each bucket of histogram must be [lower_ns, upper_ns, count], not "
+                f"{len(bucket)} values"
+            )
+    try:
+        return WaitHistogram.from_buckets(value)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"histogram: {error}") from None
+
+
+def _list(name: str, value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError(f"{name} must be a list, not {shown(value)}")
+    return value
+
+
+def _check_counts(fields: dict[str, Any]) -> None:
+    ticks, disabled = fields["ticks"], fields["ticks_disabled"]
+    found = fields["ticks_held"] + fields["ticks_own"] + disabled
+    if found > ticks:
+        raise ValueError(
+            f"ticks_held, ticks_own and ticks_disabled must together be at most ticks={ticks}, "
+            f"not {found}"
+        )
+    if fields["ticks_late"] > ticks:
+        raise ValueError(f"ticks_late must be at most ticks={ticks}, not {fields['ticks_late']}")
+    if fields["start_ns"] > fields["end_ns"]:
+        raise ValueError(
+            f"end_ns must be at least start_ns={fields['start_ns']}, not {fields['end_ns']}"
+        )
+    expected = {True: 0, False: ticks}.get(fields["gil_enabled"], disabled)
+    if disabled != expected:
+        raise ValueError(
+            f"ticks_disabled must be {expected} where gil_enabled is {fields['gil_enabled']}, "
+            f"not {disabled}"
+        )
+
+
+def _check_waits(fields: dict[str, Any]) -> None:
+    buckets = list(fields["histogram"])
+    counted = sum(count for *_, count in buckets)
+    if counted != fields["knocks"]:
+        raise ValueError(f"histogram must count knocks={fields['knocks']} waits, not {counted}")
+    bounds = {
+        "wait_max_ns": buckets[-1][:2] if buckets else (0, 1),
+        "wait_total_ns": (
+            sum(lower * count for lower, _, count in buckets),
+            sum((upper - 1) * count for _, upper, count in buckets) + 1,
+        ),
+    }
+    for name, (lower, upper) in bounds.items():
+        if not lower <= fields[name] < upper:
+            raise ValueError(
+                f"{name} must be {lower} to {upper - 1}, as histogram says, not {fields[name]}"
+            )
+
+
+def _merged(value: Any, fields: dict[str, Any]) -> tuple[float, float, float] | None:
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise TypeError(f"merged must be a dict or None, not {shown(value)}")
+    _check_keys("merged", value, _MERGED)
+    for name in ORIGIN:
+        if fields[name] is not None:
+            raise ValueError(f"{name} must be None in a merge, not {fields[name]}")
+    held, seconds, squared = (_part(name, value[name]) for name in _MERGED)
+    ticks = fields["ticks"] - fields["ticks_disabled"]
+    most = fields["observed_ns"] / 1e9 * (1 + _ROUNDING) if ticks else 0.0
+    if seconds > most:
+        raise ValueError(f"merged.enabled_seconds must be at most {most}, not {seconds}")
+    if held > seconds * (1 + _ROUNDING):
+        raise ValueError(f"merged.held_seconds must be at most {seconds}, not {held}")
+    # Between all ticks weighing the same and one tick that weighs all.
+    square = seconds * seconds
+    if not square / max(ticks, 1) * (1 - _ROUNDING) <= squared <= square * (1 + _ROUNDING):
+        raise ValueError(
+            f"merged.squared_seconds_per_tick must be enabled_seconds**2 over 1 to {ticks} ticks, "
+            f"not {squared}"
+        )
+    return held, seconds, squared
+
+
+def _part(name: str, value: Any) -> float:
+    if type(value) is not float and type(value) is not int:
+        raise TypeError(f"merged.{name} must be {_ALLOWED_SUM}, not {shown(value)}")
+    if not 0 <= value <= 1e20:
+        raise ValueError(f"merged.{name} must be {_ALLOWED_SUM}, not {shown(value)}")
+    return float(value)
+
+
+def _raw(value: Any, knocks: int) -> RawWaits | None:
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise TypeError(f"waits must be a dict or None, not {shown(value)}")
+    _check_keys("waits", value, _WAITS)
+    first = _count("waits.first_sequence", value["first_sequence"])
+    waits, times = (_counts(f"waits.{name}", value[name]) for name in ("wait_ns", "knock_ns"))
+    if len(waits) != len(times) or len(waits) > knocks:
+        raise ValueError(
+            f"waits.wait_ns and waits.knock_ns must be of equal length, at most knocks={knocks}, "
+            f"not {len(waits)} and {len(times)}"
+        )
+    return RawWaits(StoredWaits.from_lists(first, waits, times))
+
+
+def _counts(name: str, value: Any) -> list[int]:
+    return [_count(f"each of {name}", number) for number in _list(name, value)]
+
+
+def _without_nan(value: float | None) -> float | None:
+    return None if value is None or math.isnan(value) else value

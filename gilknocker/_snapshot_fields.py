@@ -1,0 +1,98 @@
+"""What a snapshot stores, and how each kind of field behaves when snapshots meet."""
+
+from __future__ import annotations
+
+import math
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from gilknocker.snapshot import Snapshot
+
+# Counts and sums: a difference subtracts them, a merge adds them.
+COUNTS = (
+    "observed_ns",
+    "ticks",
+    "ticks_held",
+    "ticks_own",
+    "ticks_late",
+    "ticks_missed",
+    "ticks_disabled",
+    "knocks",
+    "knocks_missed",
+    "knock_observed_ns",
+    "wait_total_ns",
+    "cpu_ns",
+)
+INSTANTS = ("start_ns", "end_ns", "start_unix_ns", "end_unix_ns")
+# Settings: None in a merge whose parts differ.
+SETTINGS = ("interval_ns", "knock_interval_ns", "switch_interval_ns", "pid")
+# What makes two snapshots comparable: None in every merge.
+ORIGIN = ("sampler_id", "epoch")
+FIELDS = (
+    *INSTANTS,
+    *COUNTS,
+    *SETTINGS,
+    *ORIGIN,
+    "wait_max_ns",
+    "wait_max_exact",
+    "in_flight_ns",
+    "floor_ns",
+    "slice_active",
+    "method",
+    "gil_enabled",
+    "histogram",
+    "_merged",
+)
+
+# Of the normal distribution: 95 % lie within so many standard deviations.
+_Z95 = 1.959963984540054
+
+
+def gil_state(ticks: int, disabled: int, otherwise: bool | str) -> bool | str:
+    """Return whether there was a GIL, by the looks that found none; `otherwise` without looks."""
+    if not ticks:
+        return otherwise
+    if not disabled:
+        return True
+    return "mixed" if disabled < ticks else False
+
+
+def weights(snapshot: Snapshot) -> tuple[float, float, float]:
+    """Return what a merge adds up so that it weights by time, not by the number of ticks.
+
+    Returns
+    -------
+    held_seconds, enabled_seconds, squared_seconds_per_tick : float
+        The time the GIL was held, the observed time with a GIL (W), and W**2 / n for its n ticks:
+        the variance of a merge's held fraction is the sum of the last over the square of the
+        sum of W, so that (sum of W)**2 / (sum of the last) is its effective number of ticks
+        (L. Kish, Survey Sampling, 1965).
+    """
+    if snapshot._merged is not None:
+        return snapshot._merged
+    enabled = snapshot.ticks - snapshot.ticks_disabled
+    if not enabled:
+        return 0.0, 0.0, 0.0
+    seconds = snapshot.observed_seconds * (enabled / snapshot.ticks)
+    return seconds * (snapshot.ticks_held / enabled), seconds, seconds * seconds / enabled
+
+
+def effective_ticks(snapshot: Snapshot) -> float:
+    """Return how many ticks with a GIL the held fraction is worth."""
+    _, seconds, squared_per_tick = weights(snapshot)
+    if snapshot._merged is None or not squared_per_tick:
+        return snapshot.ticks - snapshot.ticks_disabled
+    return seconds * seconds / squared_per_tick
+
+
+def wilson_interval(fraction: float, n: float) -> tuple[float, float]:
+    """Return the 95 % interval for a proportion seen in `n` > 0 draws.
+
+    From E. B. Wilson, "Probable inference, the law of succession, and statistical inference",
+    J. Am. Stat. Assoc. 22 (1927).
+    """
+    z2 = _Z95 * _Z95 / n
+    centre = (fraction + z2 / 2) / (1 + z2)
+    half = math.sqrt(fraction * (1 - fraction) * z2 + z2 * z2 / 4) / (1 + z2)
+    # Without rounding errors the fraction itself lies between them.
+    return min(max(centre - half, 0.0), fraction), max(min(centre + half, 1.0), fraction)

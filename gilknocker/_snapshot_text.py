@@ -1,0 +1,43 @@
+"""A snapshot in one line."""
+
+from __future__ import annotations
+
+from gilknocker._units import format_ns, format_percent
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from gilknocker.snapshot import Snapshot
+
+
+def describe(snapshot: Snapshot) -> str:
+    """Return the line that ``str(snapshot)`` is."""
+    return f"{_held(snapshot)}; {_waits(snapshot)}; method {snapshot.method}"
+
+
+def _held(snapshot: Snapshot) -> str:
+    ticks = f"{snapshot.ticks_late} late, {snapshot.ticks_missed} missed"
+    if snapshot.gil_enabled == "mixed":
+        ticks += f", {snapshot.ticks_disabled} without a GIL"
+    over = f"over {format_ns(snapshot.observed_ns, digits=3)}, {snapshot.ticks} ticks ({ticks})"
+    fraction, interval = snapshot.held_fraction, snapshot.held_fraction_interval
+    if fraction is None or interval is None:
+        return f"no GIL {over}"
+    if fraction != fraction:  # NaN
+        return f"held unknown {over}"
+    low, high = map(format_percent, interval)
+    return f"held {format_percent(fraction)} % ({low}-{high}) {over}"
+
+
+def _waits(snapshot: Snapshot) -> str:
+    if not snapshot.knocks:
+        text = "no knocks answered"
+    else:
+        at_most = "" if snapshot.wait_max_exact else "<= "
+        text = (
+            f"{snapshot.knocks} knocks waited p50 {format_ns(snapshot.percentile(50))}, "
+            f"p99 {format_ns(snapshot.percentile(99))}, "
+            f"max {at_most}{format_ns(snapshot.wait_max_ns)}"
+        )
+    if snapshot.in_flight_ns > snapshot.wait_max_ns:  # news: longer than any that ended
+        text += f", one still waiting after {format_ns(snapshot.in_flight_ns)}"
+    return text

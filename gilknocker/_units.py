@@ -1,0 +1,39 @@
+"""Numbers as people read them."""
+
+from __future__ import annotations
+
+_UNITS = ((1, "ns"), (1_000, "us"), (1_000_000, "ms"), (1_000_000_000, "s"))
+
+
+def format_ns(ns: float, digits: int = 2) -> str:
+    """Return a duration with the unit that suits it.
+
+    Parameters
+    ----------
+    ns : float
+        The duration in ns, >= 0.
+    digits : int, default 2
+        Significant digits; those before the point are never cut.
+
+    Examples
+    --------
+    >>> format_ns(850), format_ns(4_912_000), format_ns(2e9, digits=3)
+    ('850 ns', '4.9 ms', '2.00 s')
+    """
+    for size, unit in _UNITS:
+        decimals = 0 if size == 1 else max(digits - len(str(int(ns / size))), 0)
+        text = f"{ns / size:.{decimals}f}"
+        if float(text) < 1000 or unit == "s":
+            break
+    return f"{text} {unit}"
+
+
+def format_percent(fraction: float) -> str:
+    """Return a fraction as a percentage with one decimal, without the sign.
+
+    Examples
+    --------
+    >>> format_percent(0.8734)
+    '87.3'
+    """
+    return f"{100 * fraction:.1f}"

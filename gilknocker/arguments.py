@@ -1,0 +1,181 @@
+"""What may be asked of KnockKnock: its arguments checked, defaults filled in, all in ns."""
+
+from __future__ import annotations
+
+import operator
+from collections import namedtuple
+
+from gilknocker._checks import MAX_INT64, checked_real, is_bool, shown
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import SupportsIndex
+
+__all__ = ["Settings", "settle"]
+
+DEFAULT_INTERVAL_MICROS = 1_000
+DEFAULT_TIMEOUT_SECS = 1
+# Denser knocks disturb the program, and the looks with it (docs/measurement.md).
+INTERVALS_PER_KNOCK = 10
+# The schedule of gilknocker 0.4.
+DEFAULT_POLLING_MICROS = 1_000
+POLLINGS_PER_SAMPLING = 10
+POLLINGS_PER_SLEEPING = 100
+LEAST_WATCHER_INTERVAL_NS = 5_000_000  # of that schedule: it is for meters that are always on
+
+LATE_AFTER_NS = 50_000  # or a tenth of the interval, if that is more
+CONTENDED_AFTER_NS = 10_000  # a free GIL takes 0.1 to 2 us to get
+LOG_CAPACITY = 1 << 20
+
+MAX_MICROS = MAX_INT64 // 1_000
+_MICROS = f"an integer (microseconds) from {{}} to {MAX_MICROS}"
+_SECONDS = "a real number (seconds) from 0 to 9.2e9"
+
+
+class Settings(
+    namedtuple(
+        "Settings",
+        "interval_ns knock_interval_ns knocks_per_burst burst_rest_ns late_after_ns"
+        " contended_after_ns log_capacity timeout_ns",
+    )
+):
+    """All that a sampler has to know, in ns; ``knocks_per_burst`` 0 is one endless burst."""
+
+    __slots__ = ()
+
+    interval_ns: int
+    knock_interval_ns: int
+    knocks_per_burst: int
+    burst_rest_ns: int
+    late_after_ns: int
+    contended_after_ns: int
+    log_capacity: int
+    timeout_ns: int
+
+
+def settle(
+    *,
+    interval_micros: SupportsIndex | None = None,
+    timeout_secs: float | None = None,
+    knock_interval_micros: SupportsIndex | None = None,
+    polling_interval_micros: SupportsIndex | None = None,
+    sampling_interval_micros: SupportsIndex | None = None,
+    sleeping_interval_micros: SupportsIndex | None = None,
+    timeout_micros: SupportsIndex | None = None,
+) -> Settings:
+    """Check the arguments of ``KnockKnock`` and fill in what was not given (None).
+
+    Raises
+    ------
+    TypeError
+        If a value has the wrong type, or one thing was given in two spellings.
+    ValueError
+        If a value is out of range: intervals are > 0, timeouts >= 0 and finite, and all of them,
+        with what is derived from them, at most 2**63 - 1 ns.
+    """
+    interval = _optional_micros("interval_micros", interval_micros)
+    knock_interval = _optional_micros("knock_interval_micros", knock_interval_micros)
+    polling = _optional_micros("polling_interval_micros", polling_interval_micros)
+    sampling = _optional_micros("sampling_interval_micros", sampling_interval_micros)
+    sleeping = _optional_micros("sleeping_interval_micros", sleeping_interval_micros)
+    timeout_ns = _timeout_ns(timeout_secs, timeout_micros)
+
+    if polling is None and sampling is None and sleeping is None:
+        return _continuous(interval, knock_interval, timeout_ns)
+    if knock_interval is not None:
+        raise TypeError(
+            "knock_interval_micros cannot be combined with polling_interval_micros, "
+            "sampling_interval_micros or sleeping_interval_micros: both say when to knock"
+        )
+    return _bursts(interval, polling, sampling, sleeping, timeout_ns)
+
+
+def _continuous(interval: int | None, knock_interval: int | None, timeout_ns: int) -> Settings:
+    interval_ns = interval or DEFAULT_INTERVAL_MICROS * 1_000
+    knock_interval_ns = knock_interval or _times(
+        "interval_micros", interval_ns, INTERVALS_PER_KNOCK, "the default knock_interval_micros"
+    )
+    return _settings(interval_ns, knock_interval_ns, 0, 0, timeout_ns)
+
+
+def _bursts(
+    interval: int | None,
+    polling: int | None,
+    sampling: int | None,
+    sleeping: int | None,
+    timeout_ns: int,
+) -> Settings:
+    name = "polling_interval_micros"
+    polling_ns = polling or DEFAULT_POLLING_MICROS * 1_000
+    sampling_ns = sampling or _times(
+        name, polling_ns, POLLINGS_PER_SAMPLING, "the default sampling_interval_micros"
+    )
+    sleeping_ns = sleeping or _times(
+        name, polling_ns, POLLINGS_PER_SLEEPING, "the default sleeping_interval_micros"
+    )
+    knocks = max(sampling_ns // polling_ns, 1)
+    if knocks * polling_ns + sleeping_ns > MAX_INT64:
+        raise ValueError(
+            f"sampling_interval_micros and sleeping_interval_micros must together be at most "
+            f"{MAX_MICROS}, not {sampling_ns // 1_000} + {sleeping_ns // 1_000}"
+        )
+    interval_ns = interval or max(polling_ns, LEAST_WATCHER_INTERVAL_NS)
+    return _settings(interval_ns, polling_ns, knocks, sleeping_ns, timeout_ns)
+
+
+def _settings(
+    interval_ns: int, knock_interval_ns: int, knocks_per_burst: int, rest_ns: int, timeout_ns: int
+) -> Settings:
+    return Settings(
+        interval_ns=interval_ns,
+        knock_interval_ns=knock_interval_ns,
+        knocks_per_burst=knocks_per_burst,
+        burst_rest_ns=rest_ns,
+        late_after_ns=max(LATE_AFTER_NS, interval_ns // 10),
+        contended_after_ns=CONTENDED_AFTER_NS,
+        log_capacity=LOG_CAPACITY,
+        timeout_ns=timeout_ns,
+    )
+
+
+def _optional_micros(name: str, value: SupportsIndex | None) -> int | None:
+    """Return an interval in ns, None if it was not given."""
+    return None if value is None else _micros(name, value, least=1) * 1_000
+
+
+def _micros(name: str, value: SupportsIndex, least: int) -> int:
+    allowed = _MICROS.format(least)
+    if is_bool(value):
+        raise TypeError(f"{name} must be {allowed}, not {shown(value)}")
+    try:
+        micros = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be {allowed}, not {shown(value)}") from None
+    if not least <= micros <= MAX_MICROS:
+        raise ValueError(f"{name} must be {allowed}, not {shown(micros)}")
+    return micros
+
+
+def _timeout_ns(secs: float | None, micros: SupportsIndex | None) -> int:
+    if micros is None:
+        return _seconds("timeout_secs", DEFAULT_TIMEOUT_SECS if secs is None else secs)
+    if secs is not None:
+        raise TypeError("timeout_secs and timeout_micros cannot be combined: both are the timeout")
+    return _micros("timeout_micros", micros, least=0) * 1_000
+
+
+def _seconds(name: str, value: float) -> int:
+    """Return a time in ns, to the nearest."""
+    ns = checked_real(name, value, _SECONDS) * 1e9
+    if not 0 <= ns <= MAX_INT64:
+        raise ValueError(f"{name} must be {_SECONDS}, not {shown(value)}")
+    return round(ns)
+
+
+def _times(name: str, ns: int, factor: int, what: str) -> int:
+    if factor * ns > MAX_INT64:
+        raise ValueError(
+            f"{name} must be at most {MAX_MICROS // factor}, not {ns // 1_000}, unless {what} "
+            f"({factor} times that) is replaced"
+        )
+    return factor * ns

@@ -1,0 +1,258 @@
+"""KnockKnock: how busy the GIL is, and how long a thread waits for it."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+
+from gilknocker import _core
+from gilknocker._raw_waits import as_int64
+from gilknocker._units import format_ns, format_percent
+from gilknocker.arguments import settle
+from gilknocker.lifecycle import PROCESS
+from gilknocker.snapshot import Snapshot, from_core
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import SupportsIndex
+
+    import numpy as np
+    import numpy.typing as npt
+    from typing_extensions import Self
+
+__all__ = ["KnockKnock"]
+
+
+class KnockKnock:
+    """Measures how busy the GIL is and how long a thread waits for it.
+
+    Two threads of ours do so while the program runs. One looks at the GIL at every *tick*, without
+    touching it: the share of looks that find it held by a thread of the program is the held
+    fraction, `contention_metric`. The other *knocks*: it acquires the GIL, which takes as long as
+    it would take a thread of the program, and keeps every such wait.
+
+    The held fraction is how much of the time the GIL was in use. A single busy thread reads 1.0:
+    that is not contention, nobody else may want it. `wait_times` says what another thread would
+    have waited: 5 ms again and again (``sys.getswitchinterval()``) where a thread in pure Python
+    must be interrupted, microseconds where the GIL is often released, more than that where a C
+    extension keeps it. Neither says which thread it was.
+
+    Parameters
+    ----------
+    interval_micros : int, default 1000
+        Mean interval between looks in microseconds; each comes at a random instant of its turn,
+        so that no periodic program can hide. 1000 gives a fraction to within 0.03 in one second
+        at 1 to 2 % of one core; 5000 to 10000 costs well under 1 %, for meters that are always
+        on. Below 50 most looks are missed, because waking a thread takes 10 to 60 us: allowed,
+        and ``snapshot().ticks_missed`` counts them. In the schedule of 0.4 (below) the default is
+        the polling interval, but at least 5000.
+    timeout_secs : float, default 1
+        How long `stop` waits at most for a knock that does not get the GIL; 0 does not wait.
+    knock_interval_micros : int, default 10 * interval_micros
+        Mean interval between knocks in microseconds. Each is a handover to our thread and back:
+        denser knocks disturb the program, and the held fraction with it. Where the GIL cannot be
+        looked at (``snapshot().method == "knock"``) knocks come at `interval_micros` instead.
+    polling_interval_micros : int, default 1000
+        As in gilknocker 0.4: the interval between knocks, which then come in bursts of
+        `sampling_interval_micros` (default 10 times as long) followed by a rest of
+        `sleeping_interval_micros` (default 100 times as long). Any of the three asks for this
+        schedule; looks come evenly all the time. Not with `knock_interval_micros`.
+    sampling_interval_micros, sleeping_interval_micros : int
+        See `polling_interval_micros`.
+    timeout_micros : int
+        As in gilknocker 0.4: `timeout_secs` in microseconds. Not both.
+
+    Raises
+    ------
+    TypeError
+        If an argument has the wrong type (numpy's integers are fine, bool and float intervals are
+        not), or one thing is given in two spellings.
+    ValueError
+        If an interval is not > 0, a timeout negative or not finite, or something does not fit in
+        64-bit ns.
+
+    See Also
+    --------
+    Snapshot : all the numbers at one instant.
+
+    Notes
+    -----
+    Any thread may call anything at any time. An instance that is dropped, or left running at
+    exit, is stopped. It goes on in the parent of a fork, and in the child is one that was never
+    started.
+
+    Examples
+    --------
+    >>> with KnockKnock() as knocker:  # doctest: +SKIP
+    ...     work()
+    >>> knocker.contention_metric  # doctest: +SKIP
+    0.873
+    >>> np.percentile(knocker.wait_times, [50, 99]) / 1e6  # ms  # doctest: +SKIP
+    array([4.9, 5.1])
+    """
+
+    def __init__(
+        self,
+        interval_micros: SupportsIndex | None = None,
+        timeout_secs: float | None = None,
+        *,
+        knock_interval_micros: SupportsIndex | None = None,
+        polling_interval_micros: SupportsIndex | None = None,
+        sampling_interval_micros: SupportsIndex | None = None,
+        sleeping_interval_micros: SupportsIndex | None = None,
+        timeout_micros: SupportsIndex | None = None,
+    ) -> None:
+        settings = settle(
+            interval_micros=interval_micros,
+            timeout_secs=timeout_secs,
+            knock_interval_micros=knock_interval_micros,
+            polling_interval_micros=polling_interval_micros,
+            sampling_interval_micros=sampling_interval_micros,
+            sleeping_interval_micros=sleeping_interval_micros,
+            timeout_micros=timeout_micros,
+        )
+        self._settings = settings
+        self._sampler = _core.Sampler(
+            settings.interval_ns,
+            settings.knock_interval_ns,
+            knocks_per_burst=settings.knocks_per_burst,
+            burst_rest_ns=settings.burst_rest_ns,
+            late_after_ns=settings.late_after_ns,
+            contended_after_ns=settings.contended_after_ns,
+            log_capacity=settings.log_capacity,
+        )
+
+    def start(self) -> None:
+        """Start measuring, or go on after `stop`, like a stopwatch. Nothing if it runs.
+
+        Raises
+        ------
+        RuntimeError
+            If no thread can be started, or the interpreter is exiting.
+        """
+        PROCESS.start(self._sampler)
+
+    def stop(self) -> None:
+        """Stop measuring; the numbers stay. Nothing if it does not run.
+
+        Warns
+        -----
+        RuntimeWarning
+            If a knock was still waiting for the GIL at the timeout. It has stopped nevertheless:
+            that knock is left out, and its thread ends by itself as soon as it gets the GIL.
+        """
+        self._stop(stacklevel=3)
+
+    def _stop(self, stacklevel: int) -> None:
+        if not PROCESS.stop(self._sampler, self._settings.timeout_ns):
+            warnings.warn(
+                f"a knock was still waiting for the GIL {format_ns(self._settings.timeout_ns)} "
+                "after stop(): its thread will end by itself, later",
+                RuntimeWarning,
+                stacklevel=stacklevel,
+            )
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stop(stacklevel=3)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it measures. Not in a forked child, until it is started there."""
+        return PROCESS.is_running(self._sampler)
+
+    @property
+    def contention_metric(self) -> float:
+        """The held fraction since the last reset: 0.0 to 1.0, 0.0 before the first look.
+
+        The share of looks that found the GIL held by a thread of the program. A float in any
+        case; `Snapshot.held_fraction` tells an idle GIL from no GIL and from no looks.
+        """
+        return self._sampler.held_fraction()
+
+    def reset_contention_metric(self) -> None:
+        """Start all numbers and logs again, running or not."""
+        self._sampler.reset()
+
+    @property
+    def wait_times(self) -> npt.NDArray[np.int64]:
+        """How long each knock since the last reset waited, in ns, oldest first.
+
+        A read-only int64 array of shape ``(n,)`` that never changes; the newest 1,048,576 knocks
+        at most. While it runs the next call may give more: take both arrays of one
+        ``snapshot(waits=True)`` where they must match.
+        """
+        return as_int64(self._sampler.waits().waits())
+
+    @property
+    def knock_times(self) -> npt.NDArray[np.int64]:
+        """When each of `wait_times` was asked for, in ns on the clock of ``time.monotonic_ns``."""
+        return as_int64(self._sampler.waits().times())
+
+    def snapshot(self, waits: bool = False) -> Snapshot:
+        """Return all numbers since the last reset as one consistent value.
+
+        Parameters
+        ----------
+        waits : bool, default False
+            Whether to keep the single waits too, as `Snapshot.wait_times`. They stay in memory
+            as long as the snapshot.
+        """
+        counts, histogram, raw = self._sampler.read(bool(waits))
+        return from_core(
+            counts,
+            histogram,
+            raw,
+            method=self._sampler.method,
+            switch_interval_ns=round(sys.getswitchinterval() * 1e9),
+            interval_ns=self._settings.interval_ns,
+            knock_interval_ns=self._settings.knock_interval_ns,
+            gil_enabled_now=_gil_enabled(),
+        )
+
+    @property
+    def interval_micros(self) -> int:
+        """Mean interval between looks, in microseconds."""
+        return self._settings.interval_ns // 1_000
+
+    @property
+    def knock_interval_micros(self) -> int:
+        """Mean interval between knocks, within a burst, in microseconds."""
+        return self._settings.knock_interval_ns // 1_000
+
+    @property
+    def timeout_secs(self) -> float:
+        """How long `stop` waits at most for a stuck knock, in seconds."""
+        return self._settings.timeout_ns / 1e9
+
+    def __repr__(self) -> str:
+        return f"<KnockKnock {self}>"
+
+    def __str__(self) -> str:
+        settings = self._settings
+        knocks = f"knocks every {format_ns(settings.knock_interval_ns)}"
+        if settings.knocks_per_burst:
+            knocks += (
+                f" in bursts of {settings.knocks_per_burst}, "
+                f"{format_ns(settings.burst_rest_ns)} apart"
+            )
+        return (
+            f"{'running' if self.is_running else 'stopped'}, "
+            f"held {format_percent(self.contention_metric)} %; "
+            f"looks every {format_ns(settings.interval_ns)}, {knocks}"
+        )
+
+
+def _gil_enabled() -> bool:
+    """Whether there is a GIL now: always before 3.13, which has no such question."""
+    ask = getattr(sys, "_is_gil_enabled", None)
+    return True if ask is None else bool(ask())

@@ -1,0 +1,197 @@
+"""When samplers must not run, whatever their owners want: after exit handlers, around a fork.
+
+At exit
+    Threads of ours that ask for the GIL while the interpreter is finalised would be ended, or
+    hang, inside CPython. So an exit handler stops them all, and none is started any more.
+Around ``os.fork()``
+    CPython warns when a process with several threads forks. Ours alone must not cause that, so
+    they end before the fork and go on in the parent afterwards; they count as running all the
+    while. In the child they do not run: the C++ side knows by its own generation counter.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import os
+import sys
+import threading
+import weakref
+
+from gilknocker import _core
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Protocol
+
+    class Runner(Protocol):
+        """What is started and stopped: ``_core.Sampler``."""
+
+        @property
+        def is_running(self) -> bool: ...
+        def start(self) -> None: ...
+        def stop(self, timeout_ns: int, /) -> bool: ...
+
+
+__all__ = ["PROCESS", "Lifecycle"]
+
+# For knocks that wait for a thread which keeps the GIL: they end by themselves, later.
+FORK_TIMEOUT_NS = 100_000_000
+EXIT_TIMEOUT_NS = 1_000_000_000
+
+# There the threads are counted only after the hooks of after_in_parent (gh-137109).
+WARNS_AFTER_HOOKS = (3, 13) <= sys.version_info < (3, 13, 10) or (
+    (3, 14) <= sys.version_info < (3, 14, 1)
+)
+
+
+class Lifecycle:
+    """The runners of a process: which are to run, and do but for a fork under way.
+
+    Thread safety: any thread may call anything, also from a signal handler: the lock is reentrant
+    and each step under it leaves a valid state. Threads are waited for without the lock.
+
+    Parameters
+    ----------
+    defers : bool
+        Whether a fork in the main thread is over only after its hooks: `deferred` is then filled
+        for somebody else to call.
+
+    Attributes
+    ----------
+    deferred : list of callable
+        What the main thread is to call when it is back from the fork.
+    """
+
+    def __init__(self, *, defers: bool) -> None:
+        self._defers = defers
+        self.deferred: list[Callable[[], None]] = []
+        self._exited = False
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self._lock = threading.RLock()
+        # By id and without callbacks: an entry of a runner that was dropped is taken out later.
+        self._known: dict[int, weakref.ref[Runner]] = {}  # all that may run
+        self._wanted: dict[int, weakref.ref[Runner]] = {}  # those to go on after a fork
+        self._forks = 0  # under way, in whatever thread
+        self.deferred.clear()
+
+    def start(self, runner: Runner) -> None:
+        """Start `runner`, or let it start when the fork under way is done.
+
+        Raises
+        ------
+        RuntimeError
+            If the exit handler has run, or a thread cannot be started.
+        """
+        with self._lock:
+            if self._exited:
+                raise RuntimeError("the interpreter is exiting: nothing can be measured any more")
+            self._forget_dropped()
+            # Before it starts: an interrupt may come right after that.
+            self._known[id(runner)] = self._wanted[id(runner)] = weakref.ref(runner)
+            if not self._forks:
+                self._start_now(runner)
+
+    def stop(self, runner: Runner, timeout_ns: int) -> bool:
+        """Stop `runner`; False if a thread of its was stuck and left alone."""
+        with self._lock:
+            self._wanted.pop(id(runner), None)  # a fork that ends meanwhile must not start it
+        ended = runner.stop(timeout_ns)
+        with self._lock:
+            if not (self._forks or runner.is_running):
+                self._wanted.pop(id(runner), None)  # of a start that this stop overtook
+        return ended
+
+    def is_running(self, runner: Runner) -> bool:
+        """Whether `runner` runs, or will as soon as a fork is done."""
+        if runner.is_running:
+            return True
+        if not (self._forks or self.deferred):
+            return False
+        wanted = self._wanted.get(id(runner))
+        return wanted is not None and wanted() is runner
+
+    def at_exit(self) -> None:
+        """Stop all runners for good."""
+        with self._lock:
+            self._exited = True
+            self._wanted.clear()
+            runners = _alive(self._known)
+            self._known.clear()
+        for runner in runners:
+            runner.stop(EXIT_TIMEOUT_NS)
+
+    def before_fork(self) -> None:
+        """Pause all runners. Each of another fork's too: it may not have ended yet."""
+        with self._lock:
+            self._forks += 1
+            runners = _alive(self._known)
+        for runner in runners:
+            runner.stop(FORK_TIMEOUT_NS)
+
+    def after_fork_in_parent(self) -> None:
+        """Let the paused runners go on, unless another fork is under way."""
+        with self._lock:
+            self._forks = max(self._forks - 1, 0)  # this module may be imported during a fork
+            if self._defers and _in_main_thread():
+                self.deferred[:] = [self.resume]
+                return
+        self.resume()
+
+    def after_fork_in_child(self) -> None:
+        """Know of no runner: the parent's threads are not here, and its lock may be held."""
+        self._begin_anew()
+
+    def resume(self) -> None:
+        """Start what was paused, unless another fork is under way."""
+        with self._lock:
+            if self._forks or self._exited:
+                return
+            for runner in _alive(self._wanted):
+                if runner.is_running:
+                    continue
+                try:
+                    self._start_now(runner)
+                except (RuntimeError, MemoryError):  # no thread to be had: is_running says so
+                    continue
+            self.deferred.clear()
+
+    def _start_now(self, runner: Runner) -> None:
+        try:
+            runner.start()
+        except Exception:
+            self._wanted.pop(id(runner), None)
+            raise
+
+    def _forget_dropped(self) -> None:
+        for references in (self._known, self._wanted):
+            for key, reference in list(references.items()):
+                if reference() is None:
+                    del references[key]
+
+
+def _alive(references: dict[int, weakref.ref[Runner]]) -> list[Runner]:
+    runners = (reference() for reference in list(references.values()))
+    return [runner for runner in runners if runner is not None]
+
+
+def _in_main_thread() -> bool:
+    return threading.get_ident() == threading.main_thread().ident
+
+
+PROCESS = Lifecycle(defers=WARNS_AFTER_HOOKS)
+atexit.register(PROCESS.at_exit)
+os.register_at_fork(
+    before=PROCESS.before_fork,
+    after_in_parent=PROCESS.after_fork_in_parent,
+    after_in_child=PROCESS.after_fork_in_child,
+)
+if WARNS_AFTER_HOOKS:
+    # Calls call_soon() for each callable in the list, all in C: a hook in Python would itself run
+    # the pending call before it returns.
+    os.register_at_fork(
+        after_in_parent=functools.partial(max, PROCESS.deferred, key=_core.call_soon, default=None)
+    )

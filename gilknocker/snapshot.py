@@ -1,0 +1,406 @@
+"""What was measured up to one instant, as a value: kept, compared, subtracted, merged, stored."""
+
+from __future__ import annotations
+
+import math
+
+from gilknocker._raw_waits import RawWaits
+from gilknocker._snapshot_algebra import merged_fields, window_fields
+from gilknocker._snapshot_dict import decode, encode, encode_raw, summary
+from gilknocker._snapshot_fields import (
+    FIELDS,
+    effective_ticks,
+    gil_state,
+    weights,
+    wilson_interval,
+)
+from gilknocker._snapshot_text import describe
+from gilknocker.histogram import WaitHistogram, checked_percent
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any, Literal
+
+    import numpy as np
+    import numpy.typing as npt
+
+    from gilknocker._raw_waits import WaitSource
+
+__all__ = ["Snapshot"]
+
+_set = object.__setattr__
+
+
+class Snapshot:
+    """The numbers of one window: immutable, hashable, made by :meth:`KnockKnock.snapshot`.
+
+    ``later - earlier`` is the window between two snapshots of one sampler, without a reset.
+    ``a + b`` takes together what was measured by the same method anywhere: its held fraction
+    weights by observed time, not by the number of ticks. ``sum(snapshots)`` works too.
+
+    Attributes
+    ----------
+    start_ns, end_ns : int
+        The window on the clock of ``time.monotonic_ns``. Of a merge: the first start, the last
+        end (which means little where the parts come from different machines).
+    start_unix_ns, end_unix_ns : int
+        The same on the wall clock, ``time.time_ns``.
+    observed_ns : int
+        The time within the window in which the sampler ran.
+    ticks : int
+        Looks taken. `ticks_held`, `ticks_own`, `ticks_late` and `ticks_disabled` are among them.
+    ticks_held, ticks_own : int
+        Looks that found the GIL held by the program; by a knocker of ours, which does not count
+        as held.
+    ticks_late : int
+        Looks later than max(50 us, 10 % of the interval) after their instant.
+    ticks_missed : int
+        Instants that passed before the watcher woke: nothing is known of them, not in `ticks`.
+    ticks_disabled : int
+        Looks that found the GIL switched off (free-threaded Python).
+    knocks, knocks_missed : int
+        Knocks answered; instants that passed while a knock was waiting or not yet awake.
+    knock_observed_ns : int
+        The time over which knocks were asked, without the rests between bursts.
+    wait_total_ns, wait_max_ns : int
+        The sum of the knocks' waits, and the longest, 0 without knocks.
+    wait_max_exact : bool
+        Whether `wait_max_ns` was measured. The longest wait of a difference is known only as the
+        end of its top histogram bucket (at most 1/64 too high), unless the maximum grew in it.
+    in_flight_ns : int
+        How long a knock had been waiting at the end of the window, 0 if none was. Of a merge: the
+        longest.
+    histogram : WaitHistogram
+        The waits of all knocks.
+    floor_ns : int or None
+        The shortest wait of the sampler so far: what asking costs when nobody holds the GIL.
+        None before any knock.
+    cpu_ns : int
+        CPU time of our own threads.
+    switch_interval_ns : int or None
+        ``sys.getswitchinterval()`` when the snapshot was taken. None in a merge whose parts
+        differ, as are the next three.
+    interval_ns, knock_interval_ns : int or None
+        The mean interval of looks and of knocks within a burst.
+    pid : int or None
+        The process.
+    slice_active : bool
+        Whether the watcher got a short time slice, with which it wakes on time even while the
+        program keeps its CPU busy (Linux >= 6.12).
+    method : {"look", "knock", "trace"}
+        How the held fraction was measured: by reading the GIL's lock word, from the waits of
+        knocks where that is not possible, or by tracing.
+    gil_enabled : bool or "mixed"
+        Whether there was a GIL in the window.
+    sampler_id, epoch : int or None
+        Which sampler of the process, and how often it had been reset. None in a merge.
+
+    Examples
+    --------
+    >>> before = knocker.snapshot()  # doctest: +SKIP
+    >>> work()  # doctest: +SKIP
+    >>> print(knocker.snapshot() - before)  # doctest: +SKIP
+    held 87.3 % (85.7-88.7) over 2.00 s, 1998 ticks (3 late, 0 missed); 200 knocks waited p50 4.9 ms, p99 5.1 ms, max <= 9.8 ms; method look
+    """  # noqa: E501 (one line is what it prints)
+
+    __slots__ = (*FIELDS, "__weakref__", "_raw")
+
+    start_ns: int
+    end_ns: int
+    start_unix_ns: int
+    end_unix_ns: int
+    observed_ns: int
+    ticks: int
+    ticks_held: int
+    ticks_own: int
+    ticks_late: int
+    ticks_missed: int
+    ticks_disabled: int
+    knocks: int
+    knocks_missed: int
+    knock_observed_ns: int
+    wait_total_ns: int
+    wait_max_ns: int
+    wait_max_exact: bool
+    in_flight_ns: int
+    histogram: WaitHistogram
+    floor_ns: int | None
+    cpu_ns: int
+    switch_interval_ns: int | None
+    interval_ns: int | None
+    knock_interval_ns: int | None
+    pid: int | None
+    slice_active: bool
+    method: Literal["look", "knock", "trace"]
+    gil_enabled: bool | Literal["mixed"]
+    sampler_id: int | None
+    epoch: int | None
+    _merged: tuple[float, float, float] | None  # the weights of a merge, see weights()
+    _raw: RawWaits | None
+
+    def __init__(self) -> None:
+        raise TypeError("a Snapshot is made by KnockKnock.snapshot() or Snapshot.from_dict()")
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"a Snapshot is immutable: {name} cannot be set")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"a Snapshot is immutable: {name} cannot be deleted")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _restore, (encode(self), self._raw)
+
+    def __copy__(self) -> Snapshot:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Snapshot:
+        return self
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Snapshot):
+            return NotImplemented
+        return self._values() == other._values() and self._raw == other._raw
+
+    def __hash__(self) -> int:
+        return hash(self._values())
+
+    def __repr__(self) -> str:
+        return f"<Snapshot {self}>"
+
+    def __str__(self) -> str:
+        return describe(self)
+
+    def __sub__(self, other: object) -> Snapshot:
+        if not isinstance(other, Snapshot):
+            return NotImplemented
+        fields = window_fields(self, other)
+        return _build(fields, self._raw and self._raw.newest(fields["knocks"]))
+
+    def __add__(self, other: object) -> Snapshot:
+        if not isinstance(other, Snapshot):
+            return NotImplemented
+        fields = merged_fields(self, other)
+        if self._raw is None or other._raw is None:
+            return _build(fields, None)
+        return _build(fields, self._raw.merged(other._raw))
+
+    def __radd__(self, other: object) -> Snapshot:
+        if type(other) is int and other == 0:  # where sum() starts
+            return self
+        return NotImplemented
+
+    @property
+    def observed_seconds(self) -> float:
+        """The time within the window in which the sampler ran, s."""
+        return self.observed_ns / 1e9
+
+    @property
+    def held_fraction(self) -> float | None:
+        """The share of time that a thread that is not ours held the GIL, 0 to 1.
+
+        ``ticks_held / (ticks - ticks_disabled)``; of a merge, the parts' mean weighted by their
+        observed time with a GIL. NaN without ticks, None if there was no GIL in the whole window.
+        One busy thread alone reads 1.0: that is not contention, see the waits.
+        """
+        enabled = self.ticks - self.ticks_disabled
+        if not enabled:
+            return None if self.ticks or self.gil_enabled is False else math.nan
+        held_seconds, enabled_seconds, _ = weights(self)
+        if self._merged is None or not enabled_seconds:
+            return self.ticks_held / enabled
+        return held_seconds / enabled_seconds
+
+    @property
+    def held_fraction_interval(self) -> tuple[float, float] | None:
+        """The 95 % confidence interval (low, high) of `held_fraction`, by Wilson's formula.
+
+        It is for the fraction realised in that window, not for what the program does in general,
+        and says nothing of missed ticks. Ticks that are spread evenly, as ours are, are more
+        exact than the formula assumes. Of a merge: for its effective number of ticks (Kish).
+        (0.0, 1.0) without ticks, None if there was no GIL.
+        """
+        fraction = self.held_fraction
+        if fraction is None:
+            return None
+        if math.isnan(fraction):
+            return 0.0, 1.0
+        return wilson_interval(fraction, effective_ticks(self))
+
+    @property
+    def held_seconds(self) -> float:
+        """How long the GIL was held, s: `held_fraction` of the observed time with a GIL.
+
+        0.0 where there was no GIL, NaN without ticks.
+        """
+        fraction = self.held_fraction
+        return math.nan if fraction is not None and math.isnan(fraction) else weights(self)[0]
+
+    @property
+    def knock_wait_fraction(self) -> float:
+        """The sum of the knocks' waits over the time in which they were asked, NaN without any.
+
+        It depends on how often one asks: compare only what has the same `knock_interval_ns`.
+        """
+        if not self.knock_observed_ns:
+            return math.nan
+        return self.wait_total_ns / self.knock_observed_ns
+
+    @property
+    def wait_fraction(self) -> float | None:
+        """The share of their time that the program's threads waited for the GIL.
+
+        Only tracing can tell: None for what was sampled.
+        """
+        return None
+
+    @property
+    def wait_mean_ns(self) -> float:
+        """The mean wait of a knock in ns, NaN without knocks."""
+        return self.wait_total_ns / self.knocks if self.knocks else math.nan
+
+    def percentile(self, p: float) -> float:
+        """Return the wait that `p` percent of the knocks did not exceed.
+
+        Parameters
+        ----------
+        p : float
+            0 to 100.
+
+        Returns
+        -------
+        float
+            In ns, at most 0.8 % off (see :meth:`WaitHistogram.percentile`). ``percentile(100)``
+            is `wait_max_ns`. NaN without knocks.
+
+        Raises
+        ------
+        TypeError
+            If `p` is not a real number.
+        ValueError
+            If `p` is not from 0 to 100.
+        """
+        if checked_percent(p) == 100 and self.knocks:
+            return float(self.wait_max_ns)
+        return self.histogram.percentile(p, max_ns=self.wait_max_ns)
+
+    def exceeds(self, ns: float) -> int:
+        """Return how many knocks waited longer than `ns`; see :meth:`WaitHistogram.exceeds`."""
+        return self.histogram.exceeds(ns)
+
+    @property
+    def wait_times(self) -> npt.NDArray[np.int64]:
+        """The knocks' waits in ns, oldest first: read-only int64 array, shape ``(n,)``.
+
+        Only if they were asked for, by ``snapshot(waits=True)``: else an AttributeError. There
+        are ``knocks - waits_dropped`` of them. A merge has those of all parts, if all have them.
+        """
+        return self._raw_waits().wait_times
+
+    @property
+    def knock_times(self) -> npt.NDArray[np.int64]:
+        """When each of `wait_times` was asked for, ns of ``time.monotonic_ns``."""
+        return self._raw_waits().knock_times
+
+    @property
+    def waits_dropped(self) -> int:
+        """How many of the window's knocks are no longer in `wait_times`: the log keeps the newest.
+
+        An AttributeError without raw waits.
+        """
+        return self.knocks - len(self._raw_waits())
+
+    def to_dict(self, waits: bool = False) -> dict[str, Any]:
+        """Return what ``json.dumps`` can store and :meth:`from_dict` reads back.
+
+        Parameters
+        ----------
+        waits : bool, default False
+            Also store the raw waits.
+
+        Returns
+        -------
+        dict
+            The attributes above by name, with ``"format"`` and ``"version"``; the histogram as
+            a list of ``[lower_ns, upper_ns, count]``; ``"merged"``, for a merge: the held and the
+            observed seconds with a GIL and the squares of the parts' observed seconds with a GIL,
+            each over its ticks, summed; ``"waits"``: ``{"first_sequence", "wait_ns",
+            "knock_ns"}`` or None; and for readers other than :meth:`from_dict` a ``"summary"`` of
+            what follows from these, with None for what is not defined.
+
+        Raises
+        ------
+        AttributeError
+            If raw waits are asked for and the snapshot has none.
+        """
+        return {
+            **encode(self),
+            "waits": encode_raw(self._raw_waits()) if waits else None,
+            "summary": summary(self),
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Snapshot:
+        """Make a snapshot of what :meth:`to_dict` gave; the ``"summary"`` is not read.
+
+        Raises
+        ------
+        TypeError
+            If `data` is not a dict, or a value has the wrong type.
+        ValueError
+            If a key is missing or unknown, the version is not known, or a value cannot be.
+        """
+        return _build(*decode(data))
+
+    def _raw_waits(self) -> RawWaits:
+        if self._raw is None:
+            raise AttributeError(
+                "this snapshot has no raw waits: take it with KnockKnock.snapshot(waits=True)"
+            )
+        return self._raw
+
+    def _values(self) -> tuple[Any, ...]:
+        return tuple(getattr(self, name) for name in FIELDS)
+
+
+def from_core(
+    counts: Mapping[str, int],
+    histogram: bytes,
+    waits: WaitSource | None,
+    *,
+    method: str,
+    switch_interval_ns: int,
+    interval_ns: int,
+    knock_interval_ns: int,
+    gil_enabled_now: bool,
+) -> Snapshot:
+    """Make a snapshot of what ``_core.Sampler.read`` returned, unchecked: it is to be cheap."""
+    fields = {
+        **counts,
+        "floor_ns": counts["floor_ns"] if counts["floor_ns"] >= 0 else None,
+        "wait_max_exact": True,
+        "switch_interval_ns": switch_interval_ns,
+        "interval_ns": interval_ns,
+        "knock_interval_ns": knock_interval_ns,
+        "method": method,
+        "gil_enabled": gil_state(counts["ticks"], counts["ticks_disabled"], gil_enabled_now),
+        "histogram": WaitHistogram._trusted(histogram),
+        "_merged": None,
+    }
+    return _build(fields, None if waits is None else RawWaits(waits))
+
+
+def _build(fields: Mapping[str, Any], raw: RawWaits | None) -> Snapshot:
+    snapshot = Snapshot.__new__(Snapshot)
+    for name in FIELDS:
+        _set(snapshot, name, fields[name])
+    _set(snapshot, "_raw", raw)
+    return snapshot
+
+
+def _restore(data: dict[str, Any], raw: RawWaits | None) -> Snapshot:
+    """Make a snapshot of what was pickled, after the checks of :meth:`Snapshot.from_dict`."""
+    fields, _ = decode(data)
+    if raw is not None and len(raw) > fields["knocks"]:
+        raise ValueError(f"{len(raw)} raw waits of {fields['knocks']} knocks")
+    return _build(fields, raw)

@@ -1,0 +1,118 @@
+"""Snapshots of made-up stories, and strategies for them: what the snapshot tests share."""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections import Counter
+from functools import reduce
+from operator import add
+from typing import Any
+
+from hypothesis import strategies as st
+
+from gilknocker import Snapshot
+from gilknocker._raw_waits import StoredWaits
+from gilknocker.histogram import bucket_of
+from gilknocker.snapshot import from_core
+
+MS = 1_000_000
+UNIX = 1_700_000_000 * 10**9
+
+nanos = st.integers(0, 40).flatmap(lambda bits: st.integers(0, 2**bits - 1))
+waits_lists = st.lists(nanos, max_size=30)
+ticks_lists = st.lists(st.sampled_from(["free", "held", "own", "disabled"]), max_size=60)
+
+
+def tell(
+    ticks: list[str],
+    waits: list[int],
+    /,
+    *,
+    raw: bool = False,
+    capacity: int = 10,
+    interval_ns: int = MS,
+    **changes: Any,
+) -> Snapshot:
+    """Count a story from its start; keyword arguments replace what follows from it."""
+    looks = Counter(ticks)
+    observed = len(ticks) * interval_ns
+    counts: dict[str, Any] = {
+        "sampler_id": 1,
+        "epoch": 0,
+        "pid": 42,
+        "start_ns": 1000,
+        "end_ns": 1000 + observed,
+        "start_unix_ns": UNIX,
+        "end_unix_ns": UNIX + observed,
+        "observed_ns": observed,
+        "ticks": len(ticks),
+        "ticks_held": looks["held"],
+        "ticks_own": looks["own"],
+        "ticks_late": len(ticks) // 3,
+        "ticks_missed": len(ticks) // 5,
+        "ticks_disabled": looks["disabled"],
+        "knocks": len(waits),
+        "knocks_missed": 0,
+        "knock_observed_ns": 2 * sum(waits),
+        "wait_total_ns": sum(waits),
+        "wait_max_ns": max(waits, default=0),
+        "floor_ns": min(waits, default=-1),
+        "in_flight_ns": 0,
+        "cpu_ns": 10 * len(ticks),
+        "slice_active": True,
+    }
+    context: dict[str, Any] = {
+        "method": "look",
+        "switch_interval_ns": 5 * MS,
+        "interval_ns": interval_ns,
+        "knock_interval_ns": 10 * interval_ns,
+        "gil_enabled_now": True,
+    }
+    for name, value in changes.items():
+        (context if name in context else counts)[name] = value
+    dropped = max(len(waits) - capacity, 0)
+    kept = StoredWaits.from_lists(dropped, waits[dropped:], times_of(waits)[dropped:])
+    return from_core(counts, packed(waits), kept if raw else None, **context)
+
+
+def times_of(waits: list[int]) -> list[int]:
+    return [10_000 * n for n in range(len(waits))]
+
+
+def packed(waits: list[int]) -> bytes:
+    pairs = sorted(Counter(map(bucket_of, waits)).items())
+    return b"".join(struct.pack("=qq", *pair) for pair in pairs)
+
+
+def same_number(a: float | None, b: float | None) -> bool:
+    if a is None or b is None:
+        return a is b
+    return a == b or (math.isnan(a) and math.isnan(b))
+
+
+snapshots = st.builds(tell, ticks_lists, waits_lists, raw=st.booleans())
+windows = st.builds(
+    lambda ticks, waits, m, n, raw: (
+        tell(ticks, waits, raw=raw) - tell(ticks[:m], waits[:n], raw=raw)
+    ),
+    ticks_lists,
+    waits_lists,
+    st.integers(0, 60),
+    st.integers(0, 30),
+    st.booleans(),
+)
+merges = st.lists(
+    st.builds(
+        tell,
+        ticks_lists,
+        waits_lists,
+        raw=st.booleans(),
+        interval_ns=st.integers(1, 10**12),
+        pid=st.integers(0, 3),
+        sampler_id=st.integers(1, 3),
+    ),
+    min_size=2,
+    max_size=4,
+).map(lambda parts: reduce(add, parts))
+any_snapshots = snapshots | windows | merges
