@@ -25,7 +25,8 @@ Knocker::Knocker(Gil& gil, const Clock& clock, Ledger& ledger, std::int64_t run,
       run_(run),
       schedule_(std::move(schedule)),
       as_look_(as_look),
-      observed_until_(schedule_.opening()) {}
+      observed_until_(schedule_.opening()),
+      cpu_(clock) {}
 
 void Knocker::begin() {
   this_thread::ask_for_exact_timers();
@@ -80,8 +81,7 @@ KnockRecord Knocker::knock(std::int64_t missed_before) {
   record.missed = missed_before + passed;
   record.observed = std::max<Nanos>(got - observed_until_, record.wait);
   observed_until_ = got;
-  const Nanos cpu = clock_.thread_cpu();
-  record.cpu = cpu - std::exchange(cpu_, cpu);
+  record.cpu = cpu_.portion(got);
   if (as_look_.active) {
     record.ticks = ticks_of(had_to_wait.value_or(record.wait > as_look_.contended_after), passed);
     record.ticks.missed += missed_before;
@@ -101,6 +101,11 @@ TickTally Knocker::ticks_of(bool contended, std::int64_t passed) const noexcept 
 }
 
 void Knocker::end() {
+  leave_seat();
+  ledger_.add_cpu(cpu_.rest());
+}
+
+void Knocker::leave_seat() {
   if (!seat_) return;
   if (phase_.load(std::memory_order_acquire) == Phase::kClaimed) {
     seat_->dispose();

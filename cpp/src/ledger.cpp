@@ -73,6 +73,11 @@ void Ledger::end_knock(std::int64_t run, const KnockRecord& record) {
   log_.append({record.asked, record.wait});
 }
 
+void Ledger::add_cpu(Nanos used) {
+  MutexLock lock(mutex_);
+  cpu_ += used;
+}
+
 void Ledger::note_slice(bool active) {
   MutexLock lock(mutex_);
   slice_active_ = active;

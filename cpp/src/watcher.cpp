@@ -9,10 +9,10 @@ namespace gilknocker {
 Watcher::Watcher(const Gil& gil, const Clock& clock, Ledger& ledger, TickSchedule schedule,
                  Nanos late_after)
     : gil_(gil),
-      clock_(clock),
       ledger_(ledger),
       schedule_(std::move(schedule)),
-      late_after_(late_after) {}
+      late_after_(late_after),
+      cpu_(clock) {}
 
 void Watcher::begin() {
   this_thread::ask_for_exact_timers();
@@ -25,8 +25,7 @@ void Watcher::wake(Nanos now) {
   record.at = now;
   record.late = now - schedule_.due() > late_after_;
   record.missed = schedule_.advance_past(now);
-  const Nanos cpu = clock_.thread_cpu();
-  record.cpu = cpu - std::exchange(cpu_, cpu);
+  record.cpu = cpu_.portion(now);
   ledger_.record_tick(record);
 }
 

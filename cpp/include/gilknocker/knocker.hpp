@@ -17,6 +17,7 @@
 #include <memory>
 #include <optional>
 
+#include "gilknocker/cpu_meter.hpp"
 #include "gilknocker/gil.hpp"
 #include "gilknocker/ledger.hpp"
 #include "gilknocker/nanos.hpp"
@@ -61,6 +62,7 @@ class Knocker final : public Task {
   KnockRecord knock(std::int64_t missed_before);
   std::optional<bool> acquire();
   void give_back();
+  void leave_seat();
   TickTally ticks_of(bool contended, std::int64_t passed) const noexcept;
 
   Gil& gil_;
@@ -71,7 +73,7 @@ class Knocker final : public Task {
   const KnockAsLook as_look_;
   std::unique_ptr<GilSeat> seat_;
   Nanos observed_until_;
-  Nanos cpu_ = 0;
+  CpuMeter cpu_;
   std::atomic<Phase> phase_{Phase::kAway};
   std::atomic<bool> stopping_{false};
 };

@@ -30,7 +30,7 @@ struct TickRecord {
   Look look = Look::kFree;
   bool late = false;
   std::int64_t missed = 0;
-  Nanos cpu = 0;  // of the recording thread since its last record
+  Nanos cpu = 0;  // a portion of the recording thread's
 };
 
 struct KnockRecord {
@@ -75,6 +75,7 @@ class Ledger : private LiveCount<Ledger> {
   // Marks a knock as in flight from now on.
   void begin_knock(std::int64_t run) GILKNOCKER_EXCLUDES(mutex_);
   void end_knock(std::int64_t run, const KnockRecord& record) GILKNOCKER_EXCLUDES(mutex_);
+  void add_cpu(Nanos used) GILKNOCKER_EXCLUDES(mutex_);
   void note_slice(bool active) GILKNOCKER_EXCLUDES(mutex_);
 
   void reset() GILKNOCKER_EXCLUDES(mutex_);

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "gilknocker/cpu_meter.hpp"
 #include "gilknocker/gil.hpp"
 #include "gilknocker/ledger.hpp"
 #include "gilknocker/nanos.hpp"
@@ -22,14 +23,14 @@ class Watcher final : public Task {
   void begin() override;
   Nanos due() const noexcept override { return schedule_.due(); }
   void wake(Nanos now) override;
+  void end() override { ledger_.add_cpu(cpu_.rest()); }
 
  private:
   const Gil& gil_;
-  const Clock& clock_;
   Ledger& ledger_;
   TickSchedule schedule_;
   const Nanos late_after_;
-  Nanos cpu_ = 0;
+  CpuMeter cpu_;
 };
 
 }  // namespace gilknocker

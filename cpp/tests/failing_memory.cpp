@@ -1,0 +1,41 @@
+#include "failing_memory.hpp"
+
+#include <cstdlib>
+#include <new>
+
+namespace {
+
+thread_local int allocations_left = -1;  // -1: they do not end
+thread_local bool failed = false;
+
+void* allocate(std::size_t size) {
+  if (allocations_left == 0) {
+    allocations_left = -1;
+    failed = true;
+    throw std::bad_alloc();
+  }
+  if (allocations_left > 0) --allocations_left;
+  void* const memory = std::malloc(size != 0 ? size : 1);
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
+}
+
+}  // namespace
+
+// The program's own; the array and nothrow forms of the library call these.
+void* operator new(std::size_t size) { return allocate(size); }
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+
+namespace gilknocker {
+
+FailingMemory::FailingMemory(int allocations_before) {
+  failed = false;
+  allocations_left = allocations_before;
+}
+
+FailingMemory::~FailingMemory() { allocations_left = -1; }
+
+bool FailingMemory::has_failed() const { return failed; }
+
+}  // namespace gilknocker

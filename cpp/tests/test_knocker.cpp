@@ -1,0 +1,321 @@
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <optional>
+#include <vector>
+
+#include "check.hpp"
+#include "gilknocker/knocker.hpp"
+#include "load.hpp"
+#include "nothing_left.hpp"
+#include "random_cases.hpp"
+#include "simulation.hpp"
+
+namespace gilknocker {
+namespace {
+
+constexpr std::size_t kAllWaits = 1'000'000;
+
+Disturbance random_disturbance(Nanos interval, Random& random) {
+  return {.late_wakes = real_in(random, 0, 0.5),
+          .lateness = real_in(random, 0.01, 2) * static_cast<double>(interval),
+          .stolen = real_in(random, 0, 0.4),
+          .longest_theft = integer_in(random, 2, 30) * interval,
+          .wake_latency = integer_in(random, 0, 60'000),
+          .preempted = real_in(random, 0, 0.2),
+          .own_hold = integer_in(random, 0, 20'000),
+          .cannot_tell = chance(random, 0.3)};
+}
+
+SchedulePlan random_schedule(Random& random) {
+  SchedulePlan plan;
+  plan.interval = log_uniform_in(random, 50'000, 50'000'000);
+  if (chance(random, 0.5)) {
+    plan.ticks_per_burst = integer_in(random, 1, 50);
+    plan.burst_rest = log_uniform_in(random, 1, 100 * plan.interval);
+  }
+  return plan;
+}
+
+// A knocker at a random load, up to some hundred knocks.
+struct Knocked {
+  Knocked(SchedulePlan schedule, std::optional<Disturbance> disturbance, KnockAsLook as_look,
+          std::size_t log_capacity, Random& random)
+      : plan(schedule),
+        start(integer_in(random, 0, 1'000'000'000'000'000)),
+        end(start + 300 * plan.interval + 2 * plan.burst_rest),
+        load(make_load(affordable(random), start, end, random)),
+        simulation(load, start, end,
+                   disturbance ? *disturbance : random_disturbance(plan.interval, random), random),
+        ledger(simulation.clock(), log_capacity),
+        knocker(simulation.gil(), simulation.clock(), ledger, ledger.begin_run(),
+                TickSchedule(plan, start, random()), as_look) {
+    knocker.begin();
+  }
+
+  LoadPlan affordable(Random& random) const {
+    LoadPlan load_plan = random_plan(plan.interval, random);
+    while (load_plan.period() < plan.interval / 100) load_plan = random_plan(plan.interval, random);
+    return load_plan;
+  }
+  void run() { simulation.run(nullptr, &knocker, end); }
+
+  SchedulePlan plan;
+  Nanos start;
+  Nanos end;
+  Load load;
+  Simulation simulation;
+  Ledger ledger;
+  Knocker knocker;
+};
+
+TEST(knock_waits_for_the_rest_of_the_hold) {
+  const NothingLeft nothing_left;
+  std::int64_t blocked = 0;
+  for_seeds(400, [&](Random& random) {
+    Knocked at(random_schedule(random), Disturbance{}, {}, kAllWaits, random);
+    at.run();
+    const WaitView view = at.ledger.waits();
+    std::vector<Nanos> waits(view.size());
+    std::vector<Nanos> times(view.size());
+    view.copy_waits(waits.data());
+    view.copy_times(times.data());
+    auto hold = at.load.holds().begin();  // both lists ascend: no search that could err alike
+    for (std::size_t i = 0; i < waits.size(); ++i) {
+      while (hold != at.load.holds().end() && hold->to <= times[i]) ++hold;
+      const bool held = hold != at.load.holds().end() && hold->from <= times[i];
+      CHECK_EQ(waits[i], held ? hold->to - times[i] : 0);
+      blocked += held;
+    }
+  });
+  CHECK(blocked > 1'000);
+}
+
+TEST(knocks_agree_with_a_naive_model) {
+  const NothingLeft nothing_left;
+  for_seeds(600, [](Random& random) {
+    const std::size_t capacity = static_cast<std::size_t>(integer_in(random, 0, 200));
+    Knocked at(random_schedule(random), std::nullopt, {}, capacity, random);
+    at.run();
+    const std::vector<SeenKnock>& knocks = at.simulation.knocks();
+    KnockTally model;
+    Nanos floor = kNever;
+    std::map<std::size_t, std::int64_t> histogram;
+    for (const SeenKnock& knock : knocks) {
+      const Nanos wait = knock.got - knock.asked;
+      ++model.knocks;
+      model.wait_total += wait;
+      model.wait_max = std::max(model.wait_max, wait);
+      floor = std::min(floor, wait);
+      ++histogram[WaitHistogram::bucket_of(wait)];
+    }
+    const Reading reading = at.ledger.read(true);
+    CHECK_EQ(reading.knocks.knocks, model.knocks);
+    CHECK_EQ(reading.knocks.wait_total, model.wait_total);
+    CHECK_EQ(reading.knocks.wait_max, model.wait_max);
+    CHECK_EQ(reading.floor.value_or(kNever), floor);
+    CHECK_EQ(reading.in_flight, 0);
+    CHECK_EQ(reading.ticks.ticks + reading.ticks.missed, 0);  // looks are the watcher's
+    CHECK_EQ(reading.histogram.size(), histogram.size());
+    auto expected = histogram.begin();
+    for (const HistogramBucket& bucket : reading.histogram) {
+      CHECK_EQ(bucket.bucket, expected->first);
+      CHECK_EQ(bucket.count, expected->second);
+      ++expected;
+    }
+    REQUIRE(reading.waits->size() == std::min(capacity, knocks.size()));
+    std::vector<Nanos> waits(reading.waits->size());
+    std::vector<Nanos> times(reading.waits->size());
+    reading.waits->copy_waits(waits.data());
+    reading.waits->copy_times(times.data());
+    for (std::size_t i = 0; i < waits.size(); ++i) {
+      const SeenKnock& knock = knocks[knocks.size() - waits.size() + i];
+      CHECK_EQ(waits[i], knock.got - knock.asked);
+      CHECK_EQ(times[i], knock.asked);
+    }
+  });
+}
+
+TEST(knocks_due_are_made_or_missed) {
+  const NothingLeft nothing_left;
+  for_seeds(400, [](Random& random) {
+    Knocked at(random_schedule(random), std::nullopt, {}, 0, random);
+    at.run();
+    const KnockTally knocks = at.ledger.read(false).knocks;
+    const Nanos since = at.knocker.due() - at.start;
+    if (at.plan.ticks_per_burst == 0) {
+      CHECK_EQ(knocks.knocks + knocks.missed, since / at.plan.interval);
+    } else {
+      const std::int64_t per_burst = at.plan.ticks_per_burst;
+      const Nanos period = per_burst * at.plan.interval + at.plan.burst_rest;
+      CHECK(knocks.knocks + knocks.missed >= since / period * per_burst);
+      CHECK(knocks.knocks + knocks.missed < (since / period + 1) * per_burst);
+    }
+  });
+}
+
+TEST(knocks_observe_no_moment_twice) {
+  const NothingLeft nothing_left;
+  for_seeds(600, [](Random& random) {
+    Knocked at(random_schedule(random), std::nullopt, {}, 0, random);
+    at.run();
+    if (at.simulation.knocks().empty()) return;
+    const KnockTally knocks = at.ledger.read(false).knocks;
+    const Nanos until_last = at.simulation.knocks().back().got - at.start;
+    if (at.plan.ticks_per_burst == 0) CHECK_EQ(knocks.observed, until_last);
+    CHECK(knocks.observed <= until_last);
+    CHECK(knocks.observed >= knocks.wait_total);
+  });
+}
+
+TEST(knocks_leave_the_rest_between_bursts_out) {
+  const NothingLeft nothing_left;
+  for_seeds(50, [](Random& random) {
+    SchedulePlan plan = random_schedule(random);
+    plan.ticks_per_burst = integer_in(random, 5, 50);
+    plan.burst_rest = 20 * plan.interval;
+    const Load idle({});
+    Simulation simulation(idle, 0, kNever, {}, random);
+    Ledger ledger(simulation.clock(), 0);
+    Knocker knocker(simulation.gil(), simulation.clock(), ledger, ledger.begin_run(),
+                    TickSchedule(plan, 0, random()), {});
+    knocker.begin();
+    const Nanos period = plan.ticks_per_burst * plan.interval + plan.burst_rest;
+    simulation.run(nullptr, &knocker, 40 * period);
+    const KnockTally knocks = ledger.read(false).knocks;
+    CHECK_EQ(knocks.missed, 0);
+    // A burst is observed from its start to its last knock, which is in its last interval.
+    const Nanos most = 40 * plan.ticks_per_burst * plan.interval;
+    CHECK(knocks.observed <= most && knocks.observed > most - 40 * plan.interval);
+  });
+}
+
+struct Fraction {
+  double found;
+  double truth;
+  double sigma;
+  std::int64_t ticks;
+};
+
+// Knocks that answer for looks, at a window of `count` strata.
+Fraction knock_as_look(const LoadPlan& plan, Nanos interval, std::int64_t count,
+                       Disturbance disturbance, Nanos contended_after, Random& random) {
+  const Nanos end = count * interval;
+  const Load load = make_load(plan, 0, end, random);
+  Simulation simulation(load, 0, end, disturbance, random);
+  Ledger ledger(simulation.clock(), 0);
+  const KnockAsLook as_look{true, contended_after, interval};
+  Knocker knocker(simulation.gil(), simulation.clock(), ledger, ledger.begin_run(),
+                  TickSchedule({interval, 0, 0}, 0, random()), as_look);
+  knocker.begin();
+  simulation.run(nullptr, &knocker, end);
+  const TickTally ticks = ledger.read(false).ticks;
+  CHECK_EQ(ticks.ticks + ticks.missed, knocker.due() / interval);
+  CHECK_EQ(ticks.own + ticks.late + ticks.disabled, 0);
+  const double truth = simulation.held_fraction_between(0, end);
+  return {held_fraction(ticks), truth,
+          std::sqrt(truth * (1 - truth) / static_cast<double>(ticks.ticks)), ticks.ticks};
+}
+
+// Where the system tells whether a knock had to wait, and nothing disturbs, knocks see what looks
+// see: one look in each stratum, made or passed under a knock that waits.
+TEST(knock_as_look_finds_the_held_fraction) {
+  const NothingLeft nothing_left;
+  for_seeds(300, [](Random& random) {
+    const Nanos interval = log_uniform_in(random, 100'000, 10'000'000);
+    LoadPlan plan = random_plan(interval, random);
+    while (plan.period() < interval / 50) plan = random_plan(interval, random);
+    plan.exponential = true;
+    const Fraction of = knock_as_look(plan, interval, 1'000, {}, 0, random);
+    CHECK_NEAR(of.found, of.truth, 5 * of.sigma + 0.005);
+  });
+}
+
+TEST(knock_as_look_finds_half_of_fifty_milliseconds) {
+  const NothingLeft nothing_left;
+  for_seeds(20, [](Random& random) {
+    const LoadPlan plan{.threads = 1, .hold = 50'000'000, .think = 50'000'000};
+    for (const Nanos interval : {1'000'000, 5'000'000, 10'000'000, 50'000'000, 100'000'000}) {
+      const Fraction of = knock_as_look(plan, interval, 1'000, {}, 0, random);
+      CHECK_NEAR(of.truth, 0.5, 0.05);
+      CHECK_NEAR(of.found, of.truth, 4 * of.sigma);
+    }
+  });
+}
+
+// Each hold that a knock waits out seems longer by the knocker's wake-up, each that it cannot tell
+// from a slow machine by contended_after shorter: both in proportion to how often holds come.
+TEST(knock_as_look_errs_by_its_wake_ups_and_its_threshold) {
+  const NothingLeft nothing_left;
+  for_seeds(300, [](Random& random) {
+    const Nanos interval = log_uniform_in(random, 200'000, 10'000'000);
+    const LoadPlan plan{.threads = 1,
+                        .hold = log_uniform_in(random, 500'000, 50'000'000),
+                        .think = log_uniform_in(random, 500'000, 50'000'000),
+                        .exponential = true};
+    const Nanos contended_after = 50'000;
+    const Disturbance disturbance{.late_wakes = 0.3,
+                                  .lateness = 0.2 * static_cast<double>(interval),
+                                  .wake_latency = integer_in(random, 0, 50'000),
+                                  .cannot_tell = chance(random, 0.5)};
+    const Fraction of = knock_as_look(plan, interval, 1'000, disturbance, contended_after, random);
+    const double per_period = 50'000 / static_cast<double>(plan.period());
+    CHECK_NEAR(of.found, of.truth, 5 * of.sigma + 0.005 + per_period);
+  });
+}
+
+TEST(knock_as_look_blames_only_waits_on_the_gil) {
+  const NothingLeft nothing_left;
+  for_seeds(50, [](Random& random) {  // an idle GIL, and a machine that is busy with others
+    const Load idle({});
+    const Disturbance disturbance{.longest_theft = 20'000'000, .preempted = 0.5};
+    Simulation simulation(idle, 0, 1'000'000'000, disturbance, random);
+    Ledger ledger(simulation.clock(), 0);
+    Knocker knocker(simulation.gil(), simulation.clock(), ledger, ledger.begin_run(),
+                    TickSchedule({1'000'000, 0, 0}, 0, random()), {true, 50'000, 1'000'000});
+    knocker.begin();
+    simulation.run(nullptr, &knocker, 1'000'000'000);
+    const TickTally ticks = ledger.read(false).ticks;
+    CHECK_EQ(ticks.held, 0);
+    CHECK(ticks.missed > 0);
+    CHECK_EQ(ticks.ticks + ticks.missed, knocker.due() / 1'000'000);
+  });
+}
+
+TEST(under_way_promises_no_more_than_the_knock_reports) {
+  const NothingLeft nothing_left;
+  std::int64_t promises = 0;
+  for_seeds(300, [&](Random& random) {
+    const SchedulePlan plan{log_uniform_in(random, 50'000, 5'000'000), 0, 0};
+    const KnockAsLook as_look{true, log_uniform_in(random, 1, plan.interval), plan.interval};
+    Disturbance disturbance = random_disturbance(plan.interval, random);
+    disturbance.preempted = 0;
+    disturbance.own_hold = 0;
+    Knocked at(plan, disturbance, as_look, 0, random);
+    TickTally before;
+    at.simulation.observe = [&] {
+      const Ledger::Glance glance = at.ledger.glance();
+      const TickTally sure = as_look.under_way(glance.in_flight);
+      promises += sure.ticks;
+      const std::int64_t ticks = glance.ticks.ticks + sure.ticks;
+      const std::int64_t held = glance.ticks.held + sure.held;
+      CHECK(ticks >= before.ticks && held >= before.held);
+      before.ticks = ticks;
+      before.held = held;
+    };
+    at.run();
+  });
+  CHECK(promises > 1'000);
+}
+
+TEST(under_way_is_nothing_where_looks_are_possible) {
+  CHECK_EQ((KnockAsLook{false, 0, 1'000}.under_way(5'000).ticks), 0);
+  const KnockAsLook as_look{true, 300, 1'000};
+  CHECK_EQ(as_look.under_way(300).ticks, 0);
+  CHECK_EQ(as_look.under_way(301).ticks, 1);
+  CHECK_EQ(as_look.under_way(1'999).held, 1);
+  CHECK_EQ(as_look.under_way(5'000).held, 5);
+}
+
+}  // namespace
+}  // namespace gilknocker

@@ -1,0 +1,260 @@
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <thread>
+
+#include "check.hpp"
+#include "gilknocker/knocker.hpp"
+#include "gilknocker/tally.hpp"
+#include "gilknocker/this_thread.hpp"
+#include "gilknocker/watcher.hpp"
+#include "load.hpp"
+#include "nothing_left.hpp"
+#include "random_cases.hpp"
+#include "simulation.hpp"
+
+namespace gilknocker {
+namespace {
+
+constexpr std::array<Nanos, 4> kIntervals{100'000, 1'000'000, 10'000'000, 100'000'000};
+
+// A load and a window to watch it in, of 100 to 1,000 ticks and not too many holds.
+struct Case {
+  explicit Case(Random& random) : start(integer_in(random, 0, 1'000'000'000'000'000)) {
+    std::int64_t affordable = 0;
+    while (affordable < 100) {
+      interval = kIntervals[random() % kIntervals.size()];
+      plan = random_plan(interval, random);
+      affordable = 20'000 * plan.period() / interval;
+    }
+    ticks = std::min<std::int64_t>(affordable, 1'000);
+    end = start + ticks * interval;
+  }
+
+  Nanos start;
+  Nanos end = 0;
+  Nanos interval = 0;
+  std::int64_t ticks = 0;
+  LoadPlan plan;
+};
+
+// What each stratum's one look must find, from the exact share of the stratum that is held: the
+// looks are independent, so that this mean and this variance are those of the count, not bounds.
+struct Expected {
+  double held = 0;
+  double variance = 0;
+};
+
+Expected expect(const Load& load, Nanos start, Nanos interval, std::int64_t ticks) {
+  Expected sum;
+  for (Nanos stratum = start; stratum < start + ticks * interval; stratum += interval) {
+    const double p = static_cast<double>(load.held_between(stratum, stratum + interval)) /
+                     static_cast<double>(interval);
+    sum.held += p;
+    sum.variance += p * (1 - p);
+  }
+  return sum;
+}
+
+Reading watch(const Load& load, Nanos start, Nanos interval, std::int64_t ticks, Random& random) {
+  const Nanos end = start + ticks * interval;
+  Simulation simulation(load, start, end, {}, random);
+  Ledger ledger(simulation.clock(), 0);
+  ledger.begin_run();
+  Watcher watcher(simulation.gil(), simulation.clock(), ledger,
+                  TickSchedule({interval, 0, 0}, start, random()), 0);
+  simulation.run(&watcher, nullptr, end - 1);
+  return ledger.read(false);
+}
+
+// How far a sum of many standard deviates may be off: 5 sigma each, 1e-6 for all in a test.
+class Deviates {
+ public:
+  void add(double deviate) {
+    CHECK_NEAR(deviate, 0, 5);
+    sum_ += deviate;
+    squares_ += deviate * deviate;
+    ++count_;
+  }
+  // Their mean shows a bias that no case alone does, their square a schedule that is less even
+  // than strata, or more than random.
+  void check_standard() const {
+    REQUIRE(count_ > 100);
+    CHECK_NEAR(sum_ / std::sqrt(count_), 0, 5);
+    CHECK_NEAR((squares_ - count_) / std::sqrt(2 * count_), 0, 5);
+  }
+
+ private:
+  double sum_ = 0;
+  double squares_ = 0;
+  double count_ = 0;
+};
+
+TEST(watcher_finds_the_held_fraction) {
+  const NothingLeft nothing_left;
+  Deviates deviates;
+  for_seeds(3'000, [&](Random& random) {
+    const Case c(random);
+    const Load load = make_load(c.plan, c.start, c.end, random);
+    const Expected expected = expect(load, c.start, c.interval, c.ticks);
+    const Reading reading = watch(load, c.start, c.interval, c.ticks, random);
+    CHECK_EQ(reading.ticks.ticks, c.ticks);
+    CHECK_EQ(reading.ticks.late, 0);
+    CHECK_EQ(reading.ticks.missed, 0);
+    const double surplus = static_cast<double>(reading.ticks.held) - expected.held;
+    if (expected.variance > 9) {
+      deviates.add(surplus / std::sqrt(expected.variance));
+    } else {  // too few undecided strata for a normal deviate: Poisson's tail is longer
+      CHECK_NEAR(surplus, 0, 5 * std::sqrt(expected.variance) + 3);
+    }
+  });
+  deviates.check_standard();
+}
+
+TEST(watcher_finds_the_same_at_each_interval) {
+  const NothingLeft nothing_left;
+  for_seeds(25, [](Random& random) {
+    LoadPlan plan = random_plan(1, random);
+    plan.hold = log_uniform_in(random, 100'000, 50'000'000);
+    plan.think = log_uniform_in(random, 100'000, 50'000'000);
+    constexpr Nanos kWindow = 20'000'000'000;
+    const Load load = make_load(plan, 0, kWindow, random);
+    const double truth = static_cast<double>(load.held_between(0, kWindow)) / kWindow;
+    for (const Nanos interval : kIntervals) {
+      const std::int64_t ticks = kWindow / interval;
+      const double found = held_fraction(watch(load, 0, interval, ticks, random).ticks);
+      CHECK_NEAR(
+          found, truth,
+          5 * std::sqrt(expect(load, 0, interval, ticks).variance) / static_cast<double>(ticks) +
+              3.0 / static_cast<double>(ticks));
+    }
+  });
+}
+
+TEST(watcher_does_not_lock_onto_a_period_like_its_interval) {
+  const NothingLeft nothing_left;
+  for_seeds(200, [](Random& random) {
+    const Nanos interval = kIntervals[random() % kIntervals.size()];
+    constexpr std::int64_t kTicks = 2'000;
+    const double duty = real_in(random, 0.05, 0.95);
+    for (const Nanos period : {interval / 2, interval, 2 * interval}) {
+      LoadPlan plan;
+      plan.hold = static_cast<Nanos>(duty * static_cast<double>(period));
+      plan.think = period - plan.hold;
+      const Load load = make_load(plan, 0, kTicks * interval, random);
+      const double found = held_fraction(watch(load, 0, interval, kTicks, random).ticks);
+      CHECK_NEAR(found, duty, 5 * std::sqrt(duty * (1 - duty) / kTicks) + 3.0 / kTicks);
+    }
+  });
+}
+
+// Wake-ups are late now and then, and up to a third of the time is stolen from us: ticks are
+// missed, and what was held while nothing of ours ran is nobody's to know. The looks that are left
+// are no longer one in each stratum, so the bound is that of as many independent ones, and what
+// the missed strata hide.
+TEST(watcher_finds_the_held_fraction_of_the_time_it_has) {
+  const NothingLeft nothing_left;
+  double cases = 0;
+  double beyond_three_sigma = 0;
+  for_seeds(1'500, [&](Random& random) {
+    const Case c(random);
+    const Load load = make_load(c.plan, c.start, c.end, random);
+    const Disturbance disturbance{
+        .late_wakes = real_in(random, 0, 0.5),
+        .lateness = real_in(random, 0.01, 0.5) * static_cast<double>(c.interval),
+        .stolen = real_in(random, 0, 0.33),
+        .longest_theft = integer_in(random, 2, 30) * c.interval};
+    Simulation simulation(load, c.start, c.end, disturbance, random);
+    Ledger ledger(simulation.clock(), 0);
+    ledger.begin_run();
+    Watcher watcher(simulation.gil(), simulation.clock(), ledger,
+                    TickSchedule({c.interval, 0, 0}, c.start, random()), 0);
+    simulation.run(&watcher, nullptr, c.end);
+    const TickTally ticks = ledger.read(false).ticks;
+    const double truth = simulation.held_fraction_between(c.start, c.end);
+    const double sigma = std::sqrt(truth * (1 - truth) / static_cast<double>(ticks.ticks));
+    const double off = std::abs(held_fraction(ticks) - truth);
+    CHECK_NEAR(off, 0, 0.02 + 5 * sigma);
+    ++cases;
+    beyond_three_sigma += off > 0.02 + 3 * sigma;
+  });
+  CHECK_NEAR(beyond_three_sigma / cases, 0, 0.005);
+}
+
+TEST(watcher_counts_every_tick_once) {
+  const NothingLeft nothing_left;
+  TickTally seen;
+  for_seeds(500, [&](Random& random) {
+    const Case c(random);
+    const Load load = make_load(c.plan, c.start, c.end, random);
+    const Disturbance disturbance{
+        .late_wakes = real_in(random, 0, 1),
+        .lateness = real_in(random, 0.01, 1) * static_cast<double>(c.interval),
+        .stolen = real_in(random, 0, 0.5),
+        .longest_theft = integer_in(random, 2, 30) * c.interval,
+        .own_hold = chance(random, 0.5) ? 0 : c.interval / 3};
+    const Nanos late_after = log_uniform_in(random, 1, c.interval);
+    Simulation simulation(load, c.start, c.end, disturbance, random);
+    Ledger ledger(simulation.clock(), 0);
+    const std::int64_t run = ledger.begin_run();
+    Watcher watcher(simulation.gil(), simulation.clock(), ledger,
+                    TickSchedule({c.interval, 0, 0}, c.start, random()), late_after);
+    Knocker knocker(simulation.gil(), simulation.clock(), ledger, run,
+                    TickSchedule({3 * c.interval, 0, 0}, c.start, random()), {});
+    knocker.begin();
+    simulation.run(&watcher, &knocker, c.end);
+    simulation.set_gil_enabled(false);
+    simulation.run(&watcher, nullptr, simulation.clock().now() + 10 * c.interval);
+
+    const TickTally ticks = ledger.read(false).ticks;
+    CHECK_EQ(ticks.ticks, simulation.looks().ticks);
+    CHECK_EQ(ticks.held, simulation.looks().held);
+    CHECK_EQ(ticks.own, simulation.looks().own);
+    CHECK_EQ(ticks.disabled, simulation.looks().disabled);
+    CHECK(disturbance.own_hold > 0 || ticks.own == 0);
+    // Strata passed are ticks looked at or missed: none is lost, none counted twice.
+    CHECK_EQ(ticks.ticks + ticks.missed, (watcher.due() - c.start) / c.interval);
+    CHECK_EQ(ticks.late,
+             std::count_if(simulation.watcher_wakes().begin(), simulation.watcher_wakes().end(),
+                           [&](const Wake& wake) { return wake.at - wake.due > late_after; }));
+    seen.own += ticks.own;
+    seen.disabled += ticks.disabled;
+    seen.missed += ticks.missed;
+  });
+  CHECK(seen.own > 1'000 && seen.disabled > 1'000 && seen.missed > 1'000);
+}
+
+TEST(watcher_accounts_for_its_cpu_time) {
+  const NothingLeft nothing_left;
+  Random random(1);
+  const Load idle({});
+  Simulation simulation(idle, 0, kNever, {}, random);
+  Ledger ledger(simulation.clock(), 0);
+  ledger.begin_run();
+  Watcher watcher(simulation.gil(), simulation.clock(), ledger,
+                  TickSchedule({1'000'000, 0, 0}, 0, 1), 0);
+  simulation.run(&watcher, nullptr, 1'000'000'000);
+  const Nanos until_now = 1'000'000'000 / FakeClock::kNanosPerCpu;
+  CHECK(ledger.read(false).cpu <= until_now);
+  CHECK(ledger.read(false).cpu > until_now / 2);
+  watcher.end();
+  CHECK_EQ(ledger.read(false).cpu, until_now);
+}
+
+TEST(watcher_says_whether_the_short_slice_took) {
+  const NothingLeft nothing_left;
+  std::thread([] {  // begin() changes the thread that it runs on
+    Random random(1);
+    const Load idle({});
+    Simulation simulation(idle, 0, 1, {}, random);
+    Ledger ledger(simulation.clock(), 0);
+    Watcher watcher(simulation.gil(), simulation.clock(), ledger, TickSchedule({1'000, 0, 0}, 0, 1),
+                    0);
+    watcher.begin();
+    CHECK_EQ(ledger.read(false).slice_active, this_thread::ask_for_short_slice());
+  })
+      .join();
+}
+
+}  // namespace
+}  // namespace gilknocker
