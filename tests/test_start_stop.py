@@ -1,0 +1,493 @@
+"""Starting, stopping, dropping, resetting: whatever the order, from whatever thread.
+
+What another process must show (exit handlers, limits, signals that kill) runs in a subprocess.
+"""
+
+from __future__ import annotations
+
+import gc
+import random
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gilknocker import KnockKnock
+from gilknocker.lifecycle import Lifecycle
+from gilknocker.testing import hold_gil
+
+WATCHER, KNOCKER = NAMES = ("gilknock-watch", "gilknock-knock")
+
+
+def our_threads() -> list[str]:
+    """Return the names of our threads, as the operating system knows them."""
+    names = []
+    for comm in Path("/proc/self/task").glob("*/comm"):
+        try:
+            names.append(comm.read_text().strip())
+        except OSError:  # it ended meanwhile
+            continue
+    return sorted(name for name in names if name.startswith("gilknock"))
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come true in time"
+        time.sleep(0.001)
+
+
+def run_python(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run `program` with warnings as errors."""
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(program), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+# ---- start and stop ---------------------------------------------------------------------
+
+
+def test_not_started() -> None:
+    knocker = KnockKnock()
+    assert not knocker.is_running
+    knocker.stop()
+    assert not knocker.is_running
+    assert knocker.contention_metric == 0.0
+    assert knocker.snapshot().observed_ns == 0
+    assert len(knocker.wait_times) == 0
+    assert our_threads() == []
+
+
+def test_starting_and_stopping_twice_is_once() -> None:
+    knocker = KnockKnock()
+    for _ in range(3):
+        knocker.start()
+        assert knocker.is_running
+    wait_until(lambda: our_threads() == sorted(NAMES))
+    time.sleep(0.02)  # threads too many would have their names by now
+    assert our_threads() == sorted(NAMES)
+    knocker.stop()
+    assert not knocker.is_running
+    assert our_threads() == []
+    stopped = knocker.snapshot(waits=True)
+    knocker.stop()
+    assert knocker.snapshot(waits=True) == stopped
+
+
+def test_restart_continues_like_a_stopwatch() -> None:
+    knocker = KnockKnock(200)
+    ran_ns = 0
+    snapshots = [knocker.snapshot()]
+    for _ in range(3):
+        begin = time.monotonic_ns()
+        knocker.start()
+        time.sleep(0.03)
+        wait_until(lambda: knocker.snapshot().knocks > snapshots[-1].knocks)
+        knocker.stop()
+        ran_ns += time.monotonic_ns() - begin
+        snapshots.append(knocker.snapshot())
+        time.sleep(0.1)
+    for before, after in pairwise(snapshots):
+        assert after.observed_ns >= before.observed_ns + 30_000_000
+        assert after.ticks > before.ticks
+        assert after.epoch == before.epoch
+    assert snapshots[3].observed_ns <= ran_ns
+    assert snapshots[3].start_ns == snapshots[1].start_ns
+    assert snapshots[3].end_ns - snapshots[3].start_ns >= snapshots[3].observed_ns + 200_000_000
+
+
+def test_numbers_stay_after_stop() -> None:
+    with KnockKnock(100) as knocker:
+        hold_gil(0.02)
+    seen = knocker.snapshot(waits=True)
+    metric = knocker.contention_metric
+    assert seen.held_fraction == metric > 0
+    hold_gil(0.05)
+    assert knocker.snapshot(waits=True) == seen
+    assert knocker.contention_metric == metric
+    assert knocker.wait_times.tolist() == seen.wait_times.tolist()
+
+
+def test_with_block() -> None:
+    knocker = KnockKnock()
+    for _ in range(2):
+        with knocker as entered:
+            assert entered is knocker
+            assert knocker.is_running
+        assert not knocker.is_running
+    with pytest.raises(KeyError, match="the body"), knocker:
+        raise KeyError("the body")
+    assert not knocker.is_running
+    with knocker:
+        knocker.stop()
+    assert not knocker.is_running
+
+
+# ---- a knock that is stuck --------------------------------------------------------------
+
+
+def crowds(knocker: KnockKnock) -> Iterator[None]:
+    """Start `knocker` and yield while its knock, and five threads that will keep it, want the GIL.
+
+    Who gets it next is chance, so there are many attempts: mostly a knock waits for several holds.
+    """
+    for _ in range(30):
+        knocker.start()
+        go = threading.Event()
+
+        def hold(go: threading.Event = go) -> None:
+            go.wait()
+            hold_gil(0.15, sleep=True)
+
+        threads = [threading.Thread(target=hold) for _ in range(5)]
+        for thread in threads:
+            thread.start()
+        go.set()
+        hold_gil(0.003, sleep=True)  # all ask meanwhile, none for so long that we must make way
+        try:
+            yield
+        finally:
+            for thread in threads:
+                thread.join()
+    pytest.fail("no knock was stuck in 30 attempts")
+
+
+def impatient() -> KnockKnock:
+    return KnockKnock(200, 0.05, knock_interval_micros=200)
+
+
+def test_stop_leaves_a_stuck_knock_alone() -> None:
+    knocker = impatient()
+    for _ in crowds(knocker):
+        begin = time.monotonic()
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            knocker.stop()
+        seconds = time.monotonic() - begin
+        assert not knocker.is_running
+        seen = knocker.snapshot(waits=True)
+        assert knocker.stop() is None  # once is enough
+        if KNOCKER in our_threads():
+            break
+    assert 0.05 <= seconds < 5  # getting the GIL back comes on top
+    assert [warning.category for warning in caught] == [RuntimeWarning]
+    assert str(caught[0].message) == (
+        "a knock was still waiting for the GIL 50 ms after stop(): "
+        "its thread will end by itself, later"
+    )
+    assert caught[0].filename == __file__
+    assert seen.in_flight_ns > 0
+    wait_until(lambda: our_threads() == [])
+    assert knocker.snapshot(waits=True) == seen
+
+
+def test_restart_while_a_knock_is_stuck() -> None:
+    knocker = impatient()
+    for _ in crowds(knocker):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            knocker.stop()
+        before = knocker.snapshot(waits=True)
+        began = time.monotonic_ns()
+        knocker.start()
+        assert knocker.is_running
+        if our_threads().count(KNOCKER) == 2:
+            break
+        knocker.stop()
+    wait_until(lambda: our_threads() == sorted(NAMES))
+    wait_until(lambda: knocker.snapshot().knocks > before.knocks)
+    knocker.stop()
+    assert our_threads() == []
+    ended = time.monotonic_ns()
+    window = knocker.snapshot(waits=True) - before
+    assert 0 <= window.ticks_held <= window.ticks
+    assert 0 < window.ticks
+    assert window.observed_ns <= ended - began
+    assert window.wait_times.size == window.knocks
+    assert window.wait_times.sum() == window.wait_total_ns
+    # The stuck knock was asked for before that, and is left out.
+    assert window.knock_times.min() >= began
+    assert window.wait_max_ns <= ended - began
+    assert window.in_flight_ns == 0
+
+
+def test_state_has_changed_when_the_warning_is_an_error() -> None:
+    knocker = impatient()
+    for _ in crowds(knocker):
+        try:
+            knocker.stop()  # warnings are errors in these tests
+        except RuntimeWarning as warning:
+            assert not knocker.is_running
+            assert "was still waiting for the GIL" in str(warning)
+            break
+        assert not knocker.is_running
+    knocker.start()
+    assert knocker.is_running
+    wait_until(lambda: our_threads() == sorted(NAMES))
+    knocker.stop()
+
+
+# ---- reset ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_reset(running: bool) -> None:
+    knocker = KnockKnock(200)
+    with knocker:
+        hold_gil(0.02)
+        wait_until(lambda: knocker.snapshot().knocks)
+    if running:
+        knocker.start()
+    before = knocker.snapshot(waits=True)
+    knocker.reset_contention_metric()
+    after = knocker.snapshot(waits=True)
+    assert knocker.is_running == running
+    assert (after.epoch, after.sampler_id) == (before.epoch + 1, before.sampler_id)
+    assert after.start_ns >= before.end_ns
+    assert after.floor_ns is not None  # of the sampler so far
+    if not running:
+        assert knocker.contention_metric == 0.0
+        assert (after.ticks, after.knocks, after.observed_ns, after.cpu_ns) == (0, 0, 0, 0)
+        assert after.wait_times.size == after.knock_times.size == 0
+        assert after.end_ns == after.start_ns
+    with pytest.raises(ValueError, match="reset"):
+        after - before
+    # What was handed out stays, and measuring goes on.
+    assert before.wait_times.size == before.knocks > 0
+    with knocker:
+        wait_until(lambda: knocker.snapshot().ticks)
+        wait_until(lambda: knocker.snapshot().knocks)
+    assert knocker.knock_times.min() >= after.start_ns
+    assert knocker.snapshot().epoch == after.epoch
+
+
+# ---- drop without stop ------------------------------------------------------------------
+
+
+def test_drop() -> None:
+    knocker = KnockKnock()
+    knocker.start()
+    wait_until(lambda: our_threads() == sorted(NAMES))
+    del knocker
+    assert our_threads() == []
+
+
+def test_drop_in_a_cycle_by_another_thread() -> None:
+    cycle: list[Any] = [KnockKnock()]
+    cycle.append(cycle)
+    cycle[0].start()
+    wait_until(lambda: our_threads() == sorted(NAMES))
+    del cycle
+    thread = threading.Thread(target=gc.collect)
+    thread.start()
+    thread.join()
+    assert our_threads() == []
+
+
+def test_drop_while_another_thread_holds_the_gil() -> None:
+    knockers = [KnockKnock(100, knock_interval_micros=100) for _ in range(10)]
+    thread = threading.Thread(target=lambda: [hold_gil(0.01) for _ in range(20)])
+    thread.start()
+    for knocker in knockers:
+        knocker.start()
+    del knocker
+    while knockers:
+        knockers.pop()
+    thread.join()
+    wait_until(lambda: our_threads() == [])
+
+
+# ---- at exit, and where no thread can be had ---------------------------------------------
+
+
+def test_start_after_the_exit_handler() -> None:
+    done = run_python(
+        """
+        import atexit
+        def late():
+            assert not running.is_running
+            for knocker in (running, stopped, KnockKnock()):
+                try:
+                    knocker.start()
+                except RuntimeError as error:
+                    print(error)
+                assert not knocker.is_running
+                knocker.stop()
+            assert running.snapshot().ticks > 0
+            assert 0 <= running.contention_metric <= 1
+            running.reset_contention_metric()
+            assert running.contention_metric == 0.0
+        atexit.register(late)  # before ours, so it is called after it
+        from gilknocker import KnockKnock
+        running, stopped = KnockKnock(), KnockKnock()
+        running.start()
+        while not running.snapshot().ticks:
+            pass
+        """
+    )
+    message = "the interpreter is exiting: nothing can be measured any more\n"
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", 3 * message)
+
+
+@pytest.mark.parametrize("stacks", [0, 1])
+def test_thread_that_cannot_be_had(stacks: int) -> None:
+    # No limit of processes binds root, but a thread needs address space for its stack. With room
+    # for one stack, the knocker's thread is refused when the watcher's runs already.
+    done = run_python(
+        """
+        import os, resource, sys
+        from pathlib import Path
+        from gilknocker import KnockKnock, _core
+
+        knocker = KnockKnock(1000)
+        knocker.snapshot()
+        stack = 8 << 20
+        size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        limit = size + int((int(sys.argv[1]) + 0.5) * stack)
+        resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
+        for _ in range(3):
+            try:
+                knocker.start()
+            except RuntimeError as error:
+                print(error)
+            assert not knocker.is_running
+        resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
+        assert len(os.listdir("/proc/self/task")) == 1
+        assert _core.live_objects()["Worker"] == 0
+        first = knocker.snapshot()
+        assert knocker.snapshot() == first
+        assert first.in_flight_ns == 0
+        knocker.start()
+        while knocker.snapshot().ticks == first.ticks:
+            pass
+        knocker.stop()
+        """,
+        str(stacks),
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("Resource temporarily unavailable") == 3
+
+
+def test_interrupt_right_after_a_start_does_not_lose_the_runner() -> None:
+    class Runner:
+        is_running = False
+
+        def start(self) -> None:
+            self.is_running = True
+            raise KeyboardInterrupt
+
+        def stop(self, timeout_ns: int) -> bool:
+            self.is_running = False
+            return True
+
+    process, runner = Lifecycle(defers=False), Runner()
+    with pytest.raises(KeyboardInterrupt):
+        process.start(runner)
+    assert process.is_running(runner)
+    process.at_exit()
+    assert not process.is_running(runner)
+
+
+# ---- many of them, from many threads -----------------------------------------------------
+
+
+def test_many_at_once_in_an_idle_process() -> None:
+    knockers = [KnockKnock() for _ in range(64)]
+    for knocker in knockers:
+        knocker.start()
+    wait_until(lambda: len(our_threads()) == 128)
+    # A look that meets our own few instructions here counts, and on a busy machine they may take
+    # long: one quiet time of five must do.
+    for _ in range(5):
+        for knocker in knockers:
+            knocker.reset_contention_metric()
+        time.sleep(2)
+        metrics = [knocker.contention_metric for knocker in knockers]
+        if max(metrics) < 0.001:
+            break
+    for knocker in knockers:
+        knocker.stop()
+    assert max(metrics) < 0.001
+    assert all(knocker.snapshot().ticks > 500 for knocker in knockers)
+    assert our_threads() == []
+
+
+def in_threads(count: int, work: Callable[[random.Random], None]) -> None:
+    """Run `work` in threads that start together, each with random numbers of its own."""
+    errors = []
+    barrier = threading.Barrier(count)
+
+    def run(seed: int) -> None:
+        barrier.wait()
+        try:
+            work(random.Random(seed))
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(seed,)) for seed in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+
+
+def test_start_and_stop_from_many_threads() -> None:
+    knocker = KnockKnock(100, 10, knock_interval_micros=100)
+    begin = time.monotonic_ns()
+
+    def work(numbers: random.Random) -> None:
+        for _ in range(60):
+            numbers.choice([knocker.start, knocker.stop])()
+            if numbers.random() < 0.3:
+                time.sleep(numbers.random() / 1000)
+
+    in_threads(8, work)
+    knocker.stop()
+    seen = knocker.snapshot(waits=True)
+    assert not knocker.is_running
+    assert our_threads() == []
+    assert seen.observed_ns <= time.monotonic_ns() - begin
+    assert 0 <= seen.ticks_held + seen.ticks_own <= seen.ticks
+    assert seen.wait_times.size == seen.knocks
+
+
+def test_reading_and_resetting_from_many_threads() -> None:
+    knocker = KnockKnock(50, knock_interval_micros=50)
+    knocker.start()
+
+    def work(numbers: random.Random) -> None:
+        for _ in range(150):
+            choice = numbers.random()
+            if choice < 0.1:
+                knocker.reset_contention_metric()
+            elif choice < 0.3:
+                assert 0 <= knocker.contention_metric <= 1
+            elif choice < 0.6:
+                assert (knocker.wait_times >= 0).all()
+                assert (knocker.knock_times > 0).all()
+            else:
+                seen = knocker.snapshot(waits=True)
+                assert seen.wait_times.size == seen.knock_times.size == seen.knocks
+                assert seen.wait_times.sum() == seen.wait_total_ns
+                assert sum(count for _, _, count in seen.histogram) == seen.knocks
+                assert seen.ticks_held + seen.ticks_own + seen.ticks_disabled <= seen.ticks
+                ends = seen.knock_times + seen.wait_times
+                assert (seen.knock_times[1:] >= ends[:-1]).all()
+            time.sleep(0.0002)
+
+    in_threads(4, work)
+    knocker.stop()
+    assert knocker.snapshot().epoch > 0
