@@ -1,7 +1,8 @@
+import sys
 from collections.abc import Callable
 from typing import Literal, final
 
-from typing_extensions import Buffer
+from typing_extensions import Buffer, Self
 
 DEBUG: bool
 
@@ -15,7 +16,8 @@ def call_soon(function: Callable[[], object]) -> None: ...
 
 @final
 class NanosBuffer:
-    def __buffer__(self, flags: int, /) -> memoryview: ...
+    if sys.version_info >= (3, 12):
+        def __buffer__(self, flags: int, /) -> memoryview: ...
 
 @final
 class WaitSlice:
@@ -26,9 +28,10 @@ class WaitSlice:
     def waits(self) -> Buffer: ...
     def times(self) -> Buffer: ...
 
+@final
 class Sampler:
-    def __init__(
-        self,
+    def __new__(
+        cls,
         interval_ns: int,
         knock_interval_ns: int,
         *,
@@ -38,7 +41,7 @@ class Sampler:
         contended_after_ns: int,
         log_capacity: int,
         look: bool = True,
-    ) -> None: ...
+    ) -> Self: ...
     @property
     def is_running(self) -> bool: ...
     @property

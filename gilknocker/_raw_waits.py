@@ -7,12 +7,13 @@ from array import array
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Protocol
+    from typing import Protocol, type_check_only
 
     import numpy as np
     import numpy.typing as npt
     from typing_extensions import Buffer, Self
 
+    @type_check_only
     class WaitSource(Protocol):
         """Consecutive knocks, numbered: ``_core.WaitSlice``, or :class:`StoredWaits`."""
 

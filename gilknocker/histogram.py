@@ -159,7 +159,7 @@ class WaitHistogram:
     def __repr__(self) -> str:
         return f"<WaitHistogram of {self.total_count} waits in {len(self)} buckets>"
 
-    def __add__(self, other: object) -> WaitHistogram:
+    def __add__(self, other: WaitHistogram) -> WaitHistogram:
         if not isinstance(other, WaitHistogram):
             return NotImplemented
         counts = self._counts()
@@ -167,7 +167,7 @@ class WaitHistogram:
             counts[bucket] = counts.get(bucket, 0) + count
         return _packed_counts(counts)
 
-    def __sub__(self, other: object) -> WaitHistogram:
+    def __sub__(self, other: WaitHistogram) -> WaitHistogram:
         if not isinstance(other, WaitHistogram):
             return NotImplemented
         counts = self._counts()

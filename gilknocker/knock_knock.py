@@ -208,14 +208,17 @@ class KnockKnock:
             as long as the snapshot.
         """
         counts, histogram, raw = self._sampler.read(bool(waits))
+        method = self._sampler.method
+        looks = method == "look"
+        settings = self._settings
         return from_core(
             counts,
             histogram,
             raw,
-            method=self._sampler.method,
+            method=method,
             switch_interval_ns=round(sys.getswitchinterval() * 1e9),
-            interval_ns=self._settings.interval_ns,
-            knock_interval_ns=self._settings.knock_interval_ns,
+            interval_ns=settings.interval_ns,
+            knock_interval_ns=settings.knock_interval_ns if looks else settings.interval_ns,
             gil_enabled_now=_gil_enabled(),
         )
 

@@ -23,8 +23,9 @@ from gilknocker import _core
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Protocol
+    from typing import Protocol, type_check_only
 
+    @type_check_only
     class Runner(Protocol):
         """What is started and stopped: ``_core.Sampler``."""
 

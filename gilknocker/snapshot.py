@@ -171,13 +171,13 @@ class Snapshot:
     def __str__(self) -> str:
         return describe(self)
 
-    def __sub__(self, other: object) -> Snapshot:
+    def __sub__(self, other: Snapshot) -> Snapshot:
         if not isinstance(other, Snapshot):
             return NotImplemented
         fields = window_fields(self, other)
         return _build(fields, self._raw and self._raw.newest(fields["knocks"]))
 
-    def __add__(self, other: object) -> Snapshot:
+    def __add__(self, other: Snapshot) -> Snapshot:
         if not isinstance(other, Snapshot):
             return NotImplemented
         fields = merged_fields(self, other)
@@ -185,7 +185,7 @@ class Snapshot:
             return _build(fields, None)
         return _build(fields, self._raw.merged(other._raw))
 
-    def __radd__(self, other: object) -> Snapshot:
+    def __radd__(self, other: int) -> Snapshot:
         if type(other) is int and other == 0:  # where sum() starts
             return self
         return NotImplemented

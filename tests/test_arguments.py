@@ -144,7 +144,7 @@ def test_an_interval_out_of_range_is_refused(name: str, value: int, words: str) 
         (1j, "1j"),
     ],
 )
-def test_an_interval_that_is_no_integer_is_refused(name: str, value: object, words: str) -> None:
+def test_an_interval_that_is_no_integer_is_refused(name: str, value: Any, words: str) -> None:
     least = 0 if name == "timeout_micros" else 1
     message = f"{name} must be an integer (microseconds) from {least} to {MAX_MICROS}, not {words}"
     with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
@@ -268,13 +268,18 @@ def test_settings_fit_or_the_refusal_names_an_argument(arguments: dict[str, Any]
 
 def test_a_refused_argument_starts_nothing() -> None:
     """Every case above is one of KnockKnock too, before a thread of ours can exist."""
-    for arguments in ({"interval_micros": 0}, {"timeout_secs": -1}, {"timeout_micros": "1"}):
+    bad: list[dict[str, Any]] = [
+        {"interval_micros": 0},
+        {"timeout_secs": -1},
+        {"timeout_micros": "1"},
+    ]
+    for arguments in bad:
         with pytest.raises((TypeError, ValueError), match=next(iter(arguments))):
-            KnockKnock(**arguments)  # type: ignore[arg-type]
+            KnockKnock(**arguments)
 
 
 def test_only_the_first_two_are_positional() -> None:
     knocker = KnockKnock(2000, 0.5)
     assert (knocker.interval_micros, knocker.timeout_secs) == (2000, 0.5)
     with pytest.raises(TypeError, match="positional argument"):
-        KnockKnock(2000, 0.5, 3)  # type: ignore[misc]
+        KnockKnock(2000, 0.5, 3)  # type: ignore[call-arg]

@@ -9,6 +9,7 @@ import struct
 from collections import Counter
 from fractions import Fraction
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -114,7 +115,8 @@ def test_a_percentile_that_is_no_number_is_refused(p: object) -> None:
 
 def test_numpy_numbers_are_percentiles() -> None:
     histogram = histogram_of([5])
-    for p in (np.float32(50), np.int8(50), Fraction(1, 3)):
+    numbers: list[Any] = [np.float32(50), np.int8(50), Fraction(1, 3)]
+    for p in numbers:
         assert histogram.percentile(p) == 5.0
 
 
@@ -162,11 +164,11 @@ def test_counts_that_do_not_fit_are_refused() -> None:
 
 
 @pytest.mark.parametrize("other", [0, None, b"", [(1, 2, 3)]])
-def test_only_histograms_are_added_subtracted_and_equal(other: object) -> None:
+def test_only_histograms_are_added_subtracted_and_equal(other: Any) -> None:
     with pytest.raises(TypeError):
-        WaitHistogram() + other  # type: ignore[operator]
+        WaitHistogram() + other
     with pytest.raises(TypeError):
-        WaitHistogram() - other  # type: ignore[operator]
+        WaitHistogram() - other
     assert WaitHistogram() != other
 
 

@@ -146,8 +146,10 @@ def test_a_stuck_knock_is_a_warning_to_the_caller_and_stops_all_the_same(
 
 
 def test_a_finished_process_starts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    process = Lifecycle(defers=False)
+    monkeypatch.setattr(knock_knock, "PROCESS", process)
     knocker = KnockKnock()
-    knock_knock.PROCESS.at_exit()
+    process.at_exit()
     with pytest.raises(RuntimeError, match="the interpreter is exiting"):
         knocker.start()
     knocker.stop()

@@ -261,6 +261,19 @@ def test_own_holds_are_apart(other_thread: ThreadPoolExecutor) -> None:
     assert_small(excess)
 
 
+def test_state_at_own_holds(other_thread: ThreadPoolExecutor) -> None:
+    pytest.importorskip("numpy")
+    other_thread.submit(set_thread_name, b"gilknock-test").result()
+    with Oracle(log=MANY) as oracle:
+        other_thread.submit(hold_gil, 0.001).result()
+        log = oracle.transitions()
+        held, distance = oracle.state_at(log.times)
+    states = list(log.states)
+    assert HELD_BY_OURS in states
+    assert held.tolist() == [state == HELD_BY_OTHER for state in states]
+    assert not distance.any()
+
+
 def test_longest_own_hold_is_of_its_window(other_thread: ThreadPoolExecutor) -> None:
     other_thread.submit(set_thread_name, b"gilknock-test").result()
     with Oracle() as oracle:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -223,7 +224,7 @@ def test_a_snapshot_from_before_the_start_can_be_subtracted() -> None:
         ({"ticks_missed": 9}, "ticks_missed would be -9"),
     ],
 )
-def test_what_has_no_window_between_is_refused(changes: dict[str, int], message: str) -> None:
+def test_what_has_no_window_between_is_refused(changes: dict[str, Any], message: str) -> None:
     later, earlier = tell(["held"] * 2, [5]), tell(["held"], [], **changes)
     with pytest.raises(ValueError, match=message):
         later - earlier
@@ -268,6 +269,7 @@ def test_a_merge_is_its_parts_counted_together(
     seconds = [(len(t) - t.count("disabled")) * i / 1e9 for t, _, i in parts]
     held = [t.count("held") * i / 1e9 for t, _, i in parts]
     if sum(seconds):
+        assert total.held_fraction is not None
         assert total.held_fraction == pytest.approx(sum(held) / sum(seconds))
         assert total.held_seconds == pytest.approx(sum(held))
         assert total.held_fraction_interval is not None
@@ -345,7 +347,7 @@ def test_sum_starts_from_nothing() -> None:
     with pytest.raises(TypeError):
         snapshot + 0  # type: ignore[operator]
     with pytest.raises(TypeError):
-        1 + snapshot  # type: ignore[operator]
+        1 + snapshot
     with pytest.raises(TypeError):
         snapshot - 0  # type: ignore[operator]
 

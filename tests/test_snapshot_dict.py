@@ -42,7 +42,7 @@ def test_it_is_immutable_and_hashable() -> None:
     with pytest.raises(AttributeError, match="a Snapshot is immutable: ticks cannot be set"):
         snapshot.ticks = 5
     with pytest.raises(AttributeError, match="a Snapshot is immutable: note cannot be set"):
-        snapshot.note = 5  # type: ignore[attr-defined]
+        snapshot.note = 5
     with pytest.raises(AttributeError, match="a Snapshot is immutable: ticks cannot be deleted"):
         del snapshot.ticks
     assert copy.copy(snapshot) is copy.deepcopy(snapshot) is snapshot
@@ -55,8 +55,8 @@ def test_it_is_immutable_and_hashable() -> None:
 
 
 def test_a_pickle_with_other_raw_waits_is_refused() -> None:
-    rebuild, (_, raw) = tell([], [1, 2], raw=True).__reduce__()
-    assert callable(rebuild)
+    snapshot: Any = tell([], [1, 2], raw=True)
+    rebuild, (_, raw) = snapshot.__reduce__()
     with pytest.raises(ValueError, match="2 raw waits of 1 knocks"):
         rebuild(tell([], [1]).to_dict(), raw)
     rebuild_raw, (first, waits, times) = raw.__reduce__()
@@ -232,12 +232,11 @@ junk = st.recursive(
 
 def spots(data: Any) -> list[tuple[Any, Any]]:
     """Return each (container, key) of nested containers."""
-    if isinstance(data, dict):
-        here = [(data, key) for key in data]
-    elif isinstance(data, list):
-        here = [(data, index) for index in range(len(data))]
-    else:
+    if not isinstance(data, (dict, list)):
         return []
+    here: list[tuple[Any, Any]] = [
+        (data, key) for key in (data if isinstance(data, dict) else range(len(data)))
+    ]
     return here + [spot for container, key in here for spot in spots(container[key])]
 
 
@@ -262,7 +261,7 @@ def test_damaged_data_is_refused_or_makes_a_whole_snapshot(
         )
         assert pickle.loads(pickle.dumps(snapshot)) == snapshot
         assert str(snapshot)
-        assert snapshot + snapshot
+        assert (snapshot + snapshot).ticks == 2 * snapshot.ticks
 
 
 @given(junk)

@@ -5,8 +5,9 @@ What another process must show (exit handlers, limits, signals that kill) runs i
 
 from __future__ import annotations
 
+import ctypes
 import gc
-import random
+import os
 import subprocess
 import sys
 import textwrap
@@ -18,6 +19,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from gilknocker import KnockKnock
@@ -27,15 +29,19 @@ from gilknocker.testing import hold_gil
 WATCHER, KNOCKER = NAMES = ("gilknock-watch", "gilknock-knock")
 
 
-def our_threads() -> list[str]:
-    """Return the names of our threads, as the operating system knows them."""
-    names = []
-    for comm in Path("/proc/self/task").glob("*/comm"):
+def thread_names() -> dict[int, str]:
+    """Return the name of each thread, as the operating system knows them, by its number."""
+    names = {}
+    for folder in Path("/proc/self/task").iterdir():
         try:
-            names.append(comm.read_text().strip())
+            names[int(folder.name)] = (folder / "comm").read_text().strip()
         except OSError:  # it ended meanwhile
             continue
-    return sorted(name for name in names if name.startswith("gilknock"))
+    return names
+
+
+def our_threads() -> list[str]:
+    return sorted(name for name in thread_names().values() if name.startswith("gilknock"))
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 10) -> None:
@@ -138,13 +144,23 @@ def test_with_block() -> None:
 # ---- a knock that is stuck --------------------------------------------------------------
 
 
-def crowds(knocker: KnockKnock) -> Iterator[None]:
-    """Start `knocker` and yield while its knock, and five threads that will keep it, want the GIL.
+# Called without letting go of the GIL, for which a stuck knock is waiting.
+LIBC = ctypes.PyDLL(None)
+
+
+def exists(thread: int) -> bool:
+    return LIBC.tgkill(os.getpid(), thread, 0) == 0
+
+
+def crowds(knocker: KnockKnock) -> Iterator[int]:
+    """Start `knocker`; yield its thread's number while this, and others that will keep it, want the GIL.
 
     Who gets it next is chance, so there are many attempts: mostly a knock waits for several holds.
     """
     for _ in range(30):
         knocker.start()
+        wait_until(lambda: our_threads() == sorted(NAMES))
+        [(number, _)] = [item for item in thread_names().items() if item[1] == KNOCKER]
         go = threading.Event()
 
         def hold(go: threading.Event = go) -> None:
@@ -157,7 +173,7 @@ def crowds(knocker: KnockKnock) -> Iterator[None]:
         go.set()
         hold_gil(0.003, sleep=True)  # all ask meanwhile, none for so long that we must make way
         try:
-            yield
+            yield number
         finally:
             for thread in threads:
                 thread.join()
@@ -170,16 +186,17 @@ def impatient() -> KnockKnock:
 
 def test_stop_leaves_a_stuck_knock_alone() -> None:
     knocker = impatient()
-    for _ in crowds(knocker):
+    for thread in crowds(knocker):
         begin = time.monotonic()
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             knocker.stop()
+        stuck = exists(thread)
         seconds = time.monotonic() - begin
         assert not knocker.is_running
         seen = knocker.snapshot(waits=True)
-        assert knocker.stop() is None  # once is enough
-        if KNOCKER in our_threads():
+        knocker.stop()
+        if stuck:
             break
     assert 0.05 <= seconds < 5  # getting the GIL back comes on top
     assert [warning.category for warning in caught] == [RuntimeWarning]
@@ -195,31 +212,29 @@ def test_stop_leaves_a_stuck_knock_alone() -> None:
 
 def test_restart_while_a_knock_is_stuck() -> None:
     knocker = impatient()
-    for _ in crowds(knocker):
+    for thread in crowds(knocker):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             knocker.stop()
-        before = knocker.snapshot(waits=True)
-        began = time.monotonic_ns()
+        stuck = exists(thread)
         knocker.start()
         assert knocker.is_running
-        if our_threads().count(KNOCKER) == 2:
+        if stuck:
             break
         knocker.stop()
+    before = knocker.snapshot(waits=True)
     wait_until(lambda: our_threads() == sorted(NAMES))
     wait_until(lambda: knocker.snapshot().knocks > before.knocks)
+    wait_until(lambda: knocker.snapshot().ticks > before.ticks)
     knocker.stop()
     assert our_threads() == []
-    ended = time.monotonic_ns()
     window = knocker.snapshot(waits=True) - before
     assert 0 <= window.ticks_held <= window.ticks
-    assert 0 < window.ticks
-    assert window.observed_ns <= ended - began
+    assert window.observed_ns <= time.monotonic_ns() - before.end_ns
     assert window.wait_times.size == window.knocks
     assert window.wait_times.sum() == window.wait_total_ns
-    # The stuck knock was asked for before that, and is left out.
-    assert window.knock_times.min() >= began
-    assert window.wait_max_ns <= ended - began
+    # The stuck knock was asked for before, and is left out.
+    assert (np.diff(window.knock_times) > 0).all()
     assert window.in_flight_ns == 0
 
 
@@ -262,7 +277,7 @@ def test_reset(running: bool) -> None:
         assert (after.ticks, after.knocks, after.observed_ns, after.cpu_ns) == (0, 0, 0, 0)
         assert after.wait_times.size == after.knock_times.size == 0
         assert after.end_ns == after.start_ns
-    with pytest.raises(ValueError, match="reset"):
+    with pytest.raises(ValueError, match="same epoch"):
         after - before
     # What was handed out stays, and measuring goes on.
     assert before.wait_times.size == before.knocks > 0
@@ -398,96 +413,3 @@ def test_interrupt_right_after_a_start_does_not_lose_the_runner() -> None:
     assert process.is_running(runner)
     process.at_exit()
     assert not process.is_running(runner)
-
-
-# ---- many of them, from many threads -----------------------------------------------------
-
-
-def test_many_at_once_in_an_idle_process() -> None:
-    knockers = [KnockKnock() for _ in range(64)]
-    for knocker in knockers:
-        knocker.start()
-    wait_until(lambda: len(our_threads()) == 128)
-    # A look that meets our own few instructions here counts, and on a busy machine they may take
-    # long: one quiet time of five must do.
-    for _ in range(5):
-        for knocker in knockers:
-            knocker.reset_contention_metric()
-        time.sleep(2)
-        metrics = [knocker.contention_metric for knocker in knockers]
-        if max(metrics) < 0.001:
-            break
-    for knocker in knockers:
-        knocker.stop()
-    assert max(metrics) < 0.001
-    assert all(knocker.snapshot().ticks > 500 for knocker in knockers)
-    assert our_threads() == []
-
-
-def in_threads(count: int, work: Callable[[random.Random], None]) -> None:
-    """Run `work` in threads that start together, each with random numbers of its own."""
-    errors = []
-    barrier = threading.Barrier(count)
-
-    def run(seed: int) -> None:
-        barrier.wait()
-        try:
-            work(random.Random(seed))
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=run, args=(seed,)) for seed in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == []
-
-
-def test_start_and_stop_from_many_threads() -> None:
-    knocker = KnockKnock(100, 10, knock_interval_micros=100)
-    begin = time.monotonic_ns()
-
-    def work(numbers: random.Random) -> None:
-        for _ in range(60):
-            numbers.choice([knocker.start, knocker.stop])()
-            if numbers.random() < 0.3:
-                time.sleep(numbers.random() / 1000)
-
-    in_threads(8, work)
-    knocker.stop()
-    seen = knocker.snapshot(waits=True)
-    assert not knocker.is_running
-    assert our_threads() == []
-    assert seen.observed_ns <= time.monotonic_ns() - begin
-    assert 0 <= seen.ticks_held + seen.ticks_own <= seen.ticks
-    assert seen.wait_times.size == seen.knocks
-
-
-def test_reading_and_resetting_from_many_threads() -> None:
-    knocker = KnockKnock(50, knock_interval_micros=50)
-    knocker.start()
-
-    def work(numbers: random.Random) -> None:
-        for _ in range(150):
-            choice = numbers.random()
-            if choice < 0.1:
-                knocker.reset_contention_metric()
-            elif choice < 0.3:
-                assert 0 <= knocker.contention_metric <= 1
-            elif choice < 0.6:
-                assert (knocker.wait_times >= 0).all()
-                assert (knocker.knock_times > 0).all()
-            else:
-                seen = knocker.snapshot(waits=True)
-                assert seen.wait_times.size == seen.knock_times.size == seen.knocks
-                assert seen.wait_times.sum() == seen.wait_total_ns
-                assert sum(count for _, _, count in seen.histogram) == seen.knocks
-                assert seen.ticks_held + seen.ticks_own + seen.ticks_disabled <= seen.ticks
-                ends = seen.knock_times + seen.wait_times
-                assert (seen.knock_times[1:] >= ends[:-1]).all()
-            time.sleep(0.0002)
-
-    in_threads(4, work)
-    knocker.stop()
-    assert knocker.snapshot().epoch > 0

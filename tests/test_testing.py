@@ -174,20 +174,29 @@ def test_model_of_random_holds_is_exponential() -> None:
     assert sum(draw > 1000 for draw in draws) / 4000 == pytest.approx(math.exp(-1), abs=0.04)
 
 
-def test_threads_draw_from_seeds_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    seeds = []
+class FakeLoad:
+    """Runs for no time, and remembers with which seeds."""
 
-    class Load:
-        def __init__(self, *args: object, **kwargs: object) -> None: ...
-        def stop(self) -> None: ...
-        def run(self, *, seed: int) -> tuple[int, int, int, int]:
-            seeds.append(seed)
-            return 0, 1, 0, 1
+    seeds: list[int]
 
-    monkeypatch.setattr(_load, "Load", Load)
+    def __init__(self, *args: object, **kwargs: object) -> None: ...
+    def stop(self) -> None: ...
+    def run(self, *, seed: int) -> tuple[int, int, int, int]:
+        self.seeds.append(seed)
+        return 0, 1, 0, 1
+
+
+@pytest.fixture
+def fake_load(monkeypatch: pytest.MonkeyPatch) -> type[FakeLoad]:
+    FakeLoad.seeds = []
+    monkeypatch.setattr(_load, "Load", FakeLoad)
+    return FakeLoad
+
+
+def test_threads_draw_from_seeds_of_their_own(fake_load: type[FakeLoad]) -> None:
     with GilLoad(0, 0, random=True, threads=3, seed=-1):
         pass
-    assert sorted(seeds) == [0, 1, 2**64 - 1]
+    assert sorted(fake_load.seeds) == [0, 1, 2**64 - 1]
 
 
 def test_duration_ends_a_load() -> None:
@@ -223,6 +232,8 @@ def test_entering_twice_is_refused_and_entering_again_starts_anew() -> None:
         time.sleep(0.01)
     first_end = load.end_ns
     with load:
+        with pytest.raises(RuntimeError, match=r"^this GilLoad has not finished"):
+            _ = load.end_ns
         time.sleep(0.01)
     assert load.start_ns > first_end
 
@@ -234,7 +245,9 @@ def test_body_that_raises() -> None:
     assert load.cycles >= 2
 
 
-def test_thread_that_cannot_start(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_thread_that_cannot_start(
+    monkeypatch: pytest.MonkeyPatch, fake_load: type[FakeLoad]
+) -> None:
     load = GilLoad(0.001, 0.001, threads=3)
     start = threading.Thread.start
     started: list[threading.Thread] = []
@@ -250,9 +263,10 @@ def test_thread_that_cannot_start(monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(RuntimeError, match=r"^can't start new thread"):
             load.__enter__()
     assert [thread.is_alive() for thread in started] == [False, False]
+    assert fake_load.seeds == []  # those that could be started did not begin
     with load:
         pass
-    assert load.cycles >= 3
+    assert load.cycles == len(fake_load.seeds) == 3
 
 
 def test_load_that_nobody_leaves_does_not_keep_the_interpreter() -> None:

@@ -47,7 +47,10 @@ bool Knocker::claim() {
 }
 
 void Knocker::wake(Nanos now) {
-  if (schedule_.opening() != kNever) observed_until_ = schedule_.opening();
+  if (schedule_.opening() != kNever) {
+    // The burst may have begun under the knock before: no moment counts twice.
+    observed_until_ = std::max(observed_until_, schedule_.opening());
+  }
   if (!enter(Phase::kKnocking)) return;
   const KnockRecord record = knock(schedule_.advance_past(now));
   ledger_.end_knock(run_, record);
@@ -102,7 +105,7 @@ TickTally Knocker::ticks_of(bool contended, std::int64_t passed) const noexcept 
 
 void Knocker::end() {
   leave_seat();
-  ledger_.add_cpu(cpu_.rest());
+  ledger_.add_knocker_cpu(run_, cpu_.rest());
 }
 
 void Knocker::leave_seat() {

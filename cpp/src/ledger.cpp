@@ -33,11 +33,6 @@ void Ledger::end_run() {
   running_ = false;
 }
 
-void Ledger::abandon_knock() {
-  MutexLock lock(mutex_);
-  abandoned_ = true;
-}
-
 void Ledger::record_tick(const TickRecord& record) {
   MutexLock lock(mutex_);
   cpu_ += record.cpu;
@@ -66,9 +61,7 @@ void Ledger::end_knock(std::int64_t run, const KnockRecord& record) {
   knocks_.wait_total += record.wait;
   knocks_.wait_max = std::max(knocks_.wait_max, record.wait);
   floor_ = std::min(floor_.value_or(record.wait), record.wait);
-  ticks_.ticks += record.ticks.ticks;
-  ticks_.held += record.ticks.held;
-  ticks_.missed += record.ticks.missed;
+  ticks_ += record.ticks;
   histogram_.add(record.wait);
   log_.append({record.asked, record.wait});
 }
@@ -76,6 +69,11 @@ void Ledger::end_knock(std::int64_t run, const KnockRecord& record) {
 void Ledger::add_cpu(Nanos used) {
   MutexLock lock(mutex_);
   cpu_ += used;
+}
+
+void Ledger::add_knocker_cpu(std::int64_t run, Nanos used) {
+  MutexLock lock(mutex_);
+  if (run == run_ && !abandoned_) cpu_ += used;
 }
 
 void Ledger::note_slice(bool active) {
@@ -86,6 +84,7 @@ void Ledger::note_slice(bool active) {
 void Ledger::reset_locked() {
   ++epoch_;
   start_ = resumed_ = clock_.now();
+  if (!running_) asked_ = kNever;  // a knock that was let go is of the epoch before
   start_unix_ = clock_.unix_time();
   end_ = start_;
   end_unix_ = start_unix_;
@@ -114,6 +113,8 @@ Nanos Ledger::in_flight_locked(Nanos now) const {
   return (running_ ? now : end_) - asked_;
 }
 
+Nanos Ledger::undecided_locked(Nanos now) const { return abandoned_ ? 0 : in_flight_locked(now); }
+
 Reading Ledger::read(bool with_waits) const {
   Reading reading;
   MutexLock lock(mutex_);
@@ -128,6 +129,7 @@ Reading Ledger::read(bool with_waits) const {
   reading.knocks = knocks_;
   reading.floor = floor_;
   reading.in_flight = in_flight_locked(now);
+  reading.undecided = undecided_locked(now);
   reading.cpu = cpu_;
   reading.slice_active = slice_active_;
   reading.histogram = histogram_.occupied();
@@ -142,12 +144,12 @@ WaitView Ledger::waits() const {
 
 Ledger::Glance Ledger::glance() const {
   MutexLock lock(mutex_);
-  return {ticks_, in_flight_locked(clock_.now())};
+  return {ticks_, undecided_locked(clock_.now())};
 }
 
 bool Ledger::try_glance(Glance* out) const {
   if (!mutex_.try_lock()) return false;
-  *out = {ticks_, in_flight_locked(clock_.now())};
+  *out = {ticks_, undecided_locked(clock_.now())};
   mutex_.unlock();
   return true;
 }

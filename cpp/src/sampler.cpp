@@ -1,8 +1,6 @@
 #include "gilknocker/sampler.hpp"
 
-#include <limits>
 #include <random>
-#include <system_error>
 #include <utility>
 
 #include "gilknocker/watcher.hpp"
@@ -47,10 +45,9 @@ Sampler::Sampler(Gil& gil, const Clock& clock, SamplerPlan plan)
 
 Sampler::~Sampler() = default;
 
-std::shared_ptr<Sampler::Run> Sampler::make_run() const {
+std::shared_ptr<Sampler::Run> Sampler::make_run(std::int64_t number) const {
   auto run = std::make_shared<Run>();
   run->ledger = ledger_;
-  const std::int64_t number = ledger_->begin_run();
   const Nanos base = clock_.now();
   if (looks()) {
     const SchedulePlan ticks{plan_.interval, 0, 0};
@@ -69,12 +66,14 @@ std::shared_ptr<Sampler::Run> Sampler::make_run() const {
 void Sampler::start() {
   MutexLock lock(lifecycle_);
   if (run_) return;
-  auto run = make_run();
+  std::shared_ptr<Run> run;
+  const std::int64_t number = ledger_->begin_run();
   try {
+    run = make_run(number);
     if (run->watcher) run->watcher->start("gilknock-watch", run);
     run->knocker->start("gilknock-knock", run);
-  } catch (const std::system_error&) {
-    if (run->watcher && run->watcher->started()) {
+  } catch (...) {  // no thread to be had, or no memory
+    if (run && run->watcher && run->watcher->started()) {
       run->watcher->request_stop();
       run->watcher->join();
     }
@@ -93,7 +92,7 @@ void Sampler::claim_seat() {
 
 bool Sampler::end_knocker(Run& run, Nanos deadline) {
   if (!run.knocker->wait_ended(deadline)) {
-    ledger_->abandon_knock();
+    ledger_->abandon_knock([this](Nanos waited) { return as_look_.under_way(waited); });
     run.knocker->detach();
     return false;
   }
@@ -119,16 +118,12 @@ bool Sampler::stop(Nanos timeout) {
 
 Reading Sampler::read(bool with_waits) const {
   Reading reading = ledger_->read(with_waits);
-  const TickTally sure = as_look_.under_way(reading.in_flight);
-  reading.ticks.ticks += sure.ticks;
-  reading.ticks.held += sure.held;
+  reading.ticks += as_look_.under_way(reading.undecided);
   return reading;
 }
 
 double Sampler::held_fraction_of(Ledger::Glance glance) const noexcept {
-  const TickTally sure = as_look_.under_way(glance.in_flight);
-  glance.ticks.ticks += sure.ticks;
-  glance.ticks.held += sure.held;
+  glance.ticks += as_look_.under_way(glance.undecided);
   return gilknocker::held_fraction(glance.ticks);
 }
 

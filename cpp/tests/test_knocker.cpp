@@ -10,6 +10,7 @@
 #include "nothing_left.hpp"
 #include "random_cases.hpp"
 #include "simulation.hpp"
+#include "statistics.hpp"
 
 namespace gilknocker {
 namespace {
@@ -37,6 +38,13 @@ SchedulePlan random_schedule(Random& random) {
   return plan;
 }
 
+// Of not too many holds between two knocks.
+LoadPlan affordable_plan(Nanos interval, Random& random) {
+  LoadPlan plan = random_plan(interval, random);
+  while (plan.period() < interval / 50) plan = random_plan(interval, random);
+  return plan;
+}
+
 // A knocker at a random load, up to some hundred knocks.
 struct Knocked {
   Knocked(SchedulePlan schedule, std::optional<Disturbance> disturbance, KnockAsLook as_look,
@@ -44,7 +52,7 @@ struct Knocked {
       : plan(schedule),
         start(integer_in(random, 0, 1'000'000'000'000'000)),
         end(start + 300 * plan.interval + 2 * plan.burst_rest),
-        load(make_load(affordable(random), start, end, random)),
+        load(make_load(affordable_plan(plan.interval, random), start, end, random)),
         simulation(load, start, end,
                    disturbance ? *disturbance : random_disturbance(plan.interval, random), random),
         ledger(simulation.clock(), log_capacity),
@@ -53,11 +61,6 @@ struct Knocked {
     knocker.begin();
   }
 
-  LoadPlan affordable(Random& random) const {
-    LoadPlan load_plan = random_plan(plan.interval, random);
-    while (load_plan.period() < plan.interval / 100) load_plan = random_plan(plan.interval, random);
-    return load_plan;
-  }
   void run() { simulation.run(nullptr, &knocker, end); }
 
   SchedulePlan plan;
@@ -190,45 +193,48 @@ TEST(knocks_leave_the_rest_between_bursts_out) {
   });
 }
 
-struct Fraction {
-  double found;
-  double truth;
-  double sigma;
-  std::int64_t ticks;
+// Knocks that answer for looks, through a window of `count` strata.
+struct KnockedAsLooks {
+  KnockedAsLooks(const LoadPlan& plan, Nanos each, std::int64_t count, Disturbance disturbance,
+                 Random& random)
+      : interval(each),
+        load(make_load(plan, 0, count * interval, random)),
+        simulation(load, 0, count * interval, disturbance, random) {
+    Ledger ledger(simulation.clock(), 0);
+    Knocker knocker(simulation.gil(), simulation.clock(), ledger, ledger.begin_run(),
+                    TickSchedule({interval, 0, 0}, 0, random()), {true, kContendedAfter, interval});
+    knocker.begin();
+    simulation.run(nullptr, &knocker, count * interval);
+    ticks = ledger.read(false).ticks;
+    strata = knocker.due() / interval;
+    CHECK_EQ(ticks.ticks + ticks.missed, strata);
+    CHECK_EQ(ticks.own + ticks.late + ticks.disabled, 0);
+    // A knock under way at the end is waited for, and its ticks with it.
+    truth = simulation.held_fraction_between(0, simulation.clock().now());
+  }
+
+  static constexpr Nanos kContendedAfter = 50'000;
+
+  Nanos interval;
+  Load load;
+  Simulation simulation;
+  TickTally ticks;
+  std::int64_t strata = 0;
+  double truth = 0;
 };
 
-// Knocks that answer for looks, at a window of `count` strata.
-Fraction knock_as_look(const LoadPlan& plan, Nanos interval, std::int64_t count,
-                       Disturbance disturbance, Nanos contended_after, Random& random) {
-  const Nanos end = count * interval;
-  const Load load = make_load(plan, 0, end, random);
-  Simulation simulation(load, 0, end, disturbance, random);
-  Ledger ledger(simulation.clock(), 0);
-  const KnockAsLook as_look{true, contended_after, interval};
-  Knocker knocker(simulation.gil(), simulation.clock(), ledger, ledger.begin_run(),
-                  TickSchedule({interval, 0, 0}, 0, random()), as_look);
-  knocker.begin();
-  simulation.run(nullptr, &knocker, end);
-  const TickTally ticks = ledger.read(false).ticks;
-  CHECK_EQ(ticks.ticks + ticks.missed, knocker.due() / interval);
-  CHECK_EQ(ticks.own + ticks.late + ticks.disabled, 0);
-  const double truth = simulation.held_fraction_between(0, end);
-  return {held_fraction(ticks), truth,
-          std::sqrt(truth * (1 - truth) / static_cast<double>(ticks.ticks)), ticks.ticks};
-}
-
 // Where the system tells whether a knock had to wait, and nothing disturbs, knocks see what looks
-// see: one look in each stratum, made or passed under a knock that waits.
+// see: one look in each stratum, made by a knock or passed under one that waits.
 TEST(knock_as_look_finds_the_held_fraction) {
   const NothingLeft nothing_left;
-  for_seeds(300, [](Random& random) {
+  HeldCounts counts;
+  for_seeds(1'000, [&](Random& random) {
     const Nanos interval = log_uniform_in(random, 100'000, 10'000'000);
-    LoadPlan plan = random_plan(interval, random);
-    while (plan.period() < interval / 50) plan = random_plan(interval, random);
-    plan.exponential = true;
-    const Fraction of = knock_as_look(plan, interval, 1'000, {}, 0, random);
-    CHECK_NEAR(of.found, of.truth, 5 * of.sigma + 0.005);
+    const KnockedAsLooks at(affordable_plan(interval, random), interval, 500, {}, random);
+    CHECK_EQ(at.ticks.ticks, at.strata);
+    counts.add(at.ticks.held, expected_held(at.load, 0, interval, at.strata));
   });
+  counts.check_together();
 }
 
 TEST(knock_as_look_finds_half_of_fifty_milliseconds) {
@@ -236,31 +242,34 @@ TEST(knock_as_look_finds_half_of_fifty_milliseconds) {
   for_seeds(20, [](Random& random) {
     const LoadPlan plan{.threads = 1, .hold = 50'000'000, .think = 50'000'000};
     for (const Nanos interval : {1'000'000, 5'000'000, 10'000'000, 50'000'000, 100'000'000}) {
-      const Fraction of = knock_as_look(plan, interval, 1'000, {}, 0, random);
-      CHECK_NEAR(of.truth, 0.5, 0.05);
-      CHECK_NEAR(of.found, of.truth, 4 * of.sigma);
+      const KnockedAsLooks at(plan, interval, 1'000, {}, random);
+      const double sigma = expected_held(at.load, 0, interval, at.strata).sigma();
+      CHECK_NEAR(at.truth, 0.5, 0.03);
+      CHECK_NEAR(held_fraction(at.ticks), at.truth, (5 * sigma + 3) / 1'000);
     }
   });
 }
 
-// Each hold that a knock waits out seems longer by the knocker's wake-up, each that it cannot tell
-// from a slow machine by contended_after shorter: both in proportion to how often holds come.
+// Each hold that a knock waits out seems longer by the knocker's wake-up, and each that it cannot
+// tell from a slow machine shorter by contended_after: so it errs by as much a period.
 TEST(knock_as_look_errs_by_its_wake_ups_and_its_threshold) {
   const NothingLeft nothing_left;
-  for_seeds(300, [](Random& random) {
+  for_seeds(500, [](Random& random) {
     const Nanos interval = log_uniform_in(random, 200'000, 10'000'000);
     const LoadPlan plan{.threads = 1,
                         .hold = log_uniform_in(random, 500'000, 50'000'000),
                         .think = log_uniform_in(random, 500'000, 50'000'000),
                         .exponential = true};
-    const Nanos contended_after = 50'000;
-    const Disturbance disturbance{.late_wakes = 0.3,
-                                  .lateness = 0.2 * static_cast<double>(interval),
-                                  .wake_latency = integer_in(random, 0, 50'000),
-                                  .cannot_tell = chance(random, 0.5)};
-    const Fraction of = knock_as_look(plan, interval, 1'000, disturbance, contended_after, random);
-    const double per_period = 50'000 / static_cast<double>(plan.period());
-    CHECK_NEAR(of.found, of.truth, 5 * of.sigma + 0.005 + per_period);
+    const Disturbance disturbance{
+        .late_wakes = 0.3,
+        .lateness = 0.2 * static_cast<double>(interval),
+        .wake_latency = integer_in(random, 0, KnockedAsLooks::kContendedAfter),
+        .cannot_tell = chance(random, 0.5)};
+    const KnockedAsLooks at(plan, interval, 1'000, disturbance, random);
+    const double per_period =
+        static_cast<double>(KnockedAsLooks::kContendedAfter) / static_cast<double>(plan.period());
+    const double sigma = std::sqrt(at.truth * (1 - at.truth) / static_cast<double>(at.strata));
+    CHECK_NEAR(held_fraction(at.ticks), at.truth, 5 * sigma + per_period);
   });
 }
 
@@ -295,7 +304,7 @@ TEST(under_way_promises_no_more_than_the_knock_reports) {
     TickTally before;
     at.simulation.observe = [&] {
       const Ledger::Glance glance = at.ledger.glance();
-      const TickTally sure = as_look.under_way(glance.in_flight);
+      const TickTally sure = as_look.under_way(glance.undecided);
       promises += sure.ticks;
       const std::int64_t ticks = glance.ticks.ticks + sure.ticks;
       const std::int64_t held = glance.ticks.held + sure.held;

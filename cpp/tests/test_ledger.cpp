@@ -82,7 +82,7 @@ TEST(knocks_of_an_abandoned_run_are_dropped) {
   ledger.begin_knock(old_run);
   clock.set(100);
   ledger.end_run();
-  ledger.abandon_knock();
+  ledger.abandon_knock([](Nanos) { return TickTally{}; });
   clock.set(200);
   ledger.end_knock(old_run, knock_of(0, 200));
   CHECK_EQ(ledger.read(false).knocks.knocks, 0);
@@ -112,11 +112,11 @@ TEST(knock_in_flight_grows_until_the_stop_and_no_further) {
   ledger.begin_knock(run);
   clock.set(110);
   CHECK_EQ(ledger.read(false).in_flight, 100);
-  CHECK_EQ(ledger.glance().in_flight, 100);
+  CHECK_EQ(ledger.glance().undecided, 100);
   ledger.end_run();
   clock.set(5'000);
   CHECK_EQ(ledger.read(false).in_flight, 100);
-  ledger.abandon_knock();
+  ledger.abandon_knock([](Nanos) { return TickTally{}; });
   CHECK_EQ(ledger.read(false).in_flight, 100);
   CHECK_EQ(ledger.read(false).end, 110);
   ledger.begin_run();

@@ -12,6 +12,7 @@
 #include "nothing_left.hpp"
 #include "random_cases.hpp"
 #include "simulation.hpp"
+#include "statistics.hpp"
 
 namespace gilknocker {
 namespace {
@@ -38,24 +39,6 @@ struct Case {
   LoadPlan plan;
 };
 
-// What each stratum's one look must find, from the exact share of the stratum that is held: the
-// looks are independent, so that this mean and this variance are those of the count, not bounds.
-struct Expected {
-  double held = 0;
-  double variance = 0;
-};
-
-Expected expect(const Load& load, Nanos start, Nanos interval, std::int64_t ticks) {
-  Expected sum;
-  for (Nanos stratum = start; stratum < start + ticks * interval; stratum += interval) {
-    const double p = static_cast<double>(load.held_between(stratum, stratum + interval)) /
-                     static_cast<double>(interval);
-    sum.held += p;
-    sum.variance += p * (1 - p);
-  }
-  return sum;
-}
-
 Reading watch(const Load& load, Nanos start, Nanos interval, std::int64_t ticks, Random& random) {
   const Nanos end = start + ticks * interval;
   Simulation simulation(load, start, end, {}, random);
@@ -67,48 +50,19 @@ Reading watch(const Load& load, Nanos start, Nanos interval, std::int64_t ticks,
   return ledger.read(false);
 }
 
-// How far a sum of many standard deviates may be off: 5 sigma each, 1e-6 for all in a test.
-class Deviates {
- public:
-  void add(double deviate) {
-    CHECK_NEAR(deviate, 0, 5);
-    sum_ += deviate;
-    squares_ += deviate * deviate;
-    ++count_;
-  }
-  // Their mean shows a bias that no case alone does, their square a schedule that is less even
-  // than strata, or more than random.
-  void check_standard() const {
-    REQUIRE(count_ > 100);
-    CHECK_NEAR(sum_ / std::sqrt(count_), 0, 5);
-    CHECK_NEAR((squares_ - count_) / std::sqrt(2 * count_), 0, 5);
-  }
-
- private:
-  double sum_ = 0;
-  double squares_ = 0;
-  double count_ = 0;
-};
-
 TEST(watcher_finds_the_held_fraction) {
   const NothingLeft nothing_left;
-  Deviates deviates;
+  HeldCounts counts;
   for_seeds(3'000, [&](Random& random) {
     const Case c(random);
     const Load load = make_load(c.plan, c.start, c.end, random);
-    const Expected expected = expect(load, c.start, c.interval, c.ticks);
     const Reading reading = watch(load, c.start, c.interval, c.ticks, random);
     CHECK_EQ(reading.ticks.ticks, c.ticks);
     CHECK_EQ(reading.ticks.late, 0);
     CHECK_EQ(reading.ticks.missed, 0);
-    const double surplus = static_cast<double>(reading.ticks.held) - expected.held;
-    if (expected.variance > 9) {
-      deviates.add(surplus / std::sqrt(expected.variance));
-    } else {  // too few undecided strata for a normal deviate: Poisson's tail is longer
-      CHECK_NEAR(surplus, 0, 5 * std::sqrt(expected.variance) + 3);
-    }
+    counts.add(reading.ticks.held, expected_held(load, c.start, c.interval, c.ticks));
   });
-  deviates.check_standard();
+  counts.check_together();
 }
 
 TEST(watcher_finds_the_same_at_each_interval) {
@@ -123,10 +77,8 @@ TEST(watcher_finds_the_same_at_each_interval) {
     for (const Nanos interval : kIntervals) {
       const std::int64_t ticks = kWindow / interval;
       const double found = held_fraction(watch(load, 0, interval, ticks, random).ticks);
-      CHECK_NEAR(
-          found, truth,
-          5 * std::sqrt(expect(load, 0, interval, ticks).variance) / static_cast<double>(ticks) +
-              3.0 / static_cast<double>(ticks));
+      const double sigma = expected_held(load, 0, interval, ticks).sigma();
+      CHECK_NEAR(found, truth, (5 * sigma + 3) / static_cast<double>(ticks));
     }
   });
 }
@@ -143,7 +95,7 @@ TEST(watcher_does_not_lock_onto_a_period_like_its_interval) {
       plan.think = period - plan.hold;
       const Load load = make_load(plan, 0, kTicks * interval, random);
       const double found = held_fraction(watch(load, 0, interval, kTicks, random).ticks);
-      CHECK_NEAR(found, duty, 5 * std::sqrt(duty * (1 - duty) / kTicks) + 3.0 / kTicks);
+      CHECK_NEAR(found, duty, 5 * std::sqrt(duty * (1 - duty) / kTicks));
     }
   });
 }

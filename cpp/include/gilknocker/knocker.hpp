@@ -45,7 +45,7 @@ class Knocker final : public Task {
           KnockAsLook as_look);
 
   void begin() override;
-  Nanos due() const noexcept override { return seat_ ? schedule_.due() : kNever; }
+  Nanos due() const noexcept override { return is_seated() ? schedule_.due() : kNever; }
   void wake(Nanos now) override;
   void end() override;
 
@@ -58,6 +58,9 @@ class Knocker final : public Task {
  private:
   enum class Phase : unsigned char { kAway, kIdle, kKnocking, kClaimed };
 
+  bool is_seated() const noexcept {
+    return seat_ && phase_.load(std::memory_order_relaxed) != Phase::kClaimed;
+  }
   bool enter(Phase phase) noexcept;
   KnockRecord knock(std::int64_t missed_before);
   std::optional<bool> acquire();

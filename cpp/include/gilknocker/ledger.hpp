@@ -52,7 +52,8 @@ struct Reading {
   TickTally ticks;
   KnockTally knocks;
   std::optional<Nanos> floor;
-  Nanos in_flight = 0;  // of a knock that still waits; 0 if none does
+  Nanos in_flight = 0;  // of a knock that still waits, or did at the stop; 0 if none does
+  Nanos undecided = 0;  // the same, but 0 for an abandoned knock: its ticks have been counted
   Nanos cpu = 0;
   bool slice_active = false;
   std::vector<HistogramBucket> histogram;
@@ -68,14 +69,21 @@ class Ledger : private LiveCount<Ledger> {
   // A run is what lies between a start and a stop; its number tells late writers apart.
   std::int64_t begin_run() GILKNOCKER_EXCLUDES(mutex_);
   void end_run() GILKNOCKER_EXCLUDES(mutex_);
-  // A knock of the run just ended will not be waited for: what it still records is dropped.
-  void abandon_knock() GILKNOCKER_EXCLUDES(mutex_);
+  // The knock of the run just ended will not be waited for: what it still records is dropped, and
+  // `ticks_of` says what is sure about the ticks under it.
+  template <typename TicksOf>
+  void abandon_knock(TicksOf ticks_of) GILKNOCKER_EXCLUDES(mutex_) {
+    MutexLock lock(mutex_);
+    ticks_ += ticks_of(undecided_locked(end_));
+    abandoned_ = true;
+  }
 
   void record_tick(const TickRecord& record) GILKNOCKER_EXCLUDES(mutex_);
   // Marks a knock as in flight from now on.
   void begin_knock(std::int64_t run) GILKNOCKER_EXCLUDES(mutex_);
   void end_knock(std::int64_t run, const KnockRecord& record) GILKNOCKER_EXCLUDES(mutex_);
   void add_cpu(Nanos used) GILKNOCKER_EXCLUDES(mutex_);
+  void add_knocker_cpu(std::int64_t run, Nanos used) GILKNOCKER_EXCLUDES(mutex_);
   void note_slice(bool active) GILKNOCKER_EXCLUDES(mutex_);
 
   void reset() GILKNOCKER_EXCLUDES(mutex_);
@@ -86,7 +94,7 @@ class Ledger : private LiveCount<Ledger> {
   // What the held fraction needs, and no more.
   struct Glance {
     TickTally ticks;
-    Nanos in_flight = 0;
+    Nanos undecided = 0;
   };
   Glance glance() const GILKNOCKER_EXCLUDES(mutex_);
   bool try_glance(Glance* out) const GILKNOCKER_EXCLUDES(mutex_);
@@ -94,6 +102,7 @@ class Ledger : private LiveCount<Ledger> {
  private:
   void reset_locked() GILKNOCKER_REQUIRES(mutex_);
   Nanos in_flight_locked(Nanos now) const GILKNOCKER_REQUIRES(mutex_);
+  Nanos undecided_locked(Nanos now) const GILKNOCKER_REQUIRES(mutex_);
 
   const Clock& clock_;
   mutable Mutex mutex_;

@@ -44,7 +44,8 @@ class Sampler : private LiveCount<Sampler> {
   Sampler& operator=(const Sampler&) = delete;
   ~Sampler();
 
-  // Throws std::system_error, with nothing left behind, when a thread cannot be had.
+  // Throws std::system_error when a thread cannot be had, std::bad_alloc without memory: with
+  // nothing left behind.
   void start() GILKNOCKER_EXCLUDES(lifecycle_);
   void claim_seat();
   // False if a knock was still stuck at the timeout: its thread was let go, and ends by itself.
@@ -63,7 +64,7 @@ class Sampler : private LiveCount<Sampler> {
 
  private:
   struct Run;
-  std::shared_ptr<Run> make_run() const;
+  std::shared_ptr<Run> make_run(std::int64_t number) const;
   double held_fraction_of(Ledger::Glance glance) const noexcept;
   bool end_knocker(Run& run, Nanos deadline) GILKNOCKER_REQUIRES(lifecycle_);
 

@@ -14,6 +14,16 @@ struct TickTally {
   std::int64_t late = 0;      // woken too long after the instant
   std::int64_t disabled = 0;  // there was no GIL
   std::int64_t missed = 0;    // instants that passed before the watcher woke: not in ticks
+
+  TickTally& operator+=(const TickTally& other) noexcept {
+    ticks += other.ticks;
+    held += other.held;
+    own += other.own;
+    late += other.late;
+    disabled += other.disabled;
+    missed += other.missed;
+    return *this;
+  }
 };
 
 struct KnockTally {

@@ -1,0 +1,71 @@
+// A GIL for tests with real threads: it blocks for real, and checks that its seats are used as
+// gil.hpp says they must be.
+//
+// Thread safety: any thread may call anything; a seat's calls are checked, not made safe. The
+// members of a seat that its owner and a stopper hand over to each other are plain ones on purpose:
+// ThreadSanitizer sees a handover that nothing orders.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <thread>
+
+#include "gilknocker/gil.hpp"
+#include "gilknocker/sync.hpp"
+
+namespace gilknocker {
+
+class BlockingGil final : public Gil {
+ public:
+  explicit BlockingGil(bool can_look = true) : can_look_(can_look) {}
+  ~BlockingGil() override;  // checks that no thread holds or awaits it, and that no seat is open
+
+  // A thread of the program.
+  void take();
+  void give();
+
+  bool can_look() const noexcept override { return can_look_; }
+  Look look() const noexcept override;
+  std::unique_ptr<GilSeat> open_seat() override;
+
+  // From now on open_seat() returns null.
+  void refuse_seats() { refuses_ = true; }
+  // From now on acquire() ends the thread, as CPython <= 3.13.0 does when it finalizes.
+  void finalize() { finalizing_ = true; }
+
+  int waiting() const { return waiting_; }
+  int seats_opened() const { return seats_opened_; }
+  int seats_open() const { return seats_open_; }
+
+ private:
+  class Seat;
+  bool lock(Look as);  // true if it had to wait
+  void unlock();
+  bool held_by_caller();
+
+  const bool can_look_;
+  std::atomic<bool> refuses_{false};
+  std::atomic<bool> finalizing_{false};
+  std::atomic<int> waiting_{0};
+  std::atomic<int> seats_opened_{0};
+  std::atomic<int> seats_open_{0};
+  std::atomic<Look> state_{Look::kFree};  // written under mutex_, read by look() without
+  Mutex mutex_;
+  CondVar freed_;
+  std::thread::id holder_ GILKNOCKER_GUARDED_BY(mutex_);
+};
+
+// The program holds the GIL for as long as this lives.
+class Held {
+ public:
+  explicit Held(BlockingGil& gil) : gil_(gil) { gil_.take(); }
+  Held(const Held&) = delete;
+  Held& operator=(const Held&) = delete;
+  ~Held() { gil_.give(); }
+
+ private:
+  BlockingGil& gil_;
+};
+
+}  // namespace gilknocker

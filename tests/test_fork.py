@@ -1,0 +1,359 @@
+"""Forks of a process that measures: it goes on in the parent, and in the child it never ran."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+PREAMBLE = """
+import ctypes, os, subprocess, sys, threading, time, warnings
+from gilknocker import KnockKnock
+from gilknocker._load import hold_gil
+
+raw_fork = ctypes.PyDLL(None).fork  # keeps the GIL, and tells Python nothing
+
+def our_threads():
+    names = []
+    for task in os.listdir("/proc/self/task"):
+        try:
+            with open(f"/proc/self/task/{task}/comm") as comm:
+                names.append(comm.read().strip())
+        except OSError:
+            pass
+    return sorted(name for name in names if name.startswith("gilknock"))
+
+def wait_until(condition):
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come true in time"
+        time.sleep(0.001)
+
+def check_goes_on(knocker):
+    assert knocker.is_running
+    before = knocker.snapshot()
+    wait_until(lambda: knocker.snapshot().ticks > before.ticks)
+    wait_until(lambda: knocker.snapshot().knocks > before.knocks)
+    assert our_threads() == ["gilknock-knock", "gilknock-watch"]
+
+def check_never_ran(knocker):
+    assert our_threads() == []
+    assert not knocker.is_running
+    assert knocker.contention_metric == 0.0
+    seen = knocker.snapshot(waits=True)
+    assert (seen.ticks, seen.knocks, seen.observed_ns, seen.in_flight_ns) == (0, 0, 0, 0)
+    assert seen.pid == os.getpid()
+    assert len(seen.wait_times) == len(knocker.wait_times) == 0
+    knocker.stop()
+
+def in_child(function, fork=os.fork):
+    # Forks, calls the function in the child, and waits for its end: an orderly one.
+    pid = fork()
+    if pid == 0:
+        function()
+        sys.exit(7)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+
+knocker = KnockKnock(1000, knock_interval_micros=1000)
+"""
+
+# "error" alone would not do: CPython 3.13 drops the exception that it makes of this warning.
+FILTERS = ["error", "always"]
+# Of threads that are not ours, and so rightly.
+OTHER_THREADS = "warnings.simplefilter('ignore', DeprecationWarning)\n"
+
+
+def check(program: str, *, filter: str = "error") -> None:
+    """Run the program, whose children it waits for; none may say anything."""
+    text = PREAMBLE + textwrap.dedent(program)
+    done = subprocess.run(
+        [sys.executable, "-I", "-X", "faulthandler", "-W", filter, "-c", text],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("filter", FILTERS)
+@pytest.mark.parametrize("fork", ["os.fork", "lambda: os.forkpty()[0]"])
+def test_fork(filter: str, fork: str) -> None:
+    check(
+        f"""
+        def child():
+            check_never_ran(knocker)
+            with knocker:
+                check_goes_on(knocker)
+            assert our_threads() == []
+            knocker.start()  # left to the exit
+
+        def while_forking():
+            assert knocker.is_running
+        os.register_at_fork(before=while_forking, after_in_parent=while_forking)
+
+        knocker.start()
+        check_goes_on(knocker)
+        for _ in range(5):
+            in_child(child, {fork})
+            check_goes_on(knocker)
+        knocker.stop()
+        in_child(lambda: check_never_ran(knocker))
+        assert not knocker.is_running
+        assert our_threads() == []
+        """,
+        filter=filter,
+    )
+
+
+@pytest.mark.parametrize("filter", FILTERS)
+def test_fork_in_the_block(filter: str) -> None:
+    check(
+        """
+        for _ in range(3):
+            with knocker:
+                check_goes_on(knocker)
+                pid = os.fork()
+            assert not knocker.is_running
+            assert our_threads() == []
+            if pid == 0:
+                check_never_ran(knocker)
+                sys.exit(7)
+            assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+            assert knocker.snapshot().ticks > 0
+        """,
+        filter=filter,
+    )
+
+
+@pytest.mark.parametrize("filter", FILTERS)
+def test_nested_forks(filter: str) -> None:
+    check(
+        """
+        def go_down(levels):
+            check_never_ran(knocker)
+            knocker.start()
+            check_goes_on(knocker)
+            if levels:
+                in_child(lambda: go_down(levels - 1))
+                check_goes_on(knocker)
+        go_down(3)
+        """,
+        filter=filter,
+    )
+
+
+def test_fork_that_python_is_not_told_of() -> None:
+    check(
+        """
+        def child():
+            check_never_ran(knocker)
+            with knocker:
+                check_goes_on(knocker)
+            in_child(lambda: check_never_ran(knocker), raw_fork)
+            knocker.start()
+        knocker.start()
+        for _ in range(10):
+            in_child(child, raw_fork)
+            check_goes_on(knocker)
+        """
+    )
+
+
+def test_fork_in_another_thread() -> None:
+    # CPython warns of the main thread here, whatever ours do.
+    check(
+        OTHER_THREADS
+        + textwrap.dedent(
+            """
+            def child():
+                check_never_ran(knocker)
+                with knocker:
+                    check_goes_on(knocker)
+                os._exit(7)  # the forking thread is not the main one: its exit is no process's
+            def work():
+                for _ in range(3):
+                    in_child(child)
+                assert knocker.is_running
+                done.append(True)
+            done = []
+            knocker.start()
+            threads = [threading.Thread(target=work) for _ in range(3)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert len(done) == 3
+            check_goes_on(knocker)
+            """
+        )
+    )
+
+
+@pytest.mark.parametrize("fork", ["os.fork", "raw_fork"])
+def test_fork_while_a_knock_is_stuck(fork: str) -> None:
+    check(
+        OTHER_THREADS
+        + textwrap.dedent(
+            f"""
+            from gilknocker import lifecycle
+            lifecycle.FORK_TIMEOUT_NS = 10_000_000
+
+            def child():
+                check_never_ran(knocker)
+                with knocker:
+                    check_goes_on(knocker)
+            def hold():
+                for _ in range(20):
+                    hold_gil(0.02)
+            knocker.start()
+            threads = [threading.Thread(target=hold) for _ in range(3)]
+            for thread in threads:
+                thread.start()
+            while any(thread.is_alive() for thread in threads):
+                in_child(child, {fork})
+                assert knocker.is_running
+            wait_until(lambda: len(our_threads()) == 2)  # those that were stuck have ended
+            check_goes_on(knocker)
+            """
+        )
+    )
+
+
+def test_forks_while_other_threads_start_and_stop() -> None:
+    check(
+        OTHER_THREADS
+        + textwrap.dedent(
+            """
+            def use(mine):
+                while not done:
+                    mine.start()
+                    mine.snapshot()
+                    time.sleep(0.0005)
+                    mine.stop()
+                    assert not mine.is_running  # nor will it, when a fork is done
+            def child():
+                assert our_threads() == []
+                for one in (knocker, *knockers):
+                    assert not one.is_running
+                with knocker:
+                    check_goes_on(knocker)
+            done = []
+            knockers = [KnockKnock(100, knock_interval_micros=100) for _ in range(3)]
+            knocker.start()
+            threads = [threading.Thread(target=use, args=[one]) for one in knockers]
+            for thread in threads:
+                thread.start()
+            for _ in range(30):
+                in_child(child)
+                assert knocker.is_running
+            done.append(True)
+            for thread in threads:
+                thread.join()
+            check_goes_on(knocker)
+            """
+        )
+    )
+
+
+def test_child_keeps_what_was_handed_out() -> None:
+    check(
+        """
+        knocker.start()
+        check_goes_on(knocker)
+        seen, waits = knocker.snapshot(waits=True), knocker.wait_times
+        expected = waits.tolist()
+        def child():
+            assert waits.tolist() == expected
+            assert seen.wait_times.sum() == seen.wait_total_ns
+            assert seen.pid == os.getppid()
+            try:
+                knocker.snapshot() - seen
+            except ValueError:
+                return
+            os._exit(1)
+        in_child(child)
+        """
+    )
+
+
+def test_child_drops_it() -> None:
+    check(
+        """
+        knocker.start()
+        def child():
+            global knocker
+            del knocker
+            with KnockKnock(1000, knock_interval_micros=1000) as fresh:
+                check_goes_on(fresh)
+        for _ in range(3):
+            in_child(child)
+        check_goes_on(knocker)
+        """
+    )
+
+
+@pytest.mark.parametrize("filter", FILTERS)
+def test_other_programs(filter: str) -> None:
+    check(
+        """
+        knocker.start()
+        check_goes_on(knocker)
+        for _ in range(5):
+            subprocess.run(["true"], check=True)
+            subprocess.run("true", shell=True, check=True, start_new_session=True)
+            subprocess.run(["true"], check=True, preexec_fn=os.getpid)
+            pid = os.posix_spawn("/bin/true", ["true"], {})
+            assert os.waitpid(pid, 0)[1] == 0
+            assert os.system("true") == 0
+            check_goes_on(knocker)
+        """,
+        filter=filter,
+    )
+
+
+@pytest.mark.parametrize("filter", FILTERS)
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_multiprocessing(method: str, filter: str, tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        PREAMBLE
+        + textwrap.dedent(
+            """
+            import multiprocessing
+
+            def child(numbers):
+                check_never_ran(knocker)
+                with knocker:
+                    check_goes_on(knocker)
+                    numbers.put(knocker.snapshot())
+                knocker.start()  # left to the exit
+
+            if __name__ == "__main__":
+                context = multiprocessing.get_context(sys.argv[1])
+                knocker.start()
+                check_goes_on(knocker)
+                for _ in range(2):
+                    numbers = context.SimpleQueue()
+                    process = context.Process(target=child, args=[numbers])
+                    process.start()
+                    seen = numbers.get()
+                    process.join()
+                    assert process.exitcode == 0
+                    assert seen.pid == process.pid
+                    assert seen.ticks > 0
+                    check_goes_on(knocker)
+            """
+        )
+    )
+    done = subprocess.run(
+        [sys.executable, "-X", "faulthandler", "-W", filter, program, method],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
