@@ -19,7 +19,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from machine import StealTime, describe
+from machine import describe
+from steal import StealTime
 
 from gilknocker import KnockKnock
 from gilknocker.testing import GilLoad

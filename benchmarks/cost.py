@@ -19,7 +19,8 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
-from machine import StealTime, describe
+from machine import describe
+from steal import StealTime
 from workloads import WORKLOADS
 
 from gilknocker import KnockKnock

@@ -1,4 +1,4 @@
-"""What a benchmark says about the machine it ran on, and the noise while it ran."""
+"""What a benchmark says about the machine it ran on."""
 
 from __future__ import annotations
 
@@ -28,21 +28,3 @@ def describe() -> str:
         f"Linux {platform.release().partition('-')[0]}, Python {platform.python_version()}, "
         f"numpy {numpy.__version__}, gilknocker {gilknocker.__version__}"
     )
-
-
-class StealTime:
-    """The share of CPU time that the hypervisor kept for itself since this was made."""
-
-    def __init__(self) -> None:
-        self._before = self._read()
-
-    @staticmethod
-    def _read() -> tuple[int, int]:
-        with open("/proc/stat", encoding="ascii") as stat:
-            ticks = [int(field) for field in stat.readline().split()[1:9]]
-        return ticks[7], sum(ticks)
-
-    def share(self) -> float:
-        """Return stolen ÷ all time, over all CPUs."""
-        stolen, total = self._read()
-        return (stolen - self._before[0]) / max(total - self._before[1], 1)

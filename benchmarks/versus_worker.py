@@ -1,0 +1,222 @@
+"""One measurement in a process of its own, for versus.py: prints its result as JSON.
+
+    python versus_worker.py METER TASK [ARGUMENT...]
+
+METER is `ours`, `none`, or the path of the original's extension module, which is loaded beside ours
+so that both stand before the same loads and the same oracle.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import resource
+import statistics
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from workloads import WORKLOADS
+
+from gilknocker.testing import GilLoad, hold_gil
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+
+SETTLE_SECONDS = 0.05
+
+
+def knock_knock(meter: str) -> Callable[..., Any]:
+    """Return the KnockKnock of a meter."""
+    if meter == "ours":
+        from gilknocker import KnockKnock
+
+        return KnockKnock
+    spec = importlib.util.spec_from_file_location("original.gilknocker", meter)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.KnockKnock  # type: ignore[no-any-return]
+
+
+def accuracy(
+    meter: str, held_micros: str, free_micros: str, interval_micros: str, seconds: str
+) -> dict[str, float]:
+    """Read the metric over a load, and the truth."""
+    from oracle import Oracle
+
+    load = GilLoad(float(held_micros) / 1e6, float(free_micros) / 1e6)
+    knocker = knock_knock(meter)(int(interval_micros))
+    with Oracle() as oracle, load:
+        knocker.start()
+        time.sleep(SETTLE_SECONDS)
+        knocker.reset_contention_metric()
+        oracle.mark()
+        time.sleep(float(seconds))
+        truth, metric = oracle.read().held_fraction, knocker.contention_metric
+        knocker.stop()
+    return {"truth": truth, "metric": metric}
+
+
+def load_only(_: str, held_micros: str, free_micros: str, seconds: str) -> dict[str, float]:
+    """Be a load for py-spy, and tell the truth about it."""
+    from oracle import Oracle
+
+    with Oracle() as oracle:
+        with GilLoad(float(held_micros) / 1e6, float(free_micros) / 1e6):
+            oracle.mark()
+            time.sleep(float(seconds))
+            truth = oracle.read().held_fraction
+    return {"truth": truth}
+
+
+def torture(meter: str, what: str, seconds: str) -> dict[str, float]:
+    """Add up contention as dask.distributed does, beside something that keeps the GIL.
+
+    That is every 500 ms, from a thread: metric times the time since the last reading, then reset.
+    """
+    knocker = knock_knock(meter)(polling_interval_micros=1000)
+    ended = threading.Event()
+    readings: list[tuple[float, float]] = []
+
+    def monitor() -> None:
+        last = time.perf_counter()
+        while True:
+            over = ended.wait(0.5)
+            now = time.perf_counter()
+            readings.append((now - last, knocker.contention_metric))
+            knocker.reset_contention_metric()
+            last = now
+            if over:
+                return
+
+    knocker.start()
+    thread = threading.Thread(target=monitor)
+    thread.start()
+    if what == "hold":
+        hold_gil(float(seconds))
+    else:
+        until = time.perf_counter() + float(seconds)
+        while time.perf_counter() < until:
+            pass
+    ended.set()
+    thread.join()
+    knocker.stop()
+    return {
+        "share": sum(over * metric for over, metric in readings) / float(seconds),
+        "highest": max(metric for _, metric in readings),
+    }
+
+
+def crc32_of_6_kb(rounds: int = 20_000) -> None:
+    """Release the GIL often and briefly: zlib does for more than 5 kB."""
+    import zlib
+
+    data = bytes(6 * 1024)
+    for _ in range(rounds):
+        zlib.crc32(data)
+
+
+def slowdown(meter: str, name: str, polling_micros: str, rounds: str) -> dict[str, float]:
+    """Compare the minima of a workload with and without a running knocker, interleaved."""
+    workloads = {workload.__name__: workload for workload in (*WORKLOADS, crc32_of_6_kb)}
+    knocker = knock_knock(meter)(polling_interval_micros=int(polling_micros))
+    seconds: dict[bool, list[float]] = {False: [], True: []}
+    for _ in range(int(rounds)):
+        for measured, times in seconds.items():
+            if measured:
+                knocker.start()
+            begin = time.perf_counter()
+            workloads[name]()
+            times.append(time.perf_counter() - begin)
+            if measured:
+                knocker.stop()
+    return {"ratio": min(seconds[True]) / min(seconds[False])}
+
+
+def own_cpu(meter: str, polling_micros: str, seconds: str) -> dict[str, float]:
+    """Return the CPU time that an idle process takes with a knocker, as a share of a core."""
+
+    def used() -> float:
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        return usage.ru_utime + usage.ru_stime
+
+    knocker = knock_knock(meter)(polling_interval_micros=int(polling_micros))
+    knocker.start()
+    before = used()
+    time.sleep(float(seconds))
+    after = used()
+    knocker.stop()
+    return {"share": (after - before) / float(seconds)}
+
+
+def latency(meter: str, rounds: str) -> dict[str, float]:
+    """Return the medians of start() and stop(), in us."""
+    make = knock_knock(meter)
+    start, stop = [], []
+    for _ in range(int(rounds)):
+        knocker = make(1000)
+        begin = time.perf_counter()
+        knocker.start()
+        start.append(time.perf_counter() - begin)
+        time.sleep(0.003)
+        begin = time.perf_counter()
+        knocker.stop()
+        stop.append(time.perf_counter() - begin)
+    return {"start": statistics.median(start) * 1e6, "stop": statistics.median(stop) * 1e6}
+
+
+def memory(meter: str, knocks: str, most_seconds: str) -> dict[str, float]:
+    """Knock as fast as it goes, and return how the resident memory grew after the log was full."""
+    make = knock_knock(meter)
+    options = {"knock_interval_micros": 1} if meter == "ours" else {}
+    knocker = make(1000 if meter == "ours" else 1, **options)
+    knocker.start()
+    begin = time.monotonic()
+    settled = 0
+    done = 0
+    while time.monotonic() < begin + float(most_seconds) and done < int(knocks):
+        time.sleep(0.5)
+        if meter == "ours":
+            done = knocker.snapshot().knocks
+        if not settled and (meter != "ours" or done > 1_500_000):
+            settled = _resident_kib()
+    grown = _resident_kib() - settled
+    knocker.stop()
+    return {"knocks": done, "grown_kib": grown, "seconds": time.monotonic() - begin}
+
+
+def _resident_kib() -> int:
+    status = Path("/proc/self/status").read_text()
+    return next(
+        int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:")
+    )
+
+
+def leave_running(meter: str) -> dict[str, float]:
+    """Leave the interpreter with a knocker running, after a moment."""
+    knocker = knock_knock(meter)(1000)
+    knocker.start()
+    time.sleep(0.02)
+    sys.modules["left running"] = knocker
+    return {}
+
+
+TASKS: dict[str, Callable[..., dict[str, float]]] = {
+    task.__name__: task
+    for task in (
+        accuracy,
+        load_only,
+        torture,
+        slowdown,
+        own_cpu,
+        latency,
+        memory,
+        leave_running,
+    )
+}
+
+if __name__ == "__main__":
+    print(json.dumps(TASKS[sys.argv[2]](sys.argv[1], *sys.argv[3:])), flush=True)
