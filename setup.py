@@ -47,7 +47,7 @@ STANDARDS = {".c": "-std=c11", ".cpp": "-std=c++20"}
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Werror"]
 # Python's own flags come first, and the last one of a kind wins: say everything that matters.
 COMPILE = ["-fvisibility=hidden", "-pthread", *SANITIZERS[SANITIZE]]
-LINK = ["-pthread", "-ldl", *SANITIZERS[SANITIZE]]
+LINK = ["-pthread", "-ldl", "-lm", *SANITIZERS[SANITIZE]]
 if DEBUG:
     COMPILE += ["-O1", "-g", "-UNDEBUG", "-D_GLIBCXX_ASSERTIONS", "-DGILKNOCKER_DEBUG=1"]
 else:

@@ -17,6 +17,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,8 @@ TORTURES = (("hold", 1), ("hold", 4), ("hold", 15), ("loop", 10))
 WORKLOADS = ("a_lotta_gil", "some_gil", "a_little_gil", "crc32_of_6_kb")
 POLLINGS_MICROS = (100, 1_000, 10_000)
 PY_SPY_RATE = 200
+# Nothing of the caller's own environment may stand in for what was installed.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class Bench:
         """Measure something in a process of its own."""
         command = [str(self.python), str(WORKER), meter, task, *map(str, arguments)]
         # The original may abort when the interpreter exits: its answer has been printed by then.
-        done = subprocess.run(command, capture_output=True, text=True)
+        done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT)
         if not done.stdout:
             raise RuntimeError(f"{' '.join(command)} said nothing:\n{done.stderr}")
         return json.loads(done.stdout)  # type: ignore[no-any-return]
@@ -87,14 +90,18 @@ def py_spy_fraction(bench: Bench, held: int, free: int, seconds: float) -> tuple
     """Return py-spy's share of samples with the GIL, of a load that it runs, and the truth."""
     with tempfile.TemporaryDirectory() as folder:
         raw = Path(folder, "raw")
-        command = [bench.py_spy, "record", "--gil", "--nonblocking", "--format", "raw"]
-        command += ["--rate", str(PY_SPY_RATE), "--output", raw, "--"]
-        command += [bench.python, WORKER, "none", "load_only", str(held), str(free), str(seconds)]
-        done = subprocess.run(command, capture_output=True, text=True)
-        answer = next(line for line in done.stdout.splitlines() if line.startswith("{"))
-        samples = sum(int(line.rsplit(" ", 1)[1]) for line in raw.read_text().splitlines()
-                      if "_run" in line or "_load" in line or "GilLoad" in line or "testing" in line)
-    return samples / (PY_SPY_RATE * seconds), json.loads(answer)["truth"]
+        command = [bench.py_spy, "record", "--gil", "--format", "raw", "--rate", str(PY_SPY_RATE)]
+        command += ["--output", raw, "--", bench.python, WORKER, "none", "load_only"]
+        command += [str(held), str(free), str(seconds)]
+        done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT)
+        answer = json.loads(next(line for line in done.stdout.splitlines() if line[:1] == "{"))
+        # Not what the process did before and after: only the load's own thread.
+        samples = sum(
+            int(stack.rsplit(" ", 1)[1])
+            for stack in raw.read_text().splitlines()
+            if "gilknocker/testing.py" in stack or "(testing.py" in stack
+        )
+    return samples / (PY_SPY_RATE * answer["seconds"]), answer["truth"]
 
 
 def accuracy(bench: Bench) -> Iterator[str]:
@@ -164,7 +171,7 @@ def slowdowns(bench: Bench) -> Iterator[str]:
 def exits(bench: Bench, meter: str, count: int) -> str:
     """Count the interpreter exits with a running knocker that did not end well."""
     command = [bench.python, WORKER, meter, "leave_running"]
-    codes = [subprocess.run(command, capture_output=True).returncode for _ in range(count)]
+    codes = [subprocess.run(command, capture_output=True, env=ENVIRONMENT).returncode for _ in range(count)]
     return f"{sum(code != 0 for code in codes)} of {count} crashed"
 
 
@@ -179,13 +186,9 @@ def import_milliseconds(bench: Bench) -> dict[str, float]:
     times: dict[str, list[float]] = {name: [] for name in codes}
     for _ in range(bench.rounds(40)):
         for name, (python, code) in codes.items():
-            script = "import sys,subprocess,time;b=time.perf_counter();" \
-                "subprocess.run([sys.argv[1],'-c',sys.argv[2]],check=True);" \
-                "print(time.perf_counter()-b)"
-            done = subprocess.run(
-                [sys.executable, "-c", script, python, code], capture_output=True, text=True, check=True
-            )
-            times[name].append(float(done.stdout) * 1e3)
+            begin = time.perf_counter()
+            subprocess.run([python, "-I", "-c", code], check=True)
+            times[name].append((time.perf_counter() - begin) * 1e3)
     bare = statistics.median(times["bare"])
     return {name: statistics.median(times[name]) - bare for name in ("ours", "original")}
 
@@ -221,7 +224,7 @@ PARTS: tuple[Callable[[Bench], Iterator[str]], ...] = (accuracy, tortures, slowd
 def about(bench: Bench) -> str:
     """Name machine and versions, as the environment with ours sees them."""
     code = "import machine; print(machine.describe())"
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "benchmarks")}
+    environment = ENVIRONMENT | {"PYTHONPATH": str(ROOT / "benchmarks")}
     done = subprocess.run(
         [bench.python, "-c", code], env=environment, capture_output=True, text=True, check=True
     )

@@ -65,11 +65,11 @@ def load_only(_: str, held_micros: str, free_micros: str, seconds: str) -> dict[
     from oracle import Oracle
 
     with Oracle() as oracle:
-        with GilLoad(float(held_micros) / 1e6, float(free_micros) / 1e6):
+        with GilLoad(float(held_micros) / 1e6, float(free_micros) / 1e6) as load:
             oracle.mark()
             time.sleep(float(seconds))
             truth = oracle.read().held_fraction
-    return {"truth": truth}
+    return {"truth": truth, "seconds": load.elapsed_seconds}
 
 
 def torture(meter: str, what: str, seconds: str) -> dict[str, float]:
