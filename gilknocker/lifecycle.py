@@ -108,12 +108,12 @@ class Lifecycle:
 
     def is_running(self, runner: Runner) -> bool:
         """Whether `runner` runs, or will as soon as a fork is done."""
-        if runner.is_running:
-            return True
-        if not (self._forks or self.deferred):
-            return False
-        wanted = self._wanted.get(id(runner))
-        return wanted is not None and wanted() is runner
+        with self._lock:
+            if runner.is_running:
+                return True
+            wanted = self._wanted.get(id(runner))
+            paused = bool(self._forks or self.deferred)
+            return paused and wanted is not None and wanted() is runner
 
     def at_exit(self) -> None:
         """Stop all runners for good."""
@@ -139,8 +139,8 @@ class Lifecycle:
             self._forks = max(self._forks - 1, 0)  # this module may be imported during a fork
             if self._defers and _in_main_thread():
                 self.deferred[:] = [self.resume]
-                return
-        self.resume()
+            else:
+                self.resume()
 
     def after_fork_in_child(self) -> None:
         """Know of no runner: the parent's threads are not here, and its lock may be held."""

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gilknocker import KnockKnock
-from gilknocker.arguments import MAX_MICROS, Settings, settle
+from gilknocker.arguments import CONTENDED_AFTER_NS, MAX_MICROS, Settings, settle
 
 MAX_NS = 2**63 - 1
 INTERVALS = (
@@ -33,7 +33,7 @@ def test_the_defaults() -> None:
         knocks_per_burst=0,
         burst_rest_ns=0,
         late_after_ns=100_000,
-        contended_after_ns=10_000,
+        contended_after_ns=CONTENDED_AFTER_NS,
         log_capacity=1_048_576,
         timeout_ns=1_000_000_000,
     )

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import gilknocker
+from gilknocker.arguments import CONTENDED_AFTER_NS
 from gilknocker import KnockKnock, knock_knock
 from gilknocker._raw_waits import StoredWaits
 from gilknocker.lifecycle import Lifecycle
@@ -97,7 +98,7 @@ def test_the_core_is_told_what_was_settled() -> None:
         "knocks_per_burst": 10,
         "burst_rest_ns": 200_000_000,
         "late_after_ns": 50_000,
-        "contended_after_ns": 10_000,
+        "contended_after_ns": CONTENDED_AFTER_NS,
         "log_capacity": 1 << 20,
     }
     assert sampler_of(knocker).calls == []

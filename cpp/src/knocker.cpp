@@ -7,16 +7,6 @@
 
 namespace gilknocker {
 
-TickTally KnockAsLook::under_way(Nanos in_flight) const noexcept {
-  TickTally sure;
-  if (active && in_flight > contended_after) {
-    // n whole intervals contain at least n - 1 jittered instants, beside the knock's own.
-    sure.ticks = std::max<std::int64_t>(in_flight / interval, 1);
-    sure.held = sure.ticks;
-  }
-  return sure;
-}
-
 Knocker::Knocker(Gil& gil, const Clock& clock, Ledger& ledger, std::int64_t run,
                  TickSchedule schedule, KnockAsLook as_look)
     : gil_(gil),
@@ -86,21 +76,10 @@ KnockRecord Knocker::knock(std::int64_t missed_before) {
   observed_until_ = got;
   record.cpu = cpu_.portion(got);
   if (as_look_.active) {
-    record.ticks = ticks_of(had_to_wait.value_or(record.wait > as_look_.contended_after), passed);
+    record.ticks = as_look_.answered(had_to_wait, record.wait, passed);
     record.ticks.missed += missed_before;
   }
   return record;
-}
-
-TickTally Knocker::ticks_of(bool contended, std::int64_t passed) const noexcept {
-  TickTally ticks;
-  if (contended) {
-    ticks.ticks = ticks.held = 1 + passed;
-  } else {
-    ticks.ticks = 1;
-    ticks.missed = passed;  // the machine was late, not the GIL
-  }
-  return ticks;
 }
 
 void Knocker::end() {

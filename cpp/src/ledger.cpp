@@ -4,8 +4,9 @@
 
 namespace gilknocker {
 
-Ledger::Ledger(const Clock& clock, std::size_t log_capacity) noexcept
+Ledger::Ledger(const Clock& clock, std::size_t log_capacity, KnockAsLook as_look) noexcept
     : clock_(clock),
+      as_look_(as_look),
       start_(clock.now()),
       start_unix_(clock.unix_time()),
       end_(start_),
@@ -21,6 +22,7 @@ std::int64_t Ledger::begin_run() {
   }
   running_ = true;
   abandoned_ = false;
+  told_ = {};
   asked_ = kNever;
   return ++run_;
 }
@@ -31,6 +33,13 @@ void Ledger::end_run() {
   end_unix_ = clock_.unix_time();
   observed_ += end_ - resumed_;
   running_ = false;
+}
+
+void Ledger::abandon_knock() {
+  MutexLock lock(mutex_);
+  ticks_ = ticks_locked(end_);
+  told_ = {};
+  abandoned_ = true;
 }
 
 void Ledger::record_tick(const TickRecord& record) {
@@ -61,7 +70,11 @@ void Ledger::end_knock(std::int64_t run, const KnockRecord& record) {
   knocks_.wait_total += record.wait;
   knocks_.wait_max = std::max(knocks_.wait_max, record.wait);
   floor_ = std::min(floor_.value_or(record.wait), record.wait);
-  ticks_ += record.ticks;
+  TickTally answered = record.ticks;
+  answered.ticks = std::max(answered.ticks, told_.ticks);
+  answered.held = std::max(answered.held, told_.held);
+  ticks_ += answered;
+  told_ = {};
   histogram_.add(record.wait);
   log_.append({record.asked, record.wait});
 }
@@ -91,6 +104,7 @@ void Ledger::reset_locked() {
   observed_ = 0;
   cpu_ = 0;
   ticks_ = {};
+  told_ = {};
   knocks_ = {};
   histogram_.clear();
   log_.clear();
@@ -113,7 +127,16 @@ Nanos Ledger::in_flight_locked(Nanos now) const {
   return (running_ ? now : end_) - asked_;
 }
 
-Nanos Ledger::undecided_locked(Nanos now) const { return abandoned_ ? 0 : in_flight_locked(now); }
+TickTally Ledger::ticks_locked(Nanos now) const {
+  if (!abandoned_) {
+    const TickTally sure = as_look_.under_way(in_flight_locked(now));
+    told_.ticks = std::max(told_.ticks, sure.ticks);
+    told_.held = std::max(told_.held, sure.held);
+  }
+  TickTally all = ticks_;
+  all += told_;
+  return all;
+}
 
 Reading Ledger::read(bool with_waits) const {
   Reading reading;
@@ -125,11 +148,10 @@ Reading Ledger::read(bool with_waits) const {
   reading.end = running_ ? now : end_;
   reading.end_unix = running_ ? clock_.unix_time() : end_unix_;
   reading.observed = observed_ + (running_ ? now - resumed_ : 0);
-  reading.ticks = ticks_;
+  reading.ticks = ticks_locked(now);
   reading.knocks = knocks_;
   reading.floor = floor_;
   reading.in_flight = in_flight_locked(now);
-  reading.undecided = undecided_locked(now);
   reading.cpu = cpu_;
   reading.slice_active = slice_active_;
   reading.histogram = histogram_.occupied();
@@ -142,14 +164,14 @@ WaitView Ledger::waits() const {
   return log_.view();
 }
 
-Ledger::Glance Ledger::glance() const {
+TickTally Ledger::ticks() const {
   MutexLock lock(mutex_);
-  return {ticks_, undecided_locked(clock_.now())};
+  return ticks_locked(clock_.now());
 }
 
-bool Ledger::try_glance(Glance* out) const {
+bool Ledger::try_ticks(TickTally* out) const {
   if (!mutex_.try_lock()) return false;
-  *out = {ticks_, undecided_locked(clock_.now())};
+  *out = ticks_locked(clock_.now());
   mutex_.unlock();
   return true;
 }

@@ -41,7 +41,7 @@ Sampler::Sampler(Gil& gil, const Clock& clock, SamplerPlan plan)
       plan_(plan),
       as_look_{!(plan.look && gil.can_look()), plan.contended_after, plan.interval},
       id_(next_id()),
-      ledger_(std::make_shared<Ledger>(clock, plan.log_capacity)) {}
+      ledger_(std::make_shared<Ledger>(clock, plan.log_capacity, as_look_)) {}
 
 Sampler::~Sampler() = default;
 
@@ -92,7 +92,7 @@ void Sampler::claim_seat() {
 
 bool Sampler::end_knocker(Run& run, Nanos deadline) {
   if (!run.knocker->wait_ended(deadline)) {
-    ledger_->abandon_knock([this](Nanos waited) { return as_look_.under_way(waited); });
+    ledger_->abandon_knock();
     run.knocker->detach();
     return false;
   }
@@ -116,23 +116,10 @@ bool Sampler::stop(Nanos timeout) {
   return end_knocker(*run, deadline);
 }
 
-Reading Sampler::read(bool with_waits) const {
-  Reading reading = ledger_->read(with_waits);
-  reading.ticks += as_look_.under_way(reading.undecided);
-  return reading;
-}
-
-double Sampler::held_fraction_of(Ledger::Glance glance) const noexcept {
-  glance.ticks += as_look_.under_way(glance.undecided);
-  return gilknocker::held_fraction(glance.ticks);
-}
-
-double Sampler::held_fraction() const { return held_fraction_of(ledger_->glance()); }
-
 bool Sampler::try_held_fraction(double* out) const {
-  Ledger::Glance glance;
-  if (!ledger_->try_glance(&glance)) return false;
-  *out = held_fraction_of(glance);
+  TickTally ticks;
+  if (!ledger_->try_ticks(&ticks)) return false;
+  *out = gilknocker::held_fraction(ticks);
   return true;
 }
 

@@ -2,13 +2,16 @@
 
 #include <cstdlib>
 #include <new>
+#include <utility>
 
 namespace {
 
 thread_local int allocations_left = -1;  // -1: they do not end
 thread_local bool failed = false;
+thread_local const std::function<void()>* at_next = nullptr;
 
 void* allocate(std::size_t size) {
+  if (const auto* act = std::exchange(at_next, nullptr)) (*act)();
   if (allocations_left == 0) {
     allocations_left = -1;
     failed = true;
@@ -37,5 +40,9 @@ FailingMemory::FailingMemory(int allocations_before) {
 FailingMemory::~FailingMemory() { allocations_left = -1; }
 
 bool FailingMemory::has_failed() const { return failed; }
+
+AtAllocation::AtAllocation(std::function<void()> act) : act_(std::move(act)) { at_next = &act_; }
+
+AtAllocation::~AtAllocation() { at_next = nullptr; }
 
 }  // namespace gilknocker

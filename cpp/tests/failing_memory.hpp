@@ -1,10 +1,13 @@
-// Memory that runs out on request: the n-th allocation of this thread from now on fails.
+// Memory that runs out on request, and allocations as moments at which a test can step in.
 //
-// Thread safety: each thread has its own count; other threads' memory does not fail.
+// Thread safety: each thread has its own; other threads' allocations are as ever.
 #pragma once
+
+#include <functional>
 
 namespace gilknocker {
 
+// The n-th allocation from now on fails.
 class FailingMemory {
  public:
   explicit FailingMemory(int allocations_before);  // that succeed; the next one throws, once
@@ -13,6 +16,18 @@ class FailingMemory {
   ~FailingMemory();
 
   bool has_failed() const;  // false: there were not as many allocations
+};
+
+// Calls `act` at the next allocation, before it is served.
+class AtAllocation {
+ public:
+  explicit AtAllocation(std::function<void()> act);
+  AtAllocation(const AtAllocation&) = delete;
+  AtAllocation& operator=(const AtAllocation&) = delete;
+  ~AtAllocation();
+
+ private:
+  std::function<void()> act_;
 };
 
 }  // namespace gilknocker

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <array>
-#include <atomic>
+#include <barrier>
+#include <memory>
 #include <set>
 #include <thread>
 #include <vector>
@@ -66,35 +67,50 @@ TEST(own_holders_without_memory_stay_as_they_were) {
   CHECK_EQ(failures, 6);  // 199 states in blocks of 32, the first of which is always there
 }
 
+TEST(own_holders_added_while_another_adds_a_block_are_both_there) {
+  std::array<char, 34> states{};
+  OwnHolders holders;
+  for (std::size_t i = 0; i < 32; ++i) holders.add(&states[i]);
+  {
+    const AtAllocation other_is_faster([&] { holders.add(&states[33]); });
+    holders.add(&states[32]);
+  }
+  for (const char& state : states) CHECK(holders.contains(&state));
+}
+
+// Each thread knows what it has added itself; all of them meet in the same slots, from
+// empty again and again.
 TEST(own_holders_of_many_threads_do_not_meet) {
   constexpr int kThreads = 4;
+  constexpr int kRounds = static_cast<int>(2'000 / kSlowness);
   constexpr std::size_t kStates = 40;  // of each: together more than four blocks
-  OwnHolders holders;
   const char stranger = 0;
-  std::atomic<bool> stop{false};
+  std::unique_ptr<OwnHolders> holders;
+  std::barrier all(kThreads, [&]() noexcept { holders = std::make_unique<OwnHolders>(); });
   const auto come_and_go = [&](std::uint64_t seed) {
     Random random(seed);
-    std::array<char, kStates> states{};
-    std::array<bool, kStates> added{};
-    for (int i = 0; i < 4'000; ++i) {
-      const std::size_t which = random() % kStates;
-      added[which] ? holders.remove(&states[which]) : holders.add(&states[which]);
-      added[which] = !added[which];
-      const std::size_t asked = random() % kStates;
-      CHECK_EQ(holders.contains(&states[asked]), added[asked]);
+    for (int round = 0; round < kRounds; ++round) {
+      all.arrive_and_wait();
+      std::array<char, kStates> states{};
+      for (const char& state : states) holders->add(&state);
+      for (const char& state : states) CHECK(holders->contains(&state));
+      std::array<bool, kStates> removed{};
+      for (int i = 0; i < 20; ++i) {
+        const std::size_t which = random() % kStates;
+        removed[which] ? holders->add(&states[which]) : holders->remove(&states[which]);
+        removed[which] = !removed[which];
+        const std::size_t asked = random() % kStates;
+        CHECK_EQ(holders->contains(&states[asked]), !removed[asked]);
+        CHECK(!holders->contains(&stranger));
+      }
+      for (const char& state : states) holders->remove(&state);
+      CHECK(std::none_of(states.begin(), states.end(),
+                         [&](const char& state) { return holders->contains(&state); }));
     }
-    for (const char& state : states) holders.remove(&state);
-    CHECK(std::none_of(states.begin(), states.end(),
-                       [&](const char& state) { return holders.contains(&state); }));
   };
-  std::thread reader([&] {
-    while (!stop) CHECK(!holders.contains(&stranger));
-  });
   std::vector<std::thread> threads;
   for (std::uint64_t i = 0; i < kThreads; ++i) threads.emplace_back(come_and_go, i);
   for (std::thread& thread : threads) thread.join();
-  stop = true;
-  reader.join();
 }
 
 }  // namespace

@@ -19,25 +19,13 @@
 
 #include "gilknocker/cpu_meter.hpp"
 #include "gilknocker/gil.hpp"
+#include "gilknocker/knock_as_look.hpp"
 #include "gilknocker/ledger.hpp"
 #include "gilknocker/nanos.hpp"
 #include "gilknocker/task.hpp"
 #include "gilknocker/tick_schedule.hpp"
 
 namespace gilknocker {
-
-// Where the lock word cannot be read, knocks answer for looks: an instant counts as held if the
-// knock made there had to wait, or if it passes while such a knock waits. Where the system cannot
-// tell whether a knock had to wait, one that waits longer than contended_after had to.
-struct KnockAsLook {
-  bool active = false;
-  Nanos contended_after = 0;
-  Nanos interval = 0;
-
-  // What is sure about the ticks under a knock that still waits: never more than what the knock
-  // itself will report when it ends, so that the counts only grow.
-  TickTally under_way(Nanos in_flight) const noexcept;
-};
 
 class Knocker final : public Task {
  public:
@@ -66,7 +54,6 @@ class Knocker final : public Task {
   std::optional<bool> acquire();
   void give_back();
   void leave_seat();
-  TickTally ticks_of(bool contended, std::int64_t passed) const noexcept;
 
   Gil& gil_;
   const Clock& clock_;

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "gilknocker/gil.hpp"
+#include "gilknocker/knock_as_look.hpp"
 #include "gilknocker/live_count.hpp"
 #include "gilknocker/nanos.hpp"
 #include "gilknocker/sync.hpp"
@@ -53,7 +54,6 @@ struct Reading {
   KnockTally knocks;
   std::optional<Nanos> floor;
   Nanos in_flight = 0;  // of a knock that still waits, or did at the stop; 0 if none does
-  Nanos undecided = 0;  // the same, but 0 for an abandoned knock: its ticks have been counted
   Nanos cpu = 0;
   bool slice_active = false;
   std::vector<HistogramBucket> histogram;
@@ -64,19 +64,13 @@ class Ledger : private LiveCount<Ledger> {
  public:
   using LiveCount<Ledger>::value;
 
-  Ledger(const Clock& clock, std::size_t log_capacity) noexcept;
+  Ledger(const Clock& clock, std::size_t log_capacity, KnockAsLook as_look = {}) noexcept;
 
   // A run is what lies between a start and a stop; its number tells late writers apart.
   std::int64_t begin_run() GILKNOCKER_EXCLUDES(mutex_);
   void end_run() GILKNOCKER_EXCLUDES(mutex_);
-  // The knock of the run just ended will not be waited for: what it still records is dropped, and
-  // `ticks_of` says what is sure about the ticks under it.
-  template <typename TicksOf>
-  void abandon_knock(TicksOf ticks_of) GILKNOCKER_EXCLUDES(mutex_) {
-    MutexLock lock(mutex_);
-    ticks_ += ticks_of(undecided_locked(end_));
-    abandoned_ = true;
-  }
+  // The knock of the run just ended will not be waited for: what it still records is dropped.
+  void abandon_knock() GILKNOCKER_EXCLUDES(mutex_);
 
   void record_tick(const TickRecord& record) GILKNOCKER_EXCLUDES(mutex_);
   // Marks a knock as in flight from now on.
@@ -92,19 +86,16 @@ class Ledger : private LiveCount<Ledger> {
   WaitView waits() const GILKNOCKER_EXCLUDES(mutex_);
 
   // What the held fraction needs, and no more.
-  struct Glance {
-    TickTally ticks;
-    Nanos undecided = 0;
-  };
-  Glance glance() const GILKNOCKER_EXCLUDES(mutex_);
-  bool try_glance(Glance* out) const GILKNOCKER_EXCLUDES(mutex_);
+  TickTally ticks() const GILKNOCKER_EXCLUDES(mutex_);
+  bool try_ticks(TickTally* out) const GILKNOCKER_EXCLUDES(mutex_);
 
  private:
   void reset_locked() GILKNOCKER_REQUIRES(mutex_);
   Nanos in_flight_locked(Nanos now) const GILKNOCKER_REQUIRES(mutex_);
-  Nanos undecided_locked(Nanos now) const GILKNOCKER_REQUIRES(mutex_);
+  TickTally ticks_locked(Nanos now) const GILKNOCKER_REQUIRES(mutex_);
 
   const Clock& clock_;
+  const KnockAsLook as_look_;
   mutable Mutex mutex_;
   std::int64_t epoch_ GILKNOCKER_GUARDED_BY(mutex_) = 0;
   std::int64_t run_ GILKNOCKER_GUARDED_BY(mutex_) = 0;
@@ -117,6 +108,9 @@ class Ledger : private LiveCount<Ledger> {
   Nanos resumed_ GILKNOCKER_GUARDED_BY(mutex_) = 0;   // this run's part of the epoch began
   Nanos observed_ GILKNOCKER_GUARDED_BY(mutex_) = 0;  // of the runs before
   TickTally ticks_ GILKNOCKER_GUARDED_BY(mutex_);
+  // Ticks under the knock in flight that a reader has been told of. The knock's own record adds no
+  // less, so that the counts only grow.
+  mutable TickTally told_ GILKNOCKER_GUARDED_BY(mutex_);
   KnockTally knocks_ GILKNOCKER_GUARDED_BY(mutex_);
   std::optional<Nanos> floor_ GILKNOCKER_GUARDED_BY(mutex_);  // over all epochs
   Nanos asked_ GILKNOCKER_GUARDED_BY(mutex_) = kNever;        // kNever: no knock is in flight

@@ -52,11 +52,11 @@ class Sampler : private LiveCount<Sampler> {
   bool stop(Nanos timeout) GILKNOCKER_EXCLUDES(lifecycle_);
   bool is_running() const noexcept { return running_.load(std::memory_order_relaxed); }
 
-  Reading read(bool with_waits) const;
+  Reading read(bool with_waits) const { return ledger_->read(with_waits); }
   WaitView waits() const { return ledger_->waits(); }
   void reset() { ledger_->reset(); }
   bool try_reset() { return ledger_->try_reset(); }
-  double held_fraction() const;
+  double held_fraction() const { return gilknocker::held_fraction(ledger_->ticks()); }
   bool try_held_fraction(double* out) const;
 
   bool looks() const noexcept { return !as_look_.active; }
@@ -65,7 +65,6 @@ class Sampler : private LiveCount<Sampler> {
  private:
   struct Run;
   std::shared_ptr<Run> make_run(std::int64_t number) const;
-  double held_fraction_of(Ledger::Glance glance) const noexcept;
   bool end_knocker(Run& run, Nanos deadline) GILKNOCKER_REQUIRES(lifecycle_);
 
   Gil& gil_;
