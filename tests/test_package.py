@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import statistics
 import subprocess
 import sys
 import time
@@ -56,9 +55,8 @@ def test_import_is_quick() -> None:
             begin = time.perf_counter()
             run_python(code)
             times.append(time.perf_counter() - begin)
-    bare, ours = map(statistics.median, seconds.values())
-    # 5 ms are promised (benchmarks/cost.py); as much again for a machine that does other things.
-    assert ours - bare < 0.010
+    bare, ours = map(min, seconds.values())  # whatever else the machine does only adds
+    assert ours - bare < 0.005
 
 
 def test_names() -> None:
@@ -104,6 +102,18 @@ def test_plugin_in_somebody_elses_suite(tmp_path: Path) -> None:
     (tmp_path / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\naddopts = --strict-markers\n")
     run_python(
         "import sys, pytest; sys.exit(pytest.main(['-p', 'no:cacheprovider', '-q']))", cwd=tmp_path
+    )
+
+
+def test_plugin_of_a_package_that_is_loaded_already(tmp_path: Path) -> None:
+    # As by another plugin, or by a coverage tool: pytest could then not rewrite its asserts, and
+    # warns of that where there may be some.
+    (tmp_path / "test_theirs.py").write_text(OTHERS_SUITE)
+    (tmp_path / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
+    run_python(
+        "import sys, pytest, gilknocker, gilknocker.pytest_plugin;"
+        "sys.exit(pytest.main(['-p', 'no:cacheprovider', '-q']))",
+        cwd=tmp_path,
     )
 
 

@@ -1,7 +1,8 @@
 """The held fraction against the exact oracle, and on programs whose answer is known.
 
-The bounds are the promised ones with as much again for a machine whose CPU time is stolen and
-shared: a test must not fail for that. ``benchmarks/accuracy.py`` holds the promised ones.
+The bounds are the promised ones. On a machine whose CPUs are shared and stolen a window may miss
+them for once (a look that comes late *because* the holder has its CPU; a spinner that waits, the
+GIL free, until our knocker gets a CPU), so one of several windows must keep to them.
 """
 
 from __future__ import annotations
@@ -23,87 +24,112 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 from workloads import a_little_gil, a_lotta_gil, some_gil  # noqa: E402
 
 
-def allowed(truth: float, ticks: int) -> float:
-    """Return twice the promised 0.02 and three sigma."""
-    return 2 * (0.02 + 3 * math.sqrt(truth * (1 - truth) / ticks))
+ATTEMPTS = 5
+
+
+def settles(miss: Callable[[], float]) -> None:
+    """Check that `miss`, by how much a bound is exceeded, is not positive for once."""
+    misses: list[float] = []
+    while not misses or misses[-1] > 0:
+        assert len(misses) < ATTEMPTS, misses
+        misses.append(miss())
 
 
 def fraction_of(snapshot: Snapshot) -> float:
+    assert snapshot.method == "look"
     assert snapshot.held_fraction is not None
     return snapshot.held_fraction
+
+
+def excess(snapshot: Snapshot, truth: float) -> float:
+    """Return the error less what is promised: 0.02 and three sigma."""
+    sigma = math.sqrt(truth * (1 - truth) / snapshot.ticks)
+    return abs(fraction_of(snapshot) - truth) - (0.02 + 3 * sigma)
 
 
 @pytest.mark.parametrize("interval", [100, 1_000, 10_000])
 @pytest.mark.parametrize(("held", "free"), [(5, 45), (20, 5), (500, 500), (50_000, 50_000)])
 def test_loads(held: int, free: int, interval: int) -> None:
-    with Oracle() as oracle, GilLoad(held / 1e6, free / 1e6), KnockKnock(interval) as knocker:
-        time.sleep(0.02)
-        knocker.reset_contention_metric()
-        oracle.mark()
-        time.sleep(1.0)
-        truth = oracle.read().held_fraction
-        snapshot = knocker.snapshot()
-    assert fraction_of(snapshot) == pytest.approx(truth, abs=allowed(truth, snapshot.ticks))
+    def miss() -> float:
+        with Oracle() as oracle, GilLoad(held / 1e6, free / 1e6), KnockKnock(interval) as knocker:
+            time.sleep(0.02)
+            knocker.reset_contention_metric()
+            oracle.mark()
+            time.sleep(0.8)
+            truth = oracle.read().held_fraction
+            return excess(knocker.snapshot(), truth)
+
+    settles(miss)
 
 
 def test_differences_of_snapshots() -> None:
-    with Oracle() as oracle, KnockKnock() as knocker:
-        hold_gil(0.2)
-        before = knocker.snapshot()
-        oracle.mark()
-        with GilLoad(300e-6, 700e-6):
-            time.sleep(1.0)
-            truth = oracle.read().held_fraction
-            window = knocker.snapshot() - before
-    assert fraction_of(window) == pytest.approx(truth, abs=allowed(truth, window.ticks))
-    assert window.observed_seconds == pytest.approx(1.0, abs=0.3)
+    def miss() -> float:
+        with Oracle() as oracle, KnockKnock() as knocker:
+            hold_gil(0.2)
+            with GilLoad(300e-6, 700e-6):
+                before = knocker.snapshot()
+                oracle.mark()
+                time.sleep(0.8)
+                truth = oracle.read().held_fraction
+                window = knocker.snapshot() - before
+        assert 0.8 <= window.observed_seconds < 0.8 + 1
+        return excess(window, truth)
+
+    settles(miss)
 
 
-@pytest.mark.parametrize(("interval", "seconds"), [(100, 1), (1_000, 1), (10_000, 1), (100_000, 4)])
+@pytest.mark.parametrize(
+    ("interval", "seconds"), [(100, 0.5), (1_000, 0.5), (10_000, 1), (100_000, 4)]
+)
 def test_a_spinner_holds_it_all_the_time(interval: int, seconds: float) -> None:
-    with KnockKnock(interval) as knocker:
-        knocker.reset_contention_metric()
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            pass
-        assert knocker.contention_metric > 0.95
+    def miss() -> float:
+        with KnockKnock(interval) as knocker:
+            until = time.monotonic() + seconds
+            while time.monotonic() < until:
+                pass
+            assert knocker.snapshot().ticks > 0.5 * seconds / interval * 1e6
+            return 0.95 - knocker.contention_metric
+
+    settles(miss)
 
 
-def in_threads(work: Callable[[], None], count: int = 4) -> Snapshot:
-    """Measure `count` threads at work, for as long as all of them are."""
-    gate = threading.Barrier(count + 1)
+def in_threads(work: Callable[[], None], oracle: Oracle | None = None) -> tuple[Snapshot, float]:
+    """Measure four threads at work, for as long as any is; return the oracle's fraction too."""
+    gate = threading.Barrier(5)
 
     def run() -> None:
         gate.wait()
         work()
 
-    threads = [threading.Thread(target=run) for _ in range(count)]
+    threads = [threading.Thread(target=run) for _ in range(4)]
     for thread in threads:
         thread.start()
     with KnockKnock() as knocker:
+        if oracle is not None:
+            oracle.mark()
         gate.wait()
         for thread in threads:
             thread.join()
-    return knocker.snapshot()
+        truth = math.nan if oracle is None else oracle.read().held_fraction
+    return knocker.snapshot(), truth
 
 
 def test_four_threads_of_much_gil() -> None:
-    assert fraction_of(in_threads(a_lotta_gil)) > 0.9
+    settles(lambda: 0.9 - fraction_of(in_threads(a_lotta_gil)[0]))
 
 
 def test_four_threads_of_little_gil() -> None:
-    with Oracle() as oracle:
-        snapshot = in_threads(lambda: a_little_gil(20))
-        truth = oracle.read().held_fraction
-    # Below 0.2, but for a thread that the machine sets aside while it holds the GIL.
-    assert fraction_of(snapshot) < max(0.2, truth + allowed(truth, snapshot.ticks))
+    settles(lambda: fraction_of(in_threads(lambda: a_little_gil(10))[0]) - 0.2)
 
 
 def test_four_threads_of_some_gil() -> None:
-    with Oracle() as oracle:
-        snapshot = in_threads(some_gil)
-        truth = oracle.read().held_fraction
-    assert fraction_of(snapshot) == pytest.approx(truth, abs=allowed(truth, snapshot.ticks))
+    def miss() -> float:
+        with Oracle() as oracle:
+            snapshot, truth = in_threads(lambda: some_gil(1_000), oracle)
+        assert snapshot.ticks > 200
+        return abs(fraction_of(snapshot) - truth) - 0.03
+
+    settles(miss)
 
 
 def test_nothing_is_left_of_the_time_before_a_reset() -> None:

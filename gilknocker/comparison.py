@@ -1,0 +1,202 @@
+"""What changed between two snapshots, and whether it is more than chance.
+
+Held fractions
+    Newcombe's interval for the difference of two proportions, from the Wilson interval (l, u) of
+    each fraction p::
+
+        d = p_b - p_a
+        d - sqrt((p_b - l_b)**2 + (u_a - p_a)**2)   to   d + sqrt((u_b - p_b)**2 + (p_a - l_a)**2)
+
+    R. G. Newcombe, "Interval estimation for the difference between independent proportions",
+    Statistics in Medicine 17 (1998), method 10.
+Percentiles of waits
+    Each percentile q of n waits has an interval between two order statistics, x_(r) and x_(s):
+    r is the greatest rank with P(B < r) <= 0.025, s the least with P(B < s) >= 0.975, where B is
+    binomial (n, q); W. J. Conover, Practical Nonparametric Statistics (3rd ed. 1999), 3.2. Read
+    from the histogram they are rounded outward to the ends of their buckets. No lower rank: 0; no
+    upper: unbounded. The difference takes them as above takes l and u: G. Y. Zou and A. Donner,
+    "Construction of confidence limits about effect measures", Statistics in Medicine 27 (2008).
+
+Both assume independent draws. Neighbouring waits are not quite, so the intervals of percentiles are
+somewhat too narrow; those of held fractions too wide, for looks are spread evenly. And they are for
+the two runs that were measured: how much one and the same program varies from run to run, only
+repeated runs can tell.
+"""
+
+from __future__ import annotations
+
+import math
+
+from gilknocker._units import format_ns
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from gilknocker.snapshot import Snapshot
+
+__all__ = ["Difference", "held_difference", "percentile_interval", "text", "wait_difference"]
+
+PERCENTS = (50, 90, 99)
+_TAIL = 0.025  # on either side of a 95 % interval
+_LOW_MARGIN = 40.0  # standard deviations below the mean, where nothing of a binomial is left
+
+
+class Difference:
+    """A figure of two snapshots, b - a, with its 95 % interval.
+
+    Attributes
+    ----------
+    a, b : float
+        The figures.
+    low, high : float
+        The interval of ``b - a``; infinite where there is no bound.
+    """
+
+    __slots__ = ("a", "b", "high", "low")
+
+    def __init__(
+        self, a: float, a_interval: tuple[float, float], b: float, b_interval: tuple[float, float]
+    ) -> None:
+        self.a, self.b = a, b
+        self.low = b - a - math.hypot(b - b_interval[0], a_interval[1] - a)
+        self.high = b - a + math.hypot(b_interval[1] - b, a - a_interval[0])
+
+    @property
+    def change(self) -> float:
+        """``b - a``."""
+        return self.b - self.a
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether the difference is larger than its uncertainty: 0 is outside the interval."""
+        return self.low > 0 or self.high < 0
+
+
+def held_difference(a: Snapshot, b: Snapshot) -> Difference | None:
+    """Return the difference of the held fractions; None where one has no GIL or no looks."""
+    figures = []
+    for snapshot in (a, b):
+        fraction, interval = snapshot.held_fraction, snapshot.held_fraction_interval
+        if fraction is None or interval is None or math.isnan(fraction):
+            return None
+        figures += [(fraction, interval)]
+    (p_a, interval_a), (p_b, interval_b) = figures
+    return Difference(p_a, interval_a, p_b, interval_b)
+
+
+def wait_difference(a: Snapshot, b: Snapshot, percent: float) -> Difference | None:
+    """Return the difference of a percentile of the waits, ns; None where one has no knocks."""
+    if not (a.knocks and b.knocks):
+        return None
+    return Difference(
+        a.percentile(percent),
+        percentile_interval(a, percent),
+        b.percentile(percent),
+        percentile_interval(b, percent),
+    )
+
+
+def percentile_interval(snapshot: Snapshot, percent: float) -> tuple[float, float]:
+    """Return the 95 % interval of a percentile of at least one wait, ns.
+
+    The lower bound is 0 and the upper infinite where there are too few waits to have one.
+    """
+    lower, upper = _ranks(snapshot.knocks, percent / 100)
+    low, high = 0.0, math.inf
+    reached = 0
+    for bucket_low, bucket_high, count in snapshot.histogram:
+        if reached < lower <= reached + count:
+            low = float(bucket_low)
+        if reached < upper <= reached + count:
+            high = float(min(bucket_high - 1, snapshot.wait_max_ns))
+        reached += count
+    figure = snapshot.percentile(percent)
+    return min(low, figure), max(high, figure)
+
+
+def _ranks(n: int, q: float) -> tuple[int, int]:
+    """Return the ranks (r, s) between which the q-quantile lies; 0 and n + 1 are no bound."""
+    if not 0 < q < 1:
+        return (0, 1) if q <= 0 else (n, n + 1)
+    # Sums of the binomial's terms from where they are next to nothing: each from the one before.
+    spread = math.sqrt(n * q * (1 - q))
+    k = max(int(n * q - _LOW_MARGIN * spread - _LOW_MARGIN), 0)
+    log_term = (
+        math.lgamma(n + 1)
+        - math.lgamma(k + 1)
+        - math.lgamma(n - k + 1)
+        + k * math.log(q)
+        + (n - k) * math.log1p(-q)
+    )
+    below, lower = 0.0, 0  # below is P(B < k)
+    while k <= n:
+        if below <= _TAIL:
+            lower = k
+        elif below >= 1 - _TAIL:
+            return lower, k
+        below += math.exp(log_term)
+        if k < n:
+            log_term += math.log((n - k) / (k + 1) * q / (1 - q))
+        k += 1
+    return lower, n + 1
+
+
+def text(a: Snapshot, b: Snapshot, *, names: tuple[str, str]) -> str:
+    """Return the comparison as text, ending in a newline.
+
+    Parameters
+    ----------
+    a, b : Snapshot
+        Before and after.
+    names : (str, str)
+        What to call them.
+    """
+    rows = [("", "A", "B", "B - A (95 % interval)", "")]
+    rows.append(("GIL held", *_held_cells(held_difference(a, b))))
+    for percent in PERCENTS:
+        rows.append((f"wait p{percent}", *_wait_cells(wait_difference(a, b, percent))))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        f"A: {names[0]}, {format_ns(a.observed_ns, digits=3)}",
+        f"B: {names[1]}, {format_ns(b.observed_ns, digits=3)}",
+    ]
+    for row in rows:
+        cells = zip(row, widths, strict=True)
+        lines.append("  " + "  ".join(cell.ljust(width) for cell, width in cells).rstrip())
+    lines += [
+        "The uncertainty is that of measuring these two runs; how much runs differ by themselves,",
+        "only more runs can tell.",
+    ]
+    if a.method != b.method:
+        lines.append(f"Note: measured by different methods, {a.method!r} and {b.method!r}.")
+    return "\n".join(lines) + "\n"
+
+
+def _held_cells(difference: Difference | None) -> tuple[str, str, str, str]:
+    if difference is None:
+        return "-", "-", "-", "unknown: no looks, or no GIL"
+    figures = (difference.a, difference.b)
+    change, low, high = (
+        f"{100 * value:+.1f}" for value in (difference.change, difference.low, difference.high)
+    )
+    shown_a, shown_b = (f"{100 * value:.1f} %" for value in figures)
+    return shown_a, shown_b, f"{change} ({low} to {high}) points", _verdict(difference)
+
+
+def _wait_cells(difference: Difference | None) -> tuple[str, str, str, str]:
+    if difference is None:
+        return "-", "-", "-", "unknown: no knocks"
+    change, low, high = map(_signed, (difference.change, difference.low, difference.high))
+    interval = f"{change} ({low} to {high})"
+    return format_ns(difference.a), format_ns(difference.b), interval, _verdict(difference)
+
+
+def _signed(ns: float) -> str:
+    if math.isinf(ns):
+        return "no limit"
+    return f"{'-' if ns < 0 else '+'}{format_ns(abs(ns))}"
+
+
+def _verdict(difference: Difference) -> str:
+    if not difference.is_certain:
+        return "no larger than the uncertainty"
+    return "B is lower" if difference.change < 0 else "B is higher"

@@ -1,0 +1,133 @@
+"""One status line, repainted every second while a program runs.
+
+Plain ANSI text and no library: it is one line, and what a library for terminals adds (tables,
+colours, scrolling regions) would have to be installed, imported before the program, and would take
+the terminal from it.
+"""
+
+from __future__ import annotations
+
+import _thread
+import os
+import time
+
+from gilknocker._units import format_ns, format_percent
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TextIO
+
+    from gilknocker.snapshot import Snapshot
+
+__all__ = ["StatusLine", "status", "understands"]
+
+PERIOD_SECS = 1.0
+_CLEAR = "\r\x1b[K"  # from the beginning of the line, erase to its end
+
+
+def understands(stream: TextIO) -> bool:
+    """Whether `stream` is a terminal on which a line can be repainted."""
+    try:
+        return stream.isatty() and os.environ.get("TERM", "") not in ("", "dumb")
+    except ValueError:  # closed
+        return False
+
+
+def status(window: Snapshot, elapsed_ns: int) -> str:
+    """Return the status line for the last second."""
+    fraction = window.held_fraction
+    if fraction is None:
+        held = "no GIL"
+    elif fraction != fraction:  # NaN
+        held = "GIL held ? %"
+    else:
+        held = f"GIL held {format_percent(fraction)} %"
+    if window.knocks:
+        waits = f"wait p50 {format_ns(window.percentile(50))}, max {format_ns(window.wait_max_ns)}"
+    else:
+        waits = "no knock answered"
+    if window.in_flight_ns > window.wait_max_ns:
+        waits += f", one waiting for {format_ns(window.in_flight_ns)}"
+    return f"[{elapsed_ns // 1_000_000_000} s] {held}; {waits}"
+
+
+class StatusLine:
+    """A thread that paints what happened since it painted last.
+
+    A bare thread, unknown to :mod:`threading`: a program that counts or joins its threads does not
+    meet it, and the interpreter does not wait for it. It is started, stopped before a fork and at
+    exit by :data:`gilknocker.lifecycle.PROCESS`, as samplers are.
+
+    Parameters
+    ----------
+    snapshot : callable
+        Returns the numbers now.
+    fd : int
+        The terminal.
+    """
+
+    def __init__(self, snapshot: Callable[[], Snapshot], fd: int) -> None:
+        self._snapshot = snapshot
+        self._fd = fd
+        self._begun_ns = time.monotonic_ns()
+        self._before = snapshot()
+        self._stop = _thread.allocate_lock()  # held while the thread is to go on
+        self._ended = _thread.allocate_lock()  # held while it runs
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the thread is there."""
+        return self._ended.locked()
+
+    def start(self) -> None:
+        """Start painting."""
+        if not self._ended.acquire(blocking=False):
+            return
+        self._stop.acquire(blocking=False)
+        try:
+            _thread.start_new_thread(self._work, ())
+        except BaseException:
+            self._ended.release()
+            raise
+
+    def stop(self, timeout_ns: int, /) -> bool:
+        """Stop painting and clear the line; False if the thread is still there."""
+        if not self._ended.locked():
+            return True
+        if self._stop.locked():
+            self._stop.release()
+        if not self._ended.acquire(timeout=timeout_ns / 1e9):
+            return False
+        self._ended.release()
+        return True
+
+    def _work(self) -> None:
+        try:
+            while not self._stop.acquire(timeout=PERIOD_SECS):
+                self._paint()
+            self._write(_CLEAR)
+        except OSError:
+            pass  # the terminal is gone
+        finally:
+            self._ended.release()
+
+    def _paint(self) -> None:
+        now = self._snapshot()
+        try:
+            window = now - self._before
+        except ValueError:  # another epoch: in a program that resets it
+            window = now
+        self._before = now
+        line = status(window, time.monotonic_ns() - self._begun_ns)
+        # A line that wraps could not be erased. The cursor stays where the program will print.
+        self._write(f"{_CLEAR}{line[: self._columns() - 1]}\r")
+
+    def _columns(self) -> int:
+        try:
+            return os.get_terminal_size(self._fd).columns or 80
+        except OSError:
+            return 80
+
+    def _write(self, text: str) -> None:
+        os.write(self._fd, text.encode("ascii", "replace"))

@@ -1,0 +1,111 @@
+"""What ``gilknocker run`` measures a program with, and how its report comes out at exit."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+
+from gilknocker.knock_knock import KnockKnock
+from gilknocker.lifecycle import PROCESS
+from gilknocker.report import text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TextIO
+
+    from gilknocker.cli import RunOptions
+    from gilknocker.live import StatusLine
+    from gilknocker.report_file import ReportFile
+
+__all__ = ["Meter"]
+
+
+class Meter:
+    """Measures from `begin` until the exit handlers, and reports then.
+
+    Parameters
+    ----------
+    options : RunOptions
+        What was asked for.
+
+    Attributes
+    ----------
+    exit_status : int
+        How the program ended, as ``subprocess`` has it; set by who runs it.
+
+    Raises
+    ------
+    UsageError
+        If the report could not be written to its file.
+    """
+
+    def __init__(self, options: RunOptions) -> None:
+        self.exit_status = 0
+        self._program = options.words
+        self._pid = os.getpid()
+        # Not what the program may put in its place.
+        self._stream: TextIO | None = sys.stderr
+        self._knocker = KnockKnock(interval_micros=options.interval_micros)
+        self._file: ReportFile | None = None
+        self._live: StatusLine | None = None
+        # All imports come before the program: later there may be a json.py in its folder.
+        if options.json is not None:
+            from gilknocker.report_file import ReportFile
+
+            self._file = ReportFile(options.json)
+        if options.live and self._stream is not None:
+            from gilknocker.live import StatusLine, understands
+
+            if understands(self._stream):
+                self._live = StatusLine(self._knocker.snapshot, self._stream.fileno())
+
+    def begin(self) -> None:
+        """Start measuring; called before the program, so that its exit handlers come first."""
+        atexit.register(self._end)
+        if self._live is not None:
+            PROCESS.start(self._live)
+        self._knocker.start()
+
+    def cancel(self) -> None:
+        """Forget it: nothing was run."""
+        atexit.unregister(self._end)
+
+    def _end(self) -> None:
+        if os.getpid() != self._pid:
+            return  # a forked child: the report is its parent's
+        snapshot = self._knocker.snapshot()  # it is stopped by the exit handler that comes last
+        if self._live is not None:
+            PROCESS.stop(self._live, 1_000_000_000)
+        _flush(sys.stdout)  # where both go to one place, the report comes after what was printed
+        self._write(text(snapshot, program=self._program, exit_status=self.exit_status))
+        if self._file is not None:
+            try:
+                self._file.write(snapshot, self._program, self.exit_status)
+            except OSError as error:
+                self._write(f"gilknocker: error: no report in {self._file.path!r}: {error}\n")
+
+    def _write(self, message: str) -> None:
+        """Write to stderr if it is still there.
+
+        Past its buffer: what cannot be written must not be left in there, for Python would fail
+        to flush it and change the exit status to 120.
+        """
+        stream = self._stream
+        if stream is None:
+            return
+        _flush(stream)
+        try:
+            data = memoryview(message.encode(stream.encoding or "utf-8", "backslashreplace"))
+            while data:
+                data = data[os.write(stream.fileno(), data) :]
+        except (OSError, ValueError):  # closed, or nobody reads it
+            pass
+
+
+def _flush(stream: TextIO | None) -> None:
+    try:
+        if stream is not None:
+            stream.flush()
+    except Exception:
+        pass  # Python tries again, and tells

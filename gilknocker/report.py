@@ -1,0 +1,264 @@
+"""A snapshot in words: what the command line, and every other front-end, says about one.
+
+`facts` are labelled figures, `interpretation` is one sentence for who does not know the GIL, and
+`caveats` say what makes the figures less sure than they look. `text` puts them together.
+"""
+
+from __future__ import annotations
+
+from gilknocker._snapshot_fields import effective_ticks
+from gilknocker._units import format_ns, format_percent
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gilknocker.snapshot import Snapshot
+
+__all__ = ["caveats", "facts", "interpretation", "text"]
+
+# Below so many looks the held fraction is uncertain by more than +-0.15, and nothing is concluded.
+LEAST_LOOKS = 40
+# Of fewer waits neither the median nor the tail is worth a sentence.
+LEAST_KNOCKS = 10
+# Of fewer than these the 99th percentile is the longest (nearest rank).
+LEAST_KNOCKS_FOR_P99 = 100
+
+IDLE = 0.2  # held less than that: room for a few more threads that use it as much
+BUSY = 0.8
+# In units of sys.getswitchinterval(), after which a waiting thread makes a holder let go that runs
+# Python code. A little more than one passes until it does; a thread in the queue adds another.
+QUICK = 0.2
+ONE_TURN = (0.7, 1.6)
+UNBROKEN = 20.0
+# A wait so many times the median is no queue: that would lengthen all waits.
+OUTLIER = 10.0
+UNTIMELY = 0.1  # the share of late and missed looks from which on it matters
+
+_DEFAULT_SWITCH_NS = 5_000_000
+_WIDTH = 96
+
+
+def text(
+    snapshot: Snapshot, *, program: Sequence[str] | None = None, exit_status: int | None = None
+) -> str:
+    """Return the report as text, ending in a newline: ASCII unless `program` is not.
+
+    Parameters
+    ----------
+    snapshot : Snapshot
+        What was measured.
+    program : sequence of str, optional
+        The words of the command.
+    exit_status : int, optional
+        How it ended.
+    """
+    title = ["gilknocker:", format_ns(snapshot.observed_ns, digits=3)]
+    if program:
+        title += ["of", _command(program)]
+    if exit_status is not None:
+        title += [f"(exit status {exit_status})"]
+    lines = [" ".join(title)]
+    lines += [f"  {label:<10}{value}" for label, value in facts(snapshot)]
+    lines += _wrapped(interpretation(snapshot), "  ")
+    for caveat in caveats(snapshot):
+        lines += _wrapped(f"Note: {caveat}", "  ")
+    return "\n".join(lines) + "\n"
+
+
+def facts(snapshot: Snapshot) -> list[tuple[str, str]]:
+    """Return the figures: pairs of a label and a text."""
+    return [
+        ("GIL held", _held(snapshot)),
+        ("waits", _waits(snapshot)),
+        ("looks", _looks(snapshot)),
+        ("own cost", _own_cost(snapshot)),
+    ]
+
+
+def interpretation(snapshot: Snapshot) -> str:
+    """Return one sentence, or two, on what the figures mean; careful rather than complete."""
+    fraction, interval = snapshot.held_fraction, snapshot.held_fraction_interval
+    if fraction is None or interval is None:
+        return "There was no GIL: no thread had to wait for it."
+    looks = effective_ticks(snapshot)
+    if looks < LEAST_LOOKS:
+        return (
+            f"Too short to say how busy the GIL was: {looks:.0f} looks at it, and at least "
+            f"{LEAST_LOOKS} are needed."
+        )
+    if interval[1] < IDLE:
+        return _on_idle(snapshot)
+    if snapshot.knocks < LEAST_KNOCKS and not _is_unbroken(snapshot):
+        return (
+            f"The GIL was held {format_percent(fraction)} % of the time; "
+            f"{_times(snapshot.knocks, 'knock')}: too few to say how long a thread would have "
+            "waited for it."
+        )
+    return _on_waits(snapshot, fraction)
+
+
+def caveats(snapshot: Snapshot) -> list[str]:
+    """Return a sentence for each thing that makes the figures less sure than they look."""
+    found = []
+    if snapshot.method == "knock":
+        found.append(
+            "the GIL cannot be looked at in this Python, so the time held is estimated from the "
+            "waits: read it as high or low, not as a figure."
+        )
+    if snapshot.gil_enabled == "mixed":
+        found.append(
+            "the GIL was switched off part of the time: the time held is a share of the rest."
+        )
+    if _untimely(snapshot) > UNTIMELY and effective_ticks(snapshot) >= LEAST_LOOKS:
+        found.append(
+            f"{format_percent(_untimely(snapshot))} % of the looks came late or not at all (a busy "
+            "machine, or an interval too short for it): the time held is less sure than its "
+            "interval says."
+        )
+    if LEAST_KNOCKS <= snapshot.knocks < LEAST_KNOCKS_FOR_P99:
+        found.append(f"of {snapshot.knocks} waits the p99 is the longest.")
+    if snapshot.in_flight_ns > max(snapshot.wait_max_ns, _switch_ns(snapshot)):
+        found.append(
+            f"one knock had waited for {format_ns(snapshot.in_flight_ns)} at the end and was not "
+            "answered: it is not among the waits."
+        )
+    return found
+
+
+def _on_idle(snapshot: Snapshot) -> str:
+    if _is_unbroken(snapshot):
+        return (
+            "The GIL was free most of the time, but not always soon: a thread would have waited "
+            f"up to {format_ns(_longest_ns(snapshot))}. {_unbroken_by(snapshot)}"
+        )
+    return "The GIL was free most of the time: waiting for it is not what slows threads down here."
+
+
+def _on_waits(snapshot: Snapshot, fraction: float) -> str:
+    switch = _switch_ns(snapshot)
+    median, p90 = snapshot.percentile(50), snapshot.percentile(90)
+    held = f"The GIL was held {format_percent(fraction)} % of the time"
+    room = (
+        "There is hardly room for more threads that use it as much."
+        if fraction >= BUSY
+        else "There is room for more threads."
+    )
+    if _is_unbroken(snapshot):
+        return (
+            f"{held}, and a thread would have waited up to {format_ns(_longest_ns(snapshot))}, "
+            f"far more than the {format_ns(switch)} after which Python code gives it up. "
+            f"{_unbroken_by(snapshot)}"
+        )
+    if median >= ONE_TURN[1] * switch:
+        return (
+            f"{held}, and threads queue up for it: half of the waits took {format_ns(median)} or "
+            f"more, about {median / switch:.0f} turns of {format_ns(switch)}. More threads of this "
+            "kind make nothing faster; processes would, or code that releases the GIL."
+        )
+    if median >= ONE_TURN[0] * switch:
+        return (
+            f"{held}, as it is where one thread at a time that runs Python code keeps it, and "
+            f"gives it up only after {format_ns(switch)}, when another asks: each thread more "
+            "waits for that. Processes would not, nor code that releases the GIL."
+        )
+    if p90 < QUICK * switch:
+        return (
+            f"{held}, and handed over quickly: 90 % of the waits took at most {format_ns(p90)}. "
+            f"{room}"
+        )
+    waits = f"half took at most {format_ns(median)}, one in ten more than {format_ns(p90)}."
+    return f"{held}, and waits differ: {waits}{' ' + room if fraction >= BUSY else ''}"
+
+
+def _unbroken_by(snapshot: Snapshot) -> str:
+    """Return what may be behind a wait that no queue of a few threads explains."""
+    if _untimely(snapshot) > UNTIMELY:
+        return (
+            "That may be the machine, which was too busy to let whoever held it run; or code "
+            "that keeps it without a break, as a C extension can."
+        )
+    return (
+        "That points to code that keeps it without a break, as a C extension can, or to very many "
+        "threads in a queue."
+    )
+
+
+def _is_unbroken(snapshot: Snapshot) -> bool:
+    """Whether the longest wait can hardly be that of a queue of threads that run Python code."""
+    longest = _longest_ns(snapshot)
+    if longest < UNBROKEN * _switch_ns(snapshot):
+        return False
+    if snapshot.knocks < LEAST_KNOCKS:
+        return True
+    median = snapshot.percentile(50)
+    return longest >= OUTLIER * median or median >= UNBROKEN * _switch_ns(snapshot)
+
+
+def _untimely(snapshot: Snapshot) -> float:
+    """Return the share of looks that came late or not at all."""
+    instants = snapshot.ticks + snapshot.ticks_missed
+    return (snapshot.ticks_late + snapshot.ticks_missed) / instants if instants else 0.0
+
+
+def _longest_ns(snapshot: Snapshot) -> int:
+    return max(snapshot.wait_max_ns, snapshot.in_flight_ns)
+
+
+def _switch_ns(snapshot: Snapshot) -> int:
+    return snapshot.switch_interval_ns or _DEFAULT_SWITCH_NS
+
+
+def _held(snapshot: Snapshot) -> str:
+    fraction, interval = snapshot.held_fraction, snapshot.held_fraction_interval
+    if fraction is None or interval is None:
+        return "never: there was none"
+    if fraction != fraction:  # NaN
+        return "unknown: no looks"
+    low, high = map(format_percent, interval)
+    return f"{format_percent(fraction)} % of the time ({low} to {high}, 95 % confidence)"
+
+
+def _waits(snapshot: Snapshot) -> str:
+    if not snapshot.knocks:
+        return "unknown: no knock was answered"
+    shown = [f"p{p} {format_ns(snapshot.percentile(p))}" for p in (50, 90, 99)]
+    at_most = "" if snapshot.wait_max_exact else "<= "
+    shown.append(f"max {at_most}{format_ns(snapshot.wait_max_ns)}")
+    total = format_ns(snapshot.wait_total_ns)
+    return f"{', '.join(shown)}; {total} in all, of {_times(snapshot.knocks, 'knock')}"
+
+
+def _looks(snapshot: Snapshot) -> str:
+    parts = [f"{snapshot.ticks}"]
+    if snapshot.interval_ns is not None:
+        parts[0] += f", every {format_ns(snapshot.interval_ns)}"
+    parts += [f"{snapshot.ticks_late} late", f"{snapshot.ticks_missed} missed"]
+    return f"{', '.join(parts)}; method {snapshot.method}"
+
+
+def _own_cost(snapshot: Snapshot) -> str:
+    if not snapshot.observed_ns:
+        return "unknown: nothing observed"
+    return f"{format_percent(snapshot.cpu_ns / snapshot.observed_ns)} % of one core"
+
+
+def _times(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def _command(words: Sequence[str]) -> str:
+    """Return a command on one line, and not too long a one."""
+    line = " ".join(words)
+    line = "".join(letter if letter.isprintable() else " " for letter in line)
+    return line if len(line) <= 60 else f"{line[:57]}..."
+
+
+def _wrapped(sentence: str, indent: str) -> list[str]:
+    lines, line = [], indent
+    for word in sentence.split():
+        if len(line) + 1 + len(word) > _WIDTH and line != indent:
+            lines.append(line)
+            line = indent
+        line += word if line == indent else f" {word}"
+    return [*lines, line]

@@ -1,0 +1,290 @@
+"""``gilknocker run``: a program in this interpreter, as Python would run it, under the meter.
+
+What Python does for ``python SCRIPT``, ``-m`` and ``-c`` is in its Modules/main.c and
+Python/pythonrun.c, and followed here step by step: a fresh ``__main__``, ``sys.argv``,
+``sys.path[0]``, what is flushed at the end, how an exception that nobody caught is shown. ``-m``,
+folders and zip files are left to :mod:`runpy`, as Python leaves them to it.
+"""
+
+from __future__ import annotations
+
+import builtins
+import os
+import sys
+
+from gilknocker.cli import STARTED_WITH, UsageError
+from gilknocker.meter import Meter
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import CodeType, ModuleType, TracebackType
+    from typing import Any
+
+    from gilknocker.cli import RunOptions
+
+__all__ = ["run"]
+
+
+def run(options: RunOptions) -> None:
+    """Run a program under the meter; its report comes when the interpreter exits.
+
+    Raises
+    ------
+    UsageError
+        If there is no such program, or the report cannot be written. Nothing has run then.
+    BaseException
+        What the program raises and does not catch, to be shown by Python.
+    """
+    meter = Meter(options)
+    start = {"script": _script, "module": _module, "code": _code}[options.kind](options)
+    _give_way()
+    meter.begin()
+    failure = None
+    try:
+        start()
+    except SystemExit as error:
+        if message := _never_started(error):
+            meter.cancel()
+            raise UsageError(message) from None
+        meter.exit_status = _status_of(error.code)
+        raise
+    except BaseException as error:
+        # As subprocess has it: death by a signal is negative.
+        meter.exit_status = -2 if type(error) is KeyboardInterrupt else 1
+        failure = error
+    if failure is None:
+        _end_of_main(options.kind)
+        return
+    shown = _without_our_frames(failure.__traceback__)
+    hook = getattr(sys, "excepthook", None)
+    if hook is not None:
+        sys.excepthook = _OneShotHook(hook, shown, lambda: _end_of_main(options.kind))
+    raise failure
+
+
+def _script(options: RunOptions) -> Callable[[], None]:
+    """Find a script, a folder or a zip file; return what runs it."""
+    path = options.target
+    full = os.path.abspath(path)
+    try:
+        importer = _importer(full)
+        if importer is None:
+            with open(full, "rb") as file:
+                source = file.read()
+    except OSError as error:
+        raise UsageError(f"cannot read {path!r}: {error.strerror}") from None
+    sys.argv = [path, *options.arguments]
+    if importer is not None:
+        if importer.find_spec("__main__") is None:
+            raise UsageError(f"{path!r} has no __main__.py to run")
+        sys.path.insert(0, full)
+        return lambda: _run_by_runpy("__main__", False)
+    if not _safe_path():
+        sys.path.insert(0, os.path.dirname(os.path.realpath(full)))
+    return lambda: _run_source(source, full)
+
+
+def _module(options: RunOptions) -> Callable[[], None]:
+    sys.argv = ["-m", *options.arguments]
+    if not _safe_path():
+        try:  # noqa: SIM105 (contextlib takes longer to import than all of this)
+            sys.path.insert(0, os.getcwd())
+        except OSError:  # where we are was removed: Python adds nothing then
+            pass
+    return lambda: _run_by_runpy(options.target, True)
+
+
+def _code(options: RunOptions) -> Callable[[], None]:
+    sys.argv = ["-c", *options.arguments]
+    if not _safe_path():
+        sys.path.insert(0, "")
+    return lambda: _run_text(options.target)
+
+
+def _run_source(source: bytes, path: str) -> None:
+    """Run what a file holds as ``__main__``."""
+    from _frozen_importlib_external import SourceFileLoader, SourcelessFileLoader
+
+    code: CodeType | None
+    namespace = vars(_fresh_main())
+    namespace["__file__"] = path
+    if sys.version_info < (3, 15):
+        namespace["__cached__"] = None
+    sys.audit("cpython.run_file", path)
+    if path.endswith(".pyc"):
+        loader = namespace["__loader__"] = SourcelessFileLoader("__main__", path)
+        code = loader.get_code("__main__")
+    else:
+        namespace["__loader__"] = SourceFileLoader("__main__", path)
+        code = compile(source, path, "exec", dont_inherit=True)
+    assert code is not None
+    exec(code, namespace)
+
+
+def _run_text(text: str) -> None:
+    """Run what was given with ``-c`` as ``__main__``."""
+    from _frozen_importlib import BuiltinImporter
+
+    namespace = vars(_fresh_main())
+    namespace["__loader__"] = BuiltinImporter
+    sys.audit("cpython.run_command", text)
+    if sys.version_info >= (3, 14) and text[:1].isspace():
+        from textwrap import dedent
+
+        text = dedent(text)
+    code = compile(text, "<string>", "exec", dont_inherit=True)
+    if sys.version_info >= (3, 13):
+        _show_lines_of(code, text)
+    exec(code, namespace)
+
+
+def _show_lines_of(code: CodeType, text: str) -> None:
+    """Let tracebacks show lines of `text`, as Python 3.13 and later do for ``-c``."""
+    import linecache  # Python has imported it by now, there
+
+    register = getattr(linecache, "_register_code", None)
+    if register is not None:  # it is not public, and was changed within 3.13
+        by_code = hasattr(linecache, "_interactive_cache")
+        register(code if by_code else "<string>", text, "<string>")
+
+
+def _run_by_runpy(name: str, alter_argv: bool) -> None:
+    import runpy
+
+    _fresh_main()
+    if alter_argv:
+        sys.audit("cpython.run_module", name)
+    # Not public, and what Python itself calls since 2.6.
+    runpy._run_module_as_main(name, alter_argv)  # type: ignore[attr-defined]
+
+
+def _fresh_main() -> ModuleType:
+    """Put a new ``__main__`` in place of ours for good: pickles and child processes look there."""
+    module = type(sys)("__main__")
+    namespace = vars(module)
+    if sys.version_info < (3, 14):
+        namespace["__annotations__"] = {}
+    namespace["__builtins__"] = builtins
+    sys.modules["__main__"] = module
+    return module
+
+
+def _importer(path: str) -> Any:
+    """Return what imports from a folder or a zip file; None of a script."""
+    if path not in sys.path_importer_cache:
+        os.stat(path)
+        for hook in sys.path_hooks:
+            try:
+                sys.path_importer_cache[path] = hook(path)
+                break
+            except ImportError:
+                continue
+        else:
+            sys.path_importer_cache[path] = None
+    return sys.path_importer_cache[path]
+
+
+def _give_way() -> None:
+    """Forget what we imported where the program has a module of that name, to be found first."""
+    if _safe_path():
+        return
+    folder = sys.path[0]
+    for name in sys.modules.keys() - STARTED_WITH:
+        own = os.path.join(folder, name)
+        if (
+            "." not in name
+            and name not in sys.builtin_module_names
+            and name != "gilknocker"
+            and (os.path.exists(own + ".py") or os.path.exists(os.path.join(own, "__init__.py")))
+        ):
+            del sys.modules[name]
+
+
+def _safe_path() -> bool:
+    """Whether Python was told to put no folder first in ``sys.path``: -P, -I."""
+    return bool(getattr(sys.flags, "safe_path", sys.flags.isolated))
+
+
+def _never_started(error: SystemExit) -> str | None:
+    """Return why runpy found nothing to run; None if the program itself exited."""
+    runpy = sys.modules.get("runpy")
+    reason = error.__context__
+    if runpy is None or not isinstance(reason, runpy._Error):
+        return None
+    traceback = _without_our_frames(error.__traceback__)
+    # A program that uses runpy itself has frames of its own.
+    return str(reason) if traceback is not None and traceback.tb_next is None else None
+
+
+def _status_of(code: object) -> int:
+    """Return the exit status that Python makes of the value of a SystemExit."""
+    if code is None:
+        return 0
+    if not isinstance(code, int):
+        return 1
+    return code & 0xFF if -sys.maxsize <= code <= sys.maxsize else 0xFF
+
+
+def _end_of_main(kind: str) -> None:
+    """Do what Python does when the main program is over, before it waits for other threads."""
+    main = sys.modules.get("__main__")
+    if kind == "script" and main is not None and main.__spec__ is None:
+        vars(main).pop("__file__", None)
+        vars(main).pop("__cached__", None)
+    for stream in (sys.stderr, sys.stdout):
+        try:
+            stream.flush()
+        except Exception:
+            continue  # shown when Python flushes for the last time
+
+
+def _without_our_frames(traceback: TracebackType | None) -> TracebackType | None:
+    while traceback is not None and traceback.tb_frame.f_globals is globals():
+        traceback = traceback.tb_next
+    return traceback
+
+
+class _OneShotHook:
+    """Stands in for ``sys.excepthook`` once: passes on the exception without our frames.
+
+    Raising it to the very top leaves the rest to Python: ``sys.last_exc``, the exit status, death
+    by SIGINT after all exit handlers.
+    """
+
+    def __init__(
+        self,
+        hook: Callable[..., object],
+        traceback: TracebackType | None,
+        afterwards: Callable[[], None],
+    ) -> None:
+        self._hook = hook
+        self._traceback = traceback
+        self._afterwards = afterwards
+
+    def __call__(
+        self, kind: type[BaseException], error: BaseException, _: TracebackType | None
+    ) -> None:
+        sys.excepthook = self._hook
+        sys.last_traceback = self._traceback
+        error = error.with_traceback(self._traceback)
+        try:
+            self._hook(kind, error, self._traceback)
+        except SystemExit:
+            raise
+        except BaseException as second:
+            _show_both(second, error)
+        self._afterwards()
+
+
+def _show_both(second: BaseException, first: BaseException) -> None:
+    """Say as Python does that the program's hook failed, and show what it was to show."""
+    for title, error in (("Error in sys.excepthook:", second), ("Original exception was:", first)):
+        if sys.stderr is None:
+            return
+        if error is first:
+            sys.stderr.write("\n")
+        print(title, file=sys.stderr)
+        traceback = _without_our_frames(error.__traceback__)
+        error = error.with_traceback(traceback)
+        sys.__excepthook__(type(error), error, traceback)
