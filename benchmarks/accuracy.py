@@ -28,7 +28,7 @@ from gilknocker import KnockKnock
 from gilknocker.testing import GilLoad
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-from oracle import Oracle  # noqa: E402
+from oracle import Oracle
 
 # Held and free, in microseconds: duty cycles 0.1 to 0.9, holds 5 us to 50 ms.
 LOADS = (
@@ -166,7 +166,9 @@ def main() -> int:
     for held, free in ((5, 5), (20, 5), (500, 500)):
         agrees = look_agreement(held, free, looks=5_000)
         good &= bool(agrees.mean() >= 0.999)
-        print(f"looks at {held} us held, {free} us free: {agrees.mean():.4%} of {len(agrees)} agree")
+        print(
+            f"looks at {held} us held, {free} us free: {agrees.mean():.4%} of {len(agrees)} agree"
+        )
     return 0 if good else 1
 
 

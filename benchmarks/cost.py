@@ -26,7 +26,7 @@ from workloads import WORKLOADS
 from gilknocker import KnockKnock
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-from oracle import Oracle  # noqa: E402
+from oracle import Oracle
 
 
 class Verdicts:
@@ -121,7 +121,7 @@ def latencies(rounds: int) -> tuple[float, float, float]:
 
 
 def import_time(rounds: int) -> float:
-    """Return what `import gilknocker` adds to an interpreter's start, in ms: medians, interleaved."""
+    """Return what `import gilknocker` adds to an interpreter's start, in ms, by medians."""
     bare, ours = [], []
     for _ in range(rounds):
         for code, seconds in (("pass", bare), ("import gilknocker", ours)):

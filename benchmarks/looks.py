@@ -13,7 +13,7 @@ from gilknocker import _core
 from gilknocker.testing import GilLoad
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-from oracle import Oracle  # noqa: E402
+from oracle import Oracle
 
 # What _core.look_series says it saw.
 HELD = 2

@@ -1,6 +1,6 @@
 """What does a running knocker cost the program? The question of the original's benchmark.
 
-    python -m pytest -v --benchmark-only benchmarks/ --benchmark-histogram
+python -m pytest -v --benchmark-only benchmarks/ --benchmark-histogram
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ INTERVALS_MICROS = (None, 10, 100, 1_000, 10_000, 100_000)
 def test_bench(
     benchmark: BenchmarkFixture, workload: Callable[[], None], interval_micros: int | None
 ) -> None:
-    benchmark.group = workload.__name__
     knocker = nullcontext() if interval_micros is None else KnockKnock(interval_micros)
     with knocker as running:
         benchmark(workload)

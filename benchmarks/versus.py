@@ -15,7 +15,6 @@ import os
 import shutil
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -111,7 +110,9 @@ def accuracy(bench: Bench) -> Iterator[str]:
     for held, free in LOADS:
         spied, spied_truth = py_spy_fraction(bench, held, free, 2 if bench.quick else 5)
         for interval in INTERVALS_MICROS:
-            seconds = max(1.0 if bench.quick else 2.0, 100 * interval / 1e6 if not bench.quick else 0)
+            seconds = max(
+                1.0 if bench.quick else 2.0, 100 * interval / 1e6 if not bench.quick else 0
+            )
             seen = bench.both("accuracy", held, free, interval, seconds)
             for name, one in seen.items():
                 errors[name].append(abs(one["metric"] - one["truth"]))
@@ -140,8 +141,14 @@ def tortures(bench: Bench) -> Iterator[str]:
         if bench.quick and seconds > 4:
             continue
         seen = bench.both("torture", what, seconds)
-        name = f"C code holds the GIL for {seconds} s" if what == "hold" else f"a Python loop, {seconds} s"
-        rows.append([name, *(f"{one['share']:.1%} (highest {one['highest']:.2f})" for one in seen.values())])
+        name = (
+            f"C code holds the GIL for {seconds} s"
+            if what == "hold"
+            else f"a Python loop, {seconds} s"
+        )
+        rows.append(
+            [name, *(f"{one['share']:.1%} (highest {one['highest']:.2f})" for one in seen.values())]
+        )
     yield "## A GIL that is held all the time"
     yield (
         "Contention seconds as dask.distributed adds them up (metric times time since the last "
@@ -156,7 +163,9 @@ def slowdowns(bench: Bench) -> Iterator[str]:
     for workload in WORKLOADS:
         for polling in POLLINGS_MICROS:
             seen = bench.both("slowdown", workload, polling, bench.rounds(15))
-            rows.append([workload, str(polling), *(f"{one['ratio'] - 1:+.1%}" for one in seen.values())])
+            rows.append(
+                [workload, str(polling), *(f"{one['ratio'] - 1:+.1%}" for one in seen.values())]
+            )
     yield "## Slowdown"
     yield "`KnockKnock(polling_interval_micros=N)` on both sides; ratio of minima, interleaved."
     yield table(["program", "N", "ours", "original"], rows)
@@ -171,7 +180,10 @@ def slowdowns(bench: Bench) -> Iterator[str]:
 def exits(bench: Bench, meter: str, count: int) -> str:
     """Count the interpreter exits with a running knocker that did not end well."""
     command = [bench.python, WORKER, meter, "leave_running"]
-    codes = [subprocess.run(command, capture_output=True, env=ENVIRONMENT).returncode for _ in range(count)]
+    codes = [
+        subprocess.run(command, capture_output=True, env=ENVIRONMENT).returncode
+        for _ in range(count)
+    ]
     return f"{sum(code != 0 for code in codes)} of {count} crashed"
 
 
@@ -201,7 +213,9 @@ def the_rest(bench: Bench) -> Iterator[str]:
         [f"`{call}()`, median", *(f"{one[call]:.0f} µs" for one in seen.values())]
         for call in ("start", "stop")
     ]
-    rows.append(["`from gilknocker import KnockKnock`", *(f"{ms:.1f} ms" for ms in imports.values())])
+    rows.append(
+        ["`from gilknocker import KnockKnock`", *(f"{ms:.1f} ms" for ms in imports.values())]
+    )
     count = bench.rounds(100)
     rows.append(
         ["interpreter exits with a running knocker"]
@@ -210,9 +224,11 @@ def the_rest(bench: Bench) -> Iterator[str]:
     many = bench.run("ours", "memory", 10_000_000, 20 if bench.quick else 300)
     few = bench.run(str(bench.original), "memory", 10_000_000, 20)
     rows.append(
-        ["memory grown over many knocks"]
-        + [f"{many['grown_kib']:.0f} KiB, {many['knocks'] / 1e6:.1f} million knocks"]
-        + [f"{few['grown_kib']:.0f} KiB in {few['seconds']:.0f} s of polling at 1 µs"]
+        [
+            "memory grown over many knocks",
+            f"{many['grown_kib']:.0f} KiB, {many['knocks'] / 1000000.0:.1f} million knocks",
+            f"{few['grown_kib']:.0f} KiB in {few['seconds']:.0f} s of polling at 1 µs",
+        ]
     )
     yield "## Latencies, exits, memory"
     yield table(["what", "ours", "original"], rows)

@@ -64,11 +64,10 @@ def load_only(_: str, held_micros: str, free_micros: str, seconds: str) -> dict[
     """Be a load for py-spy, and tell the truth about it."""
     from oracle import Oracle
 
-    with Oracle() as oracle:
-        with GilLoad(float(held_micros) / 1e6, float(free_micros) / 1e6) as load:
-            oracle.mark()
-            time.sleep(float(seconds))
-            truth = oracle.read().held_fraction
+    with Oracle() as oracle, GilLoad(float(held_micros) / 1e6, float(free_micros) / 1e6) as load:
+        oracle.mark()
+        time.sleep(float(seconds))
+        truth = oracle.read().held_fraction
     return {"truth": truth, "seconds": load.elapsed_seconds}
 
 
@@ -190,9 +189,7 @@ def memory(meter: str, knocks: str, most_seconds: str) -> dict[str, float]:
 
 def _resident_kib() -> int:
     status = Path("/proc/self/status").read_text()
-    return next(
-        int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:")
-    )
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:"))
 
 
 def leave_running(meter: str) -> dict[str, float]:

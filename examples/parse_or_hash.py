@@ -86,7 +86,8 @@ def report(name: str, files: int, seconds: float, snapshot: Snapshot) -> None:
     print(f"  {len(waits)} knocks asked for it; a thread would have waited")
     if len(waits):
         p50, p90, p99 = np.percentile(waits, [50, 90, 99]) / 1e6
-        print(f"  p50 {p50:.3f} ms, p90 {p90:.3f} ms, p99 {p99:.3f} ms, max {waits.max() / 1e6:.3f} ms")
+        longest = waits.max() / 1e6
+        print(f"  p50 {p50:.3f} ms, p90 {p90:.3f} ms, p99 {p99:.3f} ms, max {longest:.3f} ms")
         print(histogram(waits))
     print()
 
@@ -108,8 +109,8 @@ def main() -> None:
         report(name, files, seconds, snapshot)
 
     parsing, hashing = fractions.values()
-    print(f"Tokenising kept the GIL busy {parsing:.0%} of the time: more threads cannot help, processes")
-    print(f"can. Hashing kept it {hashing:.0%} busy: the rest of the time, threads ran side by side.")
+    print(f"Tokenising kept the GIL busy {parsing:.0%} of the time: more threads cannot help,")
+    print(f"processes can. Hashing kept it {hashing:.0%} busy: else, threads ran side by side.")
 
 
 if __name__ == "__main__":

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 import gilknocker
-from gilknocker.arguments import CONTENDED_AFTER_NS
 from gilknocker import KnockKnock, knock_knock
 from gilknocker._raw_waits import StoredWaits
+from gilknocker.arguments import CONTENDED_AFTER_NS
 from gilknocker.lifecycle import Lifecycle
 
 COUNTS = {

@@ -99,7 +99,9 @@ def test_used_again(gil_knocker):
 
 def test_plugin_in_somebody_elses_suite(tmp_path: Path) -> None:
     (tmp_path / "test_theirs.py").write_text(OTHERS_SUITE)
-    (tmp_path / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\naddopts = --strict-markers\n")
+    (tmp_path / "pytest.ini").write_text(
+        "[pytest]\nfilterwarnings = error\naddopts = --strict-markers\n"
+    )
     run_python(
         "import sys, pytest; sys.exit(pytest.main(['-p', 'no:cacheprovider', '-q']))", cwd=tmp_path
     )

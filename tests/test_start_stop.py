@@ -153,7 +153,7 @@ def exists(thread: int) -> bool:
 
 
 def crowds(knocker: KnockKnock) -> Iterator[int]:
-    """Start `knocker`; yield its thread's number while this, and others that will keep it, want the GIL.
+    """Start `knocker`; yield its thread number while it and others that will keep it want the GIL.
 
     Who gets it next is chance, so there are many attempts: mostly a knock waits for several holds.
     """

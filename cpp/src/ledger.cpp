@@ -1,6 +1,7 @@
 #include "gilknocker/ledger.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace gilknocker {
 
@@ -22,7 +23,7 @@ std::int64_t Ledger::begin_run() {
   }
   running_ = true;
   abandoned_ = false;
-  told_ = {};
+  ticks_ += std::exchange(told_, {});  // of a knock that a finalizing interpreter ended
   asked_ = kNever;
   return ++run_;
 }
@@ -70,7 +71,10 @@ void Ledger::end_knock(std::int64_t run, const KnockRecord& record) {
   knocks_.wait_total += record.wait;
   knocks_.wait_max = std::max(knocks_.wait_max, record.wait);
   floor_ = std::min(floor_.value_or(record.wait), record.wait);
-  TickTally answered = record.ticks;
+  // A knock asked before a reset answers only for the ticks after it.
+  TickTally answered = record.asked < resumed_
+                           ? as_look_.under_way(record.asked + record.wait - resumed_)
+                           : record.ticks;
   answered.ticks = std::max(answered.ticks, told_.ticks);
   answered.held = std::max(answered.held, told_.held);
   ticks_ += answered;
@@ -129,7 +133,8 @@ Nanos Ledger::in_flight_locked(Nanos now) const {
 
 TickTally Ledger::ticks_locked(Nanos now) const {
   if (!abandoned_) {
-    const TickTally sure = as_look_.under_way(in_flight_locked(now));
+    const Nanos of_epoch = (running_ ? now : end_) - resumed_;
+    const TickTally sure = as_look_.under_way(std::min(in_flight_locked(now), of_epoch));
     told_.ticks = std::max(told_.ticks, sure.ticks);
     told_.held = std::max(told_.held, sure.held);
   }

@@ -45,7 +45,9 @@ std::int64_t TickSchedule::surely_not_before(Nanos now) const noexcept {
   const Nanos since = std::max<Nanos>(now - base_, 0);
   if (plan_.ticks_per_burst == 0) return since / plan_.interval;
   const Nanos period = add(multiply(plan_.ticks_per_burst, plan_.interval), plan_.burst_rest);
-  return (since / period) * plan_.ticks_per_burst;
+  // The burst begins at the end of the rest at the latest.
+  const Nanos into_burst = std::max<Nanos>(since % period - plan_.burst_rest, 0);
+  return (since / period) * plan_.ticks_per_burst + into_burst / plan_.interval;
 }
 
 std::int64_t TickSchedule::advance_past(Nanos now) {

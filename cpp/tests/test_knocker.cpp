@@ -299,9 +299,7 @@ TEST(counts_only_grow_whatever_was_told_of_a_knock_under_way) {
   for_seeds(300, [&](Random& random) {
     const SchedulePlan plan{log_uniform_in(random, 50'000, 5'000'000), 0, 0};
     const KnockAsLook as_look{true, log_uniform_in(random, 1, plan.interval), plan.interval};
-    Disturbance disturbance = random_disturbance(plan.interval, random);
-    disturbance.own_hold = 0;
-    Knocked at(plan, disturbance, as_look, 0, random);
+    Knocked at(plan, std::nullopt, as_look, 0, random);
     TickTally before;
     at.simulation.observe = [&] {
       const Reading reading = at.ledger.read(false);
@@ -312,15 +310,6 @@ TEST(counts_only_grow_whatever_was_told_of_a_knock_under_way) {
     at.run();
   });
   CHECK(promises > 100);
-}
-
-TEST(under_way_is_nothing_where_looks_are_possible) {
-  CHECK_EQ((KnockAsLook{false, 0, 1'000}.under_way(5'000).ticks), 0);
-  const KnockAsLook as_look{true, 300, 1'000};
-  CHECK_EQ(as_look.under_way(300).ticks, 0);
-  CHECK_EQ(as_look.under_way(301).ticks, 1);
-  CHECK_EQ(as_look.under_way(1'999).held, 1);
-  CHECK_EQ(as_look.under_way(5'000).held, 5);
 }
 
 // The ways out of the seat; BlockingGil checks that each is taken as gil.hpp says.

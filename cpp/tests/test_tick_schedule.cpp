@@ -196,6 +196,11 @@ TEST(schedule_passes_a_year_of_suspend_at_once) {
     CHECK(missed == kYear / 10'000 - 1 || missed == kYear / 10'000);
     CHECK(ticks.due() > base + kYear && ticks.due() < base + kYear + 20'000);
 
+    TickSchedule long_bursts({10'000, kYear / 20'000, kYear / 4}, base, random());
+    long_bursts.advance_past(base + kYear / 2);
+    CHECK(long_bursts.due() > base + kYear / 2);
+    CHECK(long_bursts.due() < base + kYear / 2 + 20'000);
+
     TickSchedule bursts({10'000, 1'000, 90'000'000}, base, random());
     bursts.advance_past(base + kYear);
     CHECK(bursts.due() > base + kYear && bursts.due() < base + kYear + 200'000'000);
