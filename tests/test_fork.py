@@ -13,7 +13,11 @@ from pathlib import Path
 import pytest
 
 PREAMBLE = """
-import ctypes, os, subprocess, sys, threading, time, warnings
+import os
+hooks = []  # called before a fork when ours have been, and after it in the parent before ours
+call_hooks = lambda: [hook() for hook in hooks]
+os.register_at_fork(before=call_hooks, after_in_parent=call_hooks)
+import ctypes, subprocess, sys, threading, time, warnings
 from gilknocker import KnockKnock
 from gilknocker._load import hold_gil
 
@@ -115,20 +119,21 @@ def test_fork(filter: str, fork: str) -> None:
 
 
 def test_it_counts_as_running_during_a_fork() -> None:
-    # On 3.13.0 our threads go on in this hook, before CPython counts them, and it warns.
     check_program(
-        OTHER_THREADS
-        + textwrap.dedent(
-            """
-            states = []
-            hook = lambda: states.append(knocker.is_running)
-            os.register_at_fork(before=hook, after_in_parent=hook)
-            in_child(lambda: None)
-            knocker.start()
-            in_child(lambda: None)
-            assert states == [False, False, True, True]
-            """
-        )
+        """
+        states = []
+        hooks.append(lambda: states.append((knocker.is_running, our_threads())))
+        in_child(lambda: None)
+        knocker.start()
+        in_child(lambda: None)
+        assert states == 2 * [(False, [])] + 2 * [(True, [])]
+        hooks.append(knocker.stop)
+        in_child(lambda: None)
+        assert not knocker.is_running
+        hooks[:] = [knocker.start]
+        in_child(lambda: None)
+        check_goes_on(knocker)
+        """
     )
 
 

@@ -45,16 +45,21 @@ std::int64_t TickSchedule::surely_not_before(Nanos now) const noexcept {
   const Nanos since = std::max<Nanos>(now - base_, 0);
   if (plan_.ticks_per_burst == 0) return since / plan_.interval;
   const Nanos period = add(multiply(plan_.ticks_per_burst, plan_.interval), plan_.burst_rest);
-  // The burst begins at the end of the rest at the latest.
-  const Nanos into_burst = std::max<Nanos>(since % period - plan_.burst_rest, 0);
-  return (since / period) * plan_.ticks_per_burst + into_burst / plan_.interval;
+  return (since / period) * plan_.ticks_per_burst;
+}
+
+std::int64_t TickSchedule::surely_not_before_in_burst(Nanos now) const noexcept {
+  const std::int64_t strata = (now - burst_start_) / plan_.interval;
+  if (plan_.ticks_per_burst == 0) return strata;
+  return burst_ * plan_.ticks_per_burst + std::min(strata, plan_.ticks_per_burst);
 }
 
 std::int64_t TickSchedule::advance_past(Nanos now) {
   const std::int64_t armed = tick_;
   opening_ = kNever;
   arm(std::max(armed + 1, surely_not_before(now)));
-  while (due_ <= now) arm(tick_ + 1);
+  // Where the burst begins is known only now.
+  while (due_ <= now) arm(std::max(tick_ + 1, surely_not_before_in_burst(now)));
   return tick_ - armed - 1;
 }
 

@@ -39,6 +39,8 @@ class TickSchedule {
   Nanos uniform_below(Nanos bound);
   // A tick such that all before it have surely passed at `now`: saves walking through a suspend.
   std::int64_t surely_not_before(Nanos now) const noexcept;
+  // The same within the burst of the armed tick. REQUIRES: due() <= now
+  std::int64_t surely_not_before_in_burst(Nanos now) const noexcept;
 
   const SchedulePlan plan_;
   const Nanos base_;
