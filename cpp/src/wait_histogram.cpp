@@ -6,8 +6,8 @@
 namespace gilknocker {
 namespace {
 
-constexpr unsigned kExactBits = 7;        // values below 2^7 have a bucket each
-constexpr std::size_t kPerOctave = 64;    // half of 2^7: the leading bit is always set
+constexpr unsigned kExactBits = 7;      // values below 2^7 have a bucket each
+constexpr std::size_t kPerOctave = 64;  // half of 2^7: the leading bit is always set
 
 unsigned exponent_of(std::size_t bucket) noexcept {
   return bucket < 2 * kPerOctave ? 0U : static_cast<unsigned>(bucket / kPerOctave - 1);

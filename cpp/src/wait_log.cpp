@@ -14,8 +14,8 @@ WaitView::WaitView(std::vector<std::shared_ptr<const WaitChunk>> chunks, std::si
 }
 
 WaitView WaitView::since(std::int64_t sequence) const {
-  const auto unwanted = static_cast<std::size_t>(std::max<std::int64_t>(
-      sequence - first_sequence_, 0));
+  const auto unwanted =
+      static_cast<std::size_t>(std::max<std::int64_t>(sequence - first_sequence_, 0));
   std::size_t skip = skip_ + std::min(unwanted, size_);
   auto chunk = chunks_.begin();
   while (chunk != chunks_.end() && skip >= (*chunk)->entries.size()) {

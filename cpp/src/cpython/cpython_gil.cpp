@@ -1,7 +1,6 @@
-#include <Python.h>
-
 #include "cpython/cpython_gil.hpp"
 
+#include <Python.h>
 #include <pthread.h>
 
 #include <atomic>
@@ -105,8 +104,7 @@ Look CPythonGil::look() const noexcept {
 }
 
 std::unique_ptr<GilSeat> CPythonGil::open_seat() {
-  PyThreadState* const state =
-      PyThreadState_New(static_cast<PyInterpreterState*>(interpreter_));
+  PyThreadState* const state = PyThreadState_New(static_cast<PyInterpreterState*>(interpreter_));
   if (state == nullptr) return nullptr;
   own_holders_.add(state);
   return std::make_unique<CPythonSeat>(state, own_holders_);
