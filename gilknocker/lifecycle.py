@@ -108,12 +108,14 @@ class Lifecycle:
 
     def is_running(self, runner: Runner) -> bool:
         """Whether `runner` runs, or will as soon as a fork is done."""
-        with self._lock:
-            if runner.is_running:
-                return True
+        if runner.is_running:
+            return True
+        if id(runner) not in self._wanted:
+            return False
+        with self._lock:  # it starts, or pauses, or goes on at this moment
             wanted = self._wanted.get(id(runner))
             paused = bool(self._forks or self.deferred)
-            return paused and wanted is not None and wanted() is runner
+            return runner.is_running or (paused and wanted is not None and wanted() is runner)
 
     def at_exit(self) -> None:
         """Stop all runners for good."""

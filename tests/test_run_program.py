@@ -346,4 +346,4 @@ def test_the_example_of_the_investigation(pool: str) -> None:
     program = Path(__file__).parents[1] / "examples" / "parse_sources.py"
     got = metered(program, "--pool", pool, "--share", "60")
     assert (got.returncode, got.stderr) == (0, "") and got.report
-    assert "most used: self, " in got.stdout
+    assert " files, " in got.stdout and "most used: " in got.stdout

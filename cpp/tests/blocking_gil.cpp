@@ -31,6 +31,7 @@ class BlockingGil::Seat final : public GilSeat {
       pthread_exit(nullptr);
     }
     const bool waited = gil_.lock(Look::kOwn);
+    ++gil_.knocks_;
     holds_ = true;
     return waited;
   }

@@ -35,6 +35,7 @@ class BlockingGil final : public Gil {
   void finalize() { finalizing_ = true; }
 
   int waiting() const { return waiting_; }
+  int knocks() const { return knocks_; }  // how often a seat got it
   int seats_opened() const { return seats_opened_; }
   int seats_open() const { return seats_open_; }
 
@@ -48,6 +49,7 @@ class BlockingGil final : public Gil {
   std::atomic<bool> refuses_{false};
   std::atomic<bool> finalizing_{false};
   std::atomic<int> waiting_{0};
+  std::atomic<int> knocks_{0};
   std::atomic<int> seats_opened_{0};
   std::atomic<int> seats_open_{0};
   std::atomic<Look> state_{Look::kFree};  // written under mutex_, read by look() without

@@ -110,6 +110,7 @@ TEST(sampler_lets_knocks_answer_where_it_cannot_look) {
       CHECK(eventually([&] { return gil.waiting() == 1; }));
       sampler.reset();
       CHECK(eventually([&] { return sampler.held_fraction() == 1.0; }));
+      CHECK(sampler.read(false).ticks.held > 0);
     }
     CHECK(eventually_knocks(sampler, 0));
     CHECK(sampler.read(false).ticks.held > 0);
@@ -146,9 +147,11 @@ TEST(sampler_lets_go_of_a_stuck_knock) {
   sampler.start();
   CHECK(eventually_knocks(sampler, 0));
   std::int64_t knocks = 0;
+  int acquired = 0;
   {
     const Held held(gil);
     CHECK(eventually([&] { return gil.waiting() == 1; }));
+    acquired = gil.knocks();
     CHECK(eventually([&] { return sampler.read(false).in_flight > 0; }));
     const Nanos before = sampler.read(false).in_flight;
     CHECK(eventually([&] { return sampler.read(false).in_flight > before; }));
@@ -162,6 +165,7 @@ TEST(sampler_lets_go_of_a_stuck_knock) {
     CHECK_EQ(sampler.read(false).in_flight, stopped.in_flight);
   }
   CHECK(eventually([&] { return gil.seats_open() == 0; }));  // it ends by itself
+  CHECK_EQ(gil.knocks(), acquired + 1);                      // and asks for no more than it did
   CHECK_EQ(sampler.read(false).knocks.knocks, knocks);
 }
 
