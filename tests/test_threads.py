@@ -161,7 +161,9 @@ def test_reading_and_resetting_from_many_threads() -> None:
 def test_names() -> None:
     before = thread_names()
     with both_threads(KnockKnock()) as names:
-        assert thread_names() == before | names
+        # Less what ended meanwhile: a thread that was joined is still there for a moment.
+        assert thread_names().items() <= (before | names).items()
+        assert names.items() <= thread_names().items()
         assert sorted(names.values()) == NAMES
     assert thread_names() == before
 
