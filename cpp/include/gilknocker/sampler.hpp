@@ -2,7 +2,8 @@
 //
 // Thread safety
 //   start(), stop()   any thread, not holding the GIL; serialised by lifecycle_, which is held
-//                     while threads are joined.
+//                     while threads are joined. A stop that finds another one at work waits for
+//                     that first: its timeout begins then.
 //   claim_seat()      a thread that holds the GIL, just before stop(); never blocks.
 //   read(), reset()…  any thread; the ledger has its own mutex. Not holding the GIL, but for try_.
 //   is_running()      any thread; an atomic because it is read without the lock. Relaxed: it

@@ -4,6 +4,7 @@
 #include <pthread.h>
 
 #include <atomic>
+#include <new>
 
 #include "gilknocker/this_thread.hpp"
 
@@ -106,8 +107,14 @@ Look CPythonGil::look() const noexcept {
 std::unique_ptr<GilSeat> CPythonGil::open_seat() {
   PyThreadState* const state = PyThreadState_New(static_cast<PyInterpreterState*>(interpreter_));
   if (state == nullptr) return nullptr;
-  own_holders_.add(state);
-  return std::make_unique<CPythonSeat>(state, own_holders_);
+  try {
+    own_holders_.add(state);
+    return std::make_unique<CPythonSeat>(state, own_holders_);
+  } catch (const std::bad_alloc&) {
+    // The state stays with the interpreter: to clear it would take the GIL. We look, but knock not.
+    own_holders_.remove(state);
+    return nullptr;
+  }
 }
 
 }  // namespace gilknocker
