@@ -4,9 +4,10 @@
 //   phase_      the handover of the seat between the knocker's thread and a stopper that holds the
 //               GIL. The knocker: kAway -> kIdle once, then kIdle <-> kKnocking. A stopper:
 //               kIdle -> kClaimed, by compare-and-swap, after which the knocker leaves the seat
-//               alone until it is told to end. The knocker stores with release and a claim acquires,
-//               so that the stopper sees the seat as the knocker left it; what the stopper does
-//               with it, the knocker sees through the worker's mutex, which tells it to end.
+//               alone until it is told to end. The knocker stores with release and a claim
+//               acquires, so that the stopper sees the seat as the knocker left it; what the
+//               stopper does with it, the knocker sees through the worker's mutex, which tells it
+//               to end.
 //   stopping_   written by any stopper, read by the knocker while it holds the GIL, where it must
 //               not lock. Relaxed: a knocker that misses it sees the worker's flag before the
 //               next knock.
