@@ -208,7 +208,8 @@ def fraction_of(snapshot: Snapshot) -> float:
 @pytest.mark.usefixtures("no_looks")
 def test_knocks_alone_in_an_idle_process() -> None:
     seen = measure(KnockKnock())
-    assert seen.knocks <= seen.ticks <= seen.knocks + 5  # one may be under way
+    # One may be under way, and one may have been asked before the reset and answer for nothing.
+    assert abs(seen.ticks - seen.knocks) <= 5
     assert seen.knocks > 100
     assert seen.gil_enabled is True
     # Where the machine is busy, it is not only the GIL that a knock waits for.
