@@ -40,7 +40,7 @@ def digest(source: bytes) -> int:
 def read_sources(at_least: int) -> list[bytes]:
     """Read the standard library's larger source files: small ones are over in microseconds."""
     library = Path(sysconfig.get_path("stdlib"))
-    sources = [path.read_bytes() for path in sorted(library.glob("*.py"))]
+    sources = [path.read_bytes() for path in sorted(library.glob("*.py")) if path.is_file()]
     return [source for source in sources if len(source) >= at_least]
 
 

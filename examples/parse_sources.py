@@ -35,7 +35,8 @@ def sources(share: int) -> list[Path]:
     """Return every `share`-th of the standard library's modules, the largest first."""
     library = Path(sysconfig.get_path("stdlib"))
     paths = [*library.glob("*.py"), *library.glob("*/*.py")]
-    own = [path for path in paths if path.parent.name not in ("site-packages", "test")]
+    foreign = ("site-packages", "test")
+    own = [path for path in paths if path.parent.name not in foreign and path.is_file()]
     return sorted(own, key=lambda path: -path.stat().st_size)[::share]
 
 
