@@ -115,7 +115,7 @@ class Lifecycle:
         with self._lock:  # it starts, or pauses, or goes on at this moment
             wanted = self._wanted.get(id(runner))
             paused = bool(self._forks or self.deferred)
-            return runner.is_running or (paused and wanted is not None and wanted() is runner)
+            return (paused and wanted is not None and wanted() is runner) or runner.is_running
 
     def at_exit(self) -> None:
         """Stop all runners for good."""
