@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from numbers import Real
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ def checked_real(name: str, value: Any, allowed: str) -> float:
     ValueError
         If it is not a number, or beyond the range of a float.
     """
-    if is_bool(value) or not isinstance(value, Real):
+    if is_bool(value) or not _is_real(value):
         raise TypeError(f"{name} must be {allowed}, not {shown(value)}")
     try:
         real = float(value)
@@ -52,3 +51,11 @@ def checked_real(name: str, value: Any, allowed: str) -> float:
     if math.isnan(real):
         raise ValueError(f"{name} must be {allowed}, not {shown(value)}")
     return real
+
+
+def _is_real(value: object) -> bool:
+    if isinstance(value, (int, float)):
+        return True
+    from numbers import Real  # here, for it takes its time to import
+
+    return isinstance(value, Real)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -111,6 +109,8 @@ class StoredWaits:
         cls, first_sequence: int, waits: Sequence[int], times: Sequence[int]
     ) -> StoredWaits:
         """Keep two lists of as many 64-bit integers."""
+        from array import array
+
         return cls(first_sequence, array("q", waits).tobytes(), array("q", times).tobytes())
 
     def __len__(self) -> int:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import operator
-
 from gilknocker._checks import MAX_INT64
 from gilknocker._snapshot_fields import COUNTS, ORIGIN, SETTINGS, gil_state, weights
 
@@ -82,7 +80,7 @@ def merged_fields(a: Snapshot, b: Snapshot) -> dict[str, Any]:
         "method": a.method,
         "gil_enabled": a.gil_enabled if a.gil_enabled == b.gil_enabled else "mixed",
         "histogram": a.histogram + b.histogram,
-        "_merged": tuple(map(operator.add, weights(a), weights(b))),
+        "_merged": tuple(x + y for x, y in zip(weights(a), weights(b), strict=True)),
     }
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import operator
 import sys
-from collections import namedtuple
+from _operator import index  # `operator` imports functools on some Pythons
+from types import SimpleNamespace
 
 from gilknocker._checks import MAX_INT64, checked_real, is_bool, shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import SupportsIndex
 
 __all__ = ["Settings", "settle"]
@@ -36,17 +37,8 @@ _MICROS = f"an integer (microseconds) from {{}} to {MAX_MICROS}"
 _SECONDS = "a real number (seconds) from 0 to 9.2e9"
 
 
-_Fields = namedtuple(
-    "_Fields",
-    "interval_ns knock_interval_ns knocks_per_burst burst_rest_ns late_after_ns"
-    " contended_after_ns log_capacity timeout_ns",
-)
-
-
-class Settings(_Fields):
+class Settings(SimpleNamespace):
     """All that a sampler has to know, in ns; ``knocks_per_burst`` 0 is one endless burst."""
-
-    __slots__ = ()
 
     interval_ns: int
     knock_interval_ns: int
@@ -56,6 +48,9 @@ class Settings(_Fields):
     contended_after_ns: int
     log_capacity: int
     timeout_ns: int
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(vars(self).values())
 
 
 def settle(
@@ -153,7 +148,7 @@ def _micros(name: str, value: SupportsIndex, least: int) -> int:
     if is_bool(value):
         raise TypeError(f"{name} must be {allowed}, not {shown(value)}")
     try:
-        micros = operator.index(value)
+        micros = index(value)
     except TypeError:
         raise TypeError(f"{name} must be {allowed}, not {shown(value)}") from None
     if not least <= micros <= MAX_MICROS:

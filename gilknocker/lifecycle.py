@@ -12,11 +12,12 @@ Around ``os.fork()``
 from __future__ import annotations
 
 import atexit
-import functools
 import os
 import sys
-import threading
-import weakref
+# The program pays for every import at its start, and these are what `threading` and `weakref` are
+# made of.
+from _thread import RLock, get_ident
+from _weakref import ref
 
 from gilknocker import _core
 
@@ -72,10 +73,10 @@ class Lifecycle:
         self._begin_anew()
 
     def _begin_anew(self) -> None:
-        self._lock = threading.RLock()
+        self._lock = RLock()
         # By id and without callbacks: an entry of a runner that was dropped is taken out later.
-        self._known: dict[int, weakref.ref[Runner]] = {}  # all that may run
-        self._wanted: dict[int, weakref.ref[Runner]] = {}  # those to go on after a fork
+        self._known: dict[int, ref[Runner]] = {}  # all that may run
+        self._wanted: dict[int, ref[Runner]] = {}  # those to go on after a fork
         self._forks = 0  # under way, in whatever thread
         self.deferred.clear()
 
@@ -92,7 +93,7 @@ class Lifecycle:
                 raise RuntimeError("the interpreter is exiting: nothing can be measured any more")
             self._forget_dropped()
             # Before it starts: an interrupt may come right after that.
-            self._known[id(runner)] = self._wanted[id(runner)] = weakref.ref(runner)
+            self._known[id(runner)] = self._wanted[id(runner)] = ref(runner)
             if not self._forks:
                 self._start_now(runner)
 
@@ -176,13 +177,15 @@ class Lifecycle:
                     del references[key]
 
 
-def _alive(references: dict[int, weakref.ref[Runner]]) -> list[Runner]:
+def _alive(references: dict[int, ref[Runner]]) -> list[Runner]:
     runners = (reference() for reference in list(references.values()))
     return [runner for runner in runners if runner is not None]
 
 
 def _in_main_thread() -> bool:
-    return threading.get_ident() == threading.main_thread().ident
+    import threading
+
+    return get_ident() == threading.main_thread().ident
 
 
 PROCESS = Lifecycle(defers=WARNS_AFTER_HOOKS)
@@ -193,8 +196,10 @@ os.register_at_fork(
     after_in_child=PROCESS.after_fork_in_child,
 )
 if WARNS_AFTER_HOOKS:
+    from functools import partial
+
     # Calls call_soon() for each callable in the list, all in C: a hook in Python would itself run
     # the pending call before it returns.
     os.register_at_fork(
-        after_in_parent=functools.partial(max, PROCESS.deferred, key=_core.call_soon, default=None)
+        after_in_parent=partial(max, PROCESS.deferred, key=_core.call_soon, default=None)
     )

@@ -286,7 +286,9 @@ def test_reset(running: bool) -> None:
     with knocker:
         wait_until(lambda: knocker.snapshot().ticks)
         wait_until(lambda: knocker.snapshot().knocks)
-    assert knocker.knock_times.min() >= after.start_ns
+    # A knock may have been asked for before the reset: it counts where it was answered.
+    answered = knocker.knock_times + knocker.wait_times
+    assert answered.min() >= after.start_ns
     assert knocker.snapshot().epoch == after.epoch
 
 
