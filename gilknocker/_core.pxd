@@ -198,12 +198,11 @@ cdef extern from "gilknocker/trace_book.hpp" namespace "gilknocker" nogil:
 
     cdef cppclass TraceBook:
         TraceBook(size_t events, int64_t now) except +
+        unsigned long long id() noexcept
         cbool running() noexcept
         int64_t observed() noexcept
-        size_t capacity() noexcept
         void reset(int64_t now) noexcept
         vector[TraceEvent] events() except +
-        int64_t events_seen() noexcept
         @staticmethod
         long value() noexcept
 

@@ -402,17 +402,21 @@ cdef class Tracer:
         self._here().reset(the_clock.now())
         self._start_unix = the_clock.unix_time()
 
-    def events(self) -> tuple[TraceEvents, int]:
-        """The newest intervals, and how many there have been."""
-        cdef TraceBook* book = self._here()
+    def events(self) -> TraceEvents:
+        """The newest intervals."""
         cdef TraceEvents result = TraceEvents.__new__(TraceEvents)
-        result.values = move(book.events())
-        return result, book.events_seen()
+        result.values = move(self._here().events())
+        return result
 
-    def read(self) -> dict[str, Any]:
+    def read(self, bint events=False) -> dict[str, Any]:
+        """All numbers of one instant, with the newest intervals of that instant if asked for."""
         cdef TraceBook* book = self._here()
         cdef TraceReading reading = move(read_book(book[0]))
+        # Before any Python code, which might let other threads run.
+        taken = self.events() if events else None
         return {
+            "events": taken,
+            "sampler_id": book.id(),
             "epoch": reading.epoch,
             "pid": getpid(),
             "start_ns": reading.start,

@@ -70,7 +70,6 @@ class TraceBook : private LiveCount<TraceBook> {
 
   // Never the same for two books of a process, so that a thread can tell whose slot it remembers.
   std::uint64_t id() const noexcept { return id_; }
-  std::size_t capacity() const noexcept { return events_.size(); }
 
   // ---- by the hooks ----
   TracedThread& enter(std::int64_t native_id, bool ours, Nanos now) noexcept;
@@ -92,7 +91,6 @@ class TraceBook : private LiveCount<TraceBook> {
   // The newest intervals, oldest first.
   std::vector<TraceEvent> events() const;
   std::int64_t native_id(std::uint32_t serial) const noexcept;  // 0 of the crowd
-  std::int64_t events_seen() const noexcept { return static_cast<std::int64_t>(written_); }
 
  private:
   std::size_t opened() const noexcept { return opened_.load(std::memory_order_acquire); }
