@@ -12,9 +12,14 @@ pytest rewrites any: PYTEST_DONT_REWRITE.
 """
 
 __version__ = "1.0.0"
-__all__ = ["KnockKnock", "Snapshot", "WaitHistogram", "__version__"]
+__all__ = ["KnockKnock", "Snapshot", "WaitHistogram", "__version__", "compare"]
 
-_HOMES = {"KnockKnock": "knock_knock", "Snapshot": "snapshot", "WaitHistogram": "histogram"}
+_HOMES = {
+    "KnockKnock": "knock_knock",
+    "Snapshot": "snapshot",
+    "WaitHistogram": "histogram",
+    "compare": "comparison",
+}
 
 
 def __getattr__(name: str) -> object:
@@ -29,3 +34,17 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+def load_ipython_extension(ipython: object) -> None:
+    """Let ``%load_ext gilknocker`` bring the magic ``%gil``."""
+    from gilknocker.ipython import load
+
+    load(ipython)
+
+
+def unload_ipython_extension(ipython: object) -> None:
+    """Let ``%unload_ext gilknocker`` take it away."""
+    from gilknocker.ipython import unload
+
+    unload(ipython)

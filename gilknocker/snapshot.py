@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     import numpy as np
     import numpy.typing as npt
+    import pandas as pd
+    from matplotlib.axes import Axes
 
     from gilknocker._raw_waits import WaitSource
 
@@ -351,6 +353,73 @@ class Snapshot:
             If a key is missing or unknown, the version is not known, or a value cannot be.
         """
         return _build(*decode(data))
+
+    def _repr_html_(self) -> str:
+        from gilknocker.html import card
+
+        return card(self)
+
+    def plot(
+        self,
+        ax: Axes | None = None,
+        *,
+        kind: Literal["percentiles", "timeline"] = "percentiles",
+        label: str | None = None,
+    ) -> Axes:
+        """Draw the waits with matplotlib, which ``pip install 'gilknocker[plot]'`` brings.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; a new figure's otherwise. To overlay snapshots, give all the same one.
+        kind : {"percentiles", "timeline"}, default "percentiles"
+            The wait at each percentile, on HdrHistogram's axis: as much of it for 90 to 99 % as
+            for 99 to 99.9 %. Or each wait at its time, of a snapshot with raw waits.
+        label : str, optional
+            What the legend calls it.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+
+        Raises
+        ------
+        ImportError
+            If there is no matplotlib.
+        ValueError
+            If there is no such kind, or there are no waits to draw.
+        AttributeError
+            If a timeline is asked for and the snapshot has no raw waits.
+        """
+        from gilknocker.plotting import plot
+
+        return plot(self, ax, kind=kind, label=label)
+
+    def to_pandas(self, waits: bool = False) -> pd.DataFrame:
+        """Return the waits for pandas, which ``pip install 'gilknocker[pandas]'`` brings.
+
+        Parameters
+        ----------
+        waits : bool, default False
+            Whether to return the single waits, not their histogram.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``lower_ns``, ``upper_ns`` and ``count`` of each occupied bucket; or ``wait_ns`` and
+            ``knock_ns`` of each raw wait, indexed by the time at which it was asked for (UTC). Its
+            ``attrs`` are the ``"summary"`` of :meth:`to_dict`.
+
+        Raises
+        ------
+        ImportError
+            If there is no pandas.
+        AttributeError
+            If raw waits are asked for and the snapshot has none.
+        """
+        from gilknocker.plotting import to_pandas
+
+        return to_pandas(self, waits)
 
     def _raw_waits(self) -> RawWaits:
         if self._raw is None:
