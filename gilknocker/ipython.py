@@ -7,14 +7,13 @@ too, for the magic gives IPython a coroutine then, and cannot run one within the
 from __future__ import annotations
 
 import ast
+import base64
 import inspect
 import keyword
 import re
 
-from IPython.core.displayhook import DisplayHook
 from IPython.core.error import UsageError
 from IPython.core.magic import needs_local_scope, no_var_expand
-from IPython.display import Image, display
 
 from gilknocker import report
 from gilknocker.html import card
@@ -192,7 +191,7 @@ class _Program:
             self.parts: list[CodeType] = [shell.compile(tree, name, "exec")]
             self.parts += [shell.compile(expression, name, "eval") for expression in last]
         self.is_async = any(map(_is_coroutine, self.parts))
-        self.is_silent = DisplayHook.semicolon_at_end_of_expression(source)
+        self.is_silent = shell.displayhook.semicolon_at_end_of_expression(source)
 
     def run(self, shell: Any, namespace: Any) -> Any:
         """Run it among the user's variables; return what is to be displayed."""
@@ -238,11 +237,13 @@ class _Measurement:
         snapshot = self._meter.snapshot(waits=True)
         if self._options.name is not None:
             self._shell.user_ns[self._options.name] = snapshot
-        display(
-            {"text/html": card(snapshot), "text/plain": report.text(snapshot).rstrip()}, raw=True
-        )
+        text = report.text(snapshot).rstrip()
+        self._shell.display_pub.publish({"text/html": card(snapshot), "text/plain": text})
         if self._options.plot and snapshot.knocks:
-            display(Image(data=_picture(snapshot), format="png"))
+            picture = base64.b64encode(_picture(snapshot)).decode()
+            self._shell.display_pub.publish(
+                {"image/png": picture, "text/plain": "(the waits by percentile)"}
+            )
 
 
 def _knocker(interval_micros: int | None) -> Any:

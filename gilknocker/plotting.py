@@ -125,7 +125,8 @@ def to_pandas(snapshot: Snapshot, waits: bool = False) -> pd.DataFrame:
                 "count": histogram.counts,
             }
         )
-    frame.attrs = summary(snapshot)
+    attributes: dict[Any, Any] = summary(snapshot)
+    frame.attrs = attributes
     return frame
 
 
