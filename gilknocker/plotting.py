@@ -151,7 +151,7 @@ def _draw_percentiles(snapshot: Snapshot, ax: Axes, label: str | None) -> None:
     places = [place for place in _PERCENTS if place[0] <= max(ax.get_xlim()[1], 10)]
     ax.set_xticks([x for x, _ in places], [text for _, text in places])
     ax.set_xticks([], minor=True)
-    ax.set_xlim(left=1)
+    ax.set_xlim(left=1, auto=True)  # another may come that reaches farther
     ax.set_xlabel("share of the waits that are not longer")
     _in_units_of_time(ax)
 
@@ -162,7 +162,7 @@ def _draw_timeline(snapshot: Snapshot, ax: Axes, label: str | None) -> None:
     waits = snapshot.wait_times.clip(1) / 1e9
     ax.plot(seconds, waits, ".", markersize=3, alpha=0.6, label=label)
     ax.set_xlabel("time since the start, s")
-    ax.set_xlim(left=min(0.0, ax.get_xlim()[0]))
+    ax.set_xlim(left=min(0.0, ax.get_xlim()[0]), auto=True)
     _in_units_of_time(ax)
 
 
