@@ -12,11 +12,25 @@ pytest rewrites any: PYTEST_DONT_REWRITE.
 """
 
 __version__ = "1.0.0"
-__all__ = ["KnockKnock", "Snapshot", "WaitHistogram", "__version__", "compare"]
+__all__ = [
+    "GilTracer",
+    "GilTracerUnsupported",
+    "Holder",
+    "KnockKnock",
+    "Snapshot",
+    "ThreadTimes",
+    "WaitHistogram",
+    "__version__",
+    "compare",
+]
 
 _HOMES = {
+    "GilTracer": "tracer",
+    "GilTracerUnsupported": "tracer",
+    "Holder": "holders",
     "KnockKnock": "knock_knock",
     "Snapshot": "snapshot",
+    "ThreadTimes": "tracer",
     "WaitHistogram": "histogram",
     "compare": "comparison",
 }

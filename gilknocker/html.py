@@ -146,7 +146,7 @@ def _waits(snapshot: Snapshot) -> Iterable[str]:
 
 
 def _held_by(snapshot: Snapshot) -> Iterable[str]:
-    holders = _holders(snapshot)
+    holders = snapshot.holders
     if not holders:
         return
     yield '<div class="gk-part"><b>Held by</b></div>'
@@ -161,10 +161,6 @@ def _held_by(snapshot: Snapshot) -> Iterable[str]:
     if rest := holders[SHOWN_HOLDERS:]:
         share = sum(holder[2] for holder in rest)
         yield _div("gk-small gk-soft", f"and {len(rest)} more, {format_percent(share)} %")
-
-
-def _holders(snapshot: Snapshot) -> Sequence[tuple[str, int, float]]:
-    return getattr(snapshot, "holders", ())
 
 
 def _details(facts: Sequence[tuple[str, str]]) -> Iterable[str]:
