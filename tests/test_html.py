@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given
-from stories import MS, any_snapshots, tell
+from stories import MS, any_snapshots, held_by, tell
 
 from gilknocker import Snapshot, compare, html, report
 from gilknocker.svg import held_bar
@@ -137,11 +137,10 @@ def test_rendering_takes_no_longer_for_more_knocks() -> None:
     assert abs(calls_to_render(many) - calls_to_render(few)) <= 20
 
 
-def test_holders_are_listed_and_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
-    holders = [("<script>alert(1)</script>\n&'\"\x00\udc80", 7, 0.5)]
-    holders += [(f"worker-{n}", n, 0.05) for n in range(10)]
-    monkeypatch.setattr(html, "_holders", lambda snapshot: holders)
-    fragment = html.card(tell(HALF, WAITS))
+def test_holders_are_listed_and_escaped() -> None:
+    held = [("<script>alert(1)</script>\n&'\"\x00\udc80", 50)]
+    held += [(f"worker-{n}", 5) for n in range(10)]
+    fragment = html.card(held_by(tell(HALF, WAITS), held))
     assert "<script" not in fragment and fragment.encode()
     text = shown(parsed(fragment))
     assert "Held by <script>alert(1)</script> &'\" 50.0 %" in text
@@ -149,6 +148,7 @@ def test_holders_are_listed_and_escaped(monkeypatch: pytest.MonkeyPatch) -> None
     assert "and 5 more, 25.0 %" in text
     widths = re.findall(r'<i style="width:([0-9.]+%)">', fragment)
     assert widths == ["50.0%"] + ["5.0%"] * 5
+    assert "Held by" not in shown(parsed(html.card(tell(HALF, WAITS))))
 
 
 def test_comparison() -> None:
