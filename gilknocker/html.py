@@ -47,6 +47,9 @@ white-space:nowrap}}
 .gilknocker table :is(td,th){{padding:.15em .9em .15em 0;text-align:left;vertical-align:top;
 background:none;font-variant-numeric:tabular-nums}}
 .gilknocker table :is(th,td:nth-child(-n+3)){{white-space:nowrap}}
+.gilknocker .gk-pieces{{display:flex;flex-wrap:wrap;column-gap:1em}}
+.gilknocker .gk-pieces span{{flex:0 1 17em}}
+.gilknocker .gk-rest{{width:99%}}
 .gilknocker tr+tr{{border-top:1px solid rgba(128,128,128,.3)}}
 .gilknocker details{{margin-top:.7em}}
 .gilknocker summary{{cursor:pointer}}
@@ -92,12 +95,15 @@ def comparison_card(
         What to know of it.
     """
     parts = [f"<style>{STYLE}</style>", *(_div("gk-head", head) for head in heads), "<table>"]
-    for number, (label, *cells) in enumerate(rows):
-        tag, scope = ("th", ' scope="col"') if number == 0 else ("td", "")
-        head = f'<th scope="row">{escape(label)}</th>' if label else "<td></td>"
-        shown = (f"<{tag}{scope if cell else ''}>{escape(cell)}</{tag}>" for cell in cells)
-        parts.append(f"<tr>{head}{''.join(shown)}</tr>")
-    parts.append("</table>")
+    (_, *columns, last, _), *others = rows
+    parts += ["<tr><td></td>", *(f'<th scope="col">{escape(c)}</th>' for c in (*columns, last))]
+    for label, *figures, difference, meaning in others:
+        parts.append(f'</tr><tr><th scope="row">{escape(label)}</th>')
+        parts += [f"<td>{escape(figure)}</td>" for figure in figures]
+        # Side by side where there is room, else one below the other.
+        pieces = " ".join(f"<span>{escape(piece)}</span>" for piece in (difference, meaning))
+        parts.append(f'<td class="gk-rest"><div class="gk-pieces">{pieces}</div></td>')
+    parts.append("</tr></table>")
     parts += [_div("gk-small gk-soft", note) for note in notes]
     return f'<div class="gilknocker gk-wide">{"".join(parts)}</div>'
 

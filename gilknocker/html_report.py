@@ -29,6 +29,7 @@ h2{font-size:1rem;margin:0 0 .4rem}
 main{display:grid;gap:1rem;grid-template-columns:repeat(auto-fit,minmax(min(100%,28rem),1fr))}
 main>*{min-width:0}
 .gilknocker.gk-wide{max-width:none;margin-bottom:1rem}
+main+.gilknocker{margin-top:1rem}
 pre{overflow-x:auto;font-size:12px}
 footer{margin-top:1rem;font-size:12px;opacity:.75}
 """
@@ -55,7 +56,8 @@ def page(
     """
     text = report.text(snapshot, program=program, exit_status=exit_status)
     title = one_line(text.partition("\n")[0])
-    sections = [*_timeline(snapshot), *_threads(snapshot, threads), _as_text(text)]
+    beside = [*_timeline(snapshot), _as_text(text)]
+    below = "".join(_threads(snapshot, threads))  # its table is wide
     started = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(snapshot.start_unix_ns / 1e9))
     version = ".".join(map(str, sys.version_info[:3]))
     return (
@@ -63,7 +65,7 @@ def page(
         '<meta name="viewport" content="width=device-width, initial-scale=1"/>'
         f"<title>{title}</title>\n<style>{STYLE}{PAGE_STYLE}</style></head>\n"
         f"<body><h1>{title}</h1>\n<main><div>{card(snapshot, style=False)}</div>\n"
-        f"<div>{''.join(sections)}</div></main>\n"
+        f"<div>{''.join(beside)}</div></main>\n{below}"
         f"<footer>gilknocker {__version__}, Python {version}; started {started} UTC</footer>"
         "</body></html>\n"
     )
