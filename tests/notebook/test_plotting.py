@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-matplotlib = pytest.importorskip("matplotlib", reason="needs the extra [plot]")
-matplotlib.use("agg")
+pytest.importorskip("matplotlib", reason="needs the extra [plot]")
 
+import matplotlib
 import numpy as np
 from hypothesis import given
 from matplotlib import pyplot
@@ -24,7 +24,8 @@ AFTER = tell(["free"] * 50, [5_000] * 990 + [MS] * 10, raw=True, capacity=1000)
 
 
 @pytest.fixture(autouse=True)
-def closed() -> Iterator[None]:
+def without_windows() -> Iterator[None]:
+    matplotlib.use("agg")
     yield
     pyplot.close("all")
 
