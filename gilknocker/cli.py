@@ -37,6 +37,7 @@ options of run, before the program:
   --interval-micros N  look at the GIL every N microseconds (1000), and knock a tenth as often
   --live               show a status line every second, if stderr is a terminal
   --json FILE          write the report to FILE too, as JSON (docs/json.md)
+  --html FILE          write the report to FILE too, as a page with charts
 
 options:
   -h, --help           show this
@@ -57,7 +58,7 @@ class RunOptions:
         None for the default.
     live : bool
         Whether to show a status line.
-    json : str or None
+    json, html : str or None
         Where to write the report.
     kind : {"script", "module", "code"}
         What the program is.
@@ -67,11 +68,12 @@ class RunOptions:
         What it is given.
     """
 
-    __slots__ = ("arguments", "interval_micros", "json", "kind", "live", "target")
+    __slots__ = ("arguments", "html", "interval_micros", "json", "kind", "live", "target")
 
     interval_micros: int | None
     live: bool
     json: str | None
+    html: str | None
     kind: str
     target: str
     arguments: list[str]
@@ -80,6 +82,7 @@ class RunOptions:
         self.interval_micros = None
         self.live = False
         self.json = None
+        self.html = None
 
     @property
     def words(self) -> list[str]:
@@ -121,10 +124,11 @@ def _take_option(options: RunOptions, word: str, rest: list[str]) -> None:
     name, equals, value = word.partition("=")
     if word == "--live":
         options.live = True
-    elif name == "--json":
-        options.json = value if equals else _value(name, rest)
-        if not options.json:
-            raise UsageError("--json needs the name of a file")
+    elif name in ("--json", "--html"):
+        path = value if equals else _value(name, rest)
+        if not path:
+            raise UsageError(f"{name} needs the name of a file")
+        setattr(options, name[2:], path)
     elif name == "--interval-micros":
         options.interval_micros = _micros(value if equals else _value(name, rest))
     elif word == "-":

@@ -12,11 +12,13 @@ from gilknocker.report import text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import TextIO
 
     from gilknocker.cli import RunOptions
     from gilknocker.live import StatusLine
-    from gilknocker.report_file import ReportFile
+    from gilknocker.output_file import OutputFile
+    from gilknocker.snapshot import Snapshot
 
 __all__ = ["Meter"]
 
@@ -37,7 +39,7 @@ class Meter:
     Raises
     ------
     UsageError
-        If the report could not be written to its file.
+        If the report could not be written to one of its files.
     """
 
     def __init__(self, options: RunOptions) -> None:
@@ -47,13 +49,20 @@ class Meter:
         # Not what the program may put in its place.
         self._stream: TextIO | None = sys.stderr
         self._knocker = KnockKnock(interval_micros=options.interval_micros)
-        self._file: ReportFile | None = None
+        self._files: list[tuple[OutputFile, Callable[[Snapshot, list[str], int], str]]] = []
+        self._keep_waits = options.html is not None
         self._live: StatusLine | None = None
         # All imports come before the program: later there may be a json.py in its folder.
         if options.json is not None:
-            from gilknocker.report_file import ReportFile
+            from gilknocker.output_file import OutputFile
+            from gilknocker.report_file import content
 
-            self._file = ReportFile(options.json)
+            self._files.append((OutputFile("--json", options.json), content))
+        if options.html is not None:
+            from gilknocker.html_report import page
+            from gilknocker.output_file import OutputFile
+
+            self._files.append((OutputFile("--html", options.html), page))
         if options.live and self._stream is not None:
             from gilknocker.live import StatusLine, understands
 
@@ -74,16 +83,17 @@ class Meter:
     def _end(self) -> None:
         if os.getpid() != self._pid:
             return  # a forked child: the report is its parent's
-        snapshot = self._knocker.snapshot()  # it is stopped by the exit handler that comes last
+        # The meter is stopped by the exit handler that comes last.
+        snapshot = self._knocker.snapshot(waits=self._keep_waits)
         if self._live is not None:
             PROCESS.stop(self._live, 1_000_000_000)
         _flush(sys.stdout)  # where both go to one place, the report comes after what was printed
         self._write(text(snapshot, program=self._program, exit_status=self.exit_status))
-        if self._file is not None:
+        for file, render in self._files:
             try:
-                self._file.write(snapshot, self._program, self.exit_status)
+                file.write(render(snapshot, self._program, self.exit_status))
             except OSError as error:
-                self._write(f"gilknocker: error: no report in {self._file.path!r}: {error}\n")
+                self._write(f"gilknocker: error: no report in {file.path!r}: {error}\n")
 
     def _write(self, message: str) -> None:
         """Write to stderr if it is still there.
