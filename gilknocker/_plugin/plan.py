@@ -1,0 +1,82 @@
+"""How one test is to be measured: its marks over the options."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from gilknocker._plugin import marks
+from gilknocker.arguments import DEFAULT_INTERVAL_MICROS, INTERVALS_PER_KNOCK
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from gilknocker._plugin.limits import Limit
+    from gilknocker._plugin.options import Settings
+
+__all__ = ["LEAST_KNOCK_MICROS", "Plan", "knock_interval_for", "plan_of"]
+
+# Each knock is a handover of the GIL: denser ones would be what is measured.
+LEAST_KNOCK_MICROS = 200
+# A hold that is longer than its limit by a quarter is met early enough to be seen as too long.
+KNOCKS_PER_LIMIT = 4
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a test is measured. Tests of equal plans can share a meter: limits do not count.
+
+    Attributes
+    ----------
+    method : {"auto", "knock", "trace"}
+        What measures.
+    interval_micros, knock_interval_micros : int
+        The mean intervals of looks and of knocks.
+    asks : bool
+        Whether somebody must ask for the GIL, whatever the method: Python code lets go of it only
+        then, and one that nobody asks seems to hold it for ever.
+    limits : tuple of Limit
+        What the test must keep to.
+    """
+
+    method: str
+    interval_micros: int
+    knock_interval_micros: int
+    asks: bool = False
+    limits: tuple[Limit, ...] = field(default=(), compare=False)
+
+
+def knock_interval_for(limit_ns: int) -> int:
+    """Return the interval of knocks in us that finds what is longer than a limit."""
+    return max(limit_ns // (1_000 * KNOCKS_PER_LIMIT), LEAST_KNOCK_MICROS)
+
+
+def plan_of(item: pytest.Item, settings: Settings) -> Plan | None:
+    """Return how a test is to be measured, None if it is not.
+
+    Raises
+    ------
+    pytest.UsageError
+        If a mark of it has a bad value.
+    """
+    limits = marks.limits_of(item)
+    if not limits and not settings.enabled:
+        return None
+    own = marks.knocker_of(item)
+    interval, knock_interval = intervals(own, settings)
+    if own.knock_interval_micros is None:
+        dense = [knock_interval_for(limit.ns) for limit in limits if limit.ns]
+        knock_interval = min([knock_interval, *dense])
+    return Plan(
+        method=own.method or settings.method,
+        interval_micros=interval,
+        knock_interval_micros=knock_interval,
+        asks=any(limit.name == "limit_gil_hold" for limit in limits),
+        limits=limits,
+    )
+
+
+def intervals(own: marks.Knocker, settings: Settings) -> tuple[int, int]:
+    """Return the intervals of looks and of knocks in us, whatever limits there are."""
+    interval = own.interval_micros or settings.interval_micros or DEFAULT_INTERVAL_MICROS
+    return interval, own.knock_interval_micros or INTERVALS_PER_KNOCK * interval
