@@ -16,7 +16,13 @@ if TYPE_CHECKING:
     from gilknocker import WaitHistogram
     from gilknocker._plugin.meter import Reading
 
-__all__ = ["Limit", "Verdict", "judge", "longest_hold_words", "too_short"]
+__all__ = ["Limit", "Verdict", "hold_lines", "judge", "knock_interval_for", "too_short"]
+
+
+# Each knock is a handover of the GIL: denser ones would be what is measured.
+LEAST_KNOCK_MICROS = 200
+# A hold that is longer than its limit by a quarter is met early enough to be seen as too long.
+KNOCKS_PER_LIMIT = 4
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,11 @@ class Verdict:
     message: str = ""
 
 
+def knock_interval_for(limit_ns: int) -> int:
+    """Return the interval of knocks in us that finds what is longer than a limit."""
+    return max(limit_ns // (1_000 * KNOCKS_PER_LIMIT), LEAST_KNOCK_MICROS)
+
+
 def too_short(limit: Limit) -> str:
     """Return why a limit is one that pure Python code exceeds by design, "" if it is not."""
     switch_ns = sys.getswitchinterval() * 1e9
@@ -91,29 +102,29 @@ def judge(limit: Limit, reading: Reading) -> Verdict:
     return _judge_share(limit, reading)
 
 
-def longest_hold_words(reading: Reading) -> str:
-    """Return how the longest hold is known."""
+def hold_lines(reading: Reading) -> list[str]:
+    """Return how the longest hold is known, and how long the others were."""
     if reading.is_traced:
-        return "every hold was traced: exact"
+        histogram = reading.times.hold_histogram
+        return ["every hold was traced: exact", *_distribution("holds", histogram)]
     waits = reading.waits
-    interval = format_ns(waits.knock_interval_ns or 0)
-    return (
-        f"estimated from the longest wait of {_count(waits.knocks, 'knock')}, {interval} "
-        "apart: the hold had begun before the knock, and a queue of threads makes waits longer"
-    )
+    return [
+        f"estimated from the longest wait of {_count(waits.knocks, 'knock')}, "
+        f"{format_ns(waits.knock_interval_ns or 0)} apart: the hold had begun before the knock, "
+        "and a queue of threads makes waits longer",
+        *_distribution("waits of knocks", waits.histogram),
+    ]
 
 
 def _judge_hold(limit: Limit, reading: Reading) -> Verdict:
     longest = reading.longest_hold_ns
     if longest > limit.ns:
-        histogram = reading.times.hold_histogram if reading.is_traced else reading.waits.histogram
-        lines = [
-            f"limit_gil_hold: the GIL was held for {'' if reading.is_traced else 'about '}"
-            f"{format_ns(longest, 3)} without a release; the limit is {limit}",
-            longest_hold_words(reading),
-            *_distribution("holds" if reading.is_traced else "waits of knocks", histogram),
-        ]
-        return Verdict(limit, "exceeded", longest, _lines(lines))
+        about = "" if reading.is_traced else "about "
+        headline = (
+            f"limit_gil_hold: the GIL was held for {about}{format_ns(longest, 3)} without a "
+            f"release; the limit is {limit}"
+        )
+        return Verdict(limit, "exceeded", longest, _lines([headline, *hold_lines(reading)]))
     # What is shorter than the limit cannot hold the GIL for longer.
     if reading.is_traced or reading.waits.knocks or reading.times.observed_ns <= limit.ns:
         return Verdict(limit, "kept", longest)

@@ -10,7 +10,6 @@ from gilknocker._snapshot_fields import effective_ticks
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from gilknocker import GilTracer, KnockKnock, Snapshot
-    from gilknocker._plugin.plan import Plan
 
 __all__ = ["Meter", "Reading"]
 
@@ -42,7 +41,7 @@ class Reading:
 
     @property
     def method(self) -> str:
-        """ "look" or "knock", "trace", or both: "trace+look"."""
+        """What measured: "look" or "knock", "trace", or both: "trace+look"."""
         if self.times is self.waits:
             return self.times.method
         return f"{self.times.method}+{self.waits.method}"
@@ -70,8 +69,12 @@ class Meter:
 
     Parameters
     ----------
-    plan : Plan
-        Its method and intervals; ``auto`` takes a tracer where there can be one.
+    method : {"auto", "knock", "trace"}
+        A sampler, a tracer, or both where there can be a tracer.
+    interval_micros, knock_interval_micros : int
+        The mean intervals of looks and of knocks.
+    asks : bool
+        Whether to ask for the GIL under ``trace``, too; see `Plan`.
 
     Raises
     ------
@@ -79,18 +82,18 @@ class Meter:
         If the method is ``trace`` where there can be none.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(
+        self, method: str, interval_micros: int, knock_interval_micros: int, *, asks: bool
+    ) -> None:
         from gilknocker import GilTracer, KnockKnock
 
-        traces = plan.method == "trace" or (plan.method == "auto" and GilTracer.supported()[0])
+        traces = method == "trace" or (method == "auto" and GilTracer.supported()[0])
         self._tracer: GilTracer | None = GilTracer(events=1) if traces else None
         # Under trace alone it only asks: its waits are not reported.
-        self._reads_knocks = plan.method != "trace"
+        self._reads_knocks = method != "trace"
         self._knocker: KnockKnock | None = None
-        if self._reads_knocks or plan.asks:
-            self._knocker = KnockKnock(
-                plan.interval_micros, knock_interval_micros=plan.knock_interval_micros
-            )
+        if self._reads_knocks or asks:
+            self._knocker = KnockKnock(interval_micros, knock_interval_micros=knock_interval_micros)
 
     def begin(self) -> None:
         """Forget all before this instant; start if that was not done yet, or not in this process.

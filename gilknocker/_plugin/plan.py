@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from gilknocker._plugin import marks
+from gilknocker._plugin.limits import knock_interval_for
+from gilknocker._plugin.meter import Meter
 from gilknocker.arguments import DEFAULT_INTERVAL_MICROS, INTERVALS_PER_KNOCK
 
 TYPE_CHECKING = False
@@ -14,12 +16,7 @@ if TYPE_CHECKING:
     from gilknocker._plugin.limits import Limit
     from gilknocker._plugin.options import Settings
 
-__all__ = ["LEAST_KNOCK_MICROS", "Plan", "knock_interval_for", "plan_of"]
-
-# Each knock is a handover of the GIL: denser ones would be what is measured.
-LEAST_KNOCK_MICROS = 200
-# A hold that is longer than its limit by a quarter is met early enough to be seen as too long.
-KNOCKS_PER_LIMIT = 4
+__all__ = ["Plan", "intervals", "plan_of"]
 
 
 @dataclass(frozen=True)
@@ -45,10 +42,9 @@ class Plan:
     asks: bool = False
     limits: tuple[Limit, ...] = field(default=(), compare=False)
 
-
-def knock_interval_for(limit_ns: int) -> int:
-    """Return the interval of knocks in us that finds what is longer than a limit."""
-    return max(limit_ns // (1_000 * KNOCKS_PER_LIMIT), LEAST_KNOCK_MICROS)
+    def meter(self) -> Meter:
+        """Return a new meter for it."""
+        return Meter(self.method, self.interval_micros, self.knock_interval_micros, asks=self.asks)
 
 
 def plan_of(item: pytest.Item, settings: Settings) -> Plan | None:

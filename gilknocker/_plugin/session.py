@@ -7,7 +7,6 @@ import pytest
 from gilknocker._plugin.bodies import Bodies
 from gilknocker._plugin.figures import attach, detach, figures_of
 from gilknocker._plugin.limits import judge, too_short
-from gilknocker._plugin.meter import Meter
 from gilknocker._plugin.options import settle
 from gilknocker._plugin.plan import plan_of
 from gilknocker._plugin.section import Record, write_section
@@ -15,11 +14,11 @@ from gilknocker._plugin.store import write_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from pluggy import Result
 
-    from gilknocker._plugin.meter import Reading
+    from gilknocker._plugin.meter import Meter, Reading
     from gilknocker._plugin.options import Settings
     from gilknocker._plugin.plan import Plan
 
@@ -68,7 +67,7 @@ class Session:
             _require_tracer()
 
     @pytest.hookimpl(hookwrapper=True, trylast=True)  # trylast: next to the body
-    def pytest_runtest_call(self, item: pytest.Item) -> Iterator[None]:
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, Result[object], None]:
         """Measure the body of a test, and judge it."""
         plan = plan_of(item, self.settings)
         if plan is None:
@@ -81,7 +80,7 @@ class Session:
         meter = self._meter_for(plan)
         self.bodies.enter(item)
         meter.begin()
-        outcome: Result[object] = yield
+        outcome = yield
         reading = meter.end()
         self.bodies.leave(item)
         if not self.settings.enabled:  # the next test may be one that nobody wants to measure
@@ -118,7 +117,7 @@ class Session:
         if self._meter is not None and self._meter_plan != plan:
             self._drop_meter()
         if self._meter is None:
-            self._meter, self._meter_plan = Meter(plan), plan
+            self._meter, self._meter_plan = plan.meter(), plan
         return self._meter
 
     def _drop_meter(self) -> None:
