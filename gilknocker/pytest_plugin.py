@@ -62,14 +62,19 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Begin if a test that will run is marked, and check the values of its marks now."""
+    """Begin if a test that will run is marked, and check the values of its marks now.
+
+    Not so in a worker of pytest-xdist, which could not tell: there such a test fails.
+    """
     clean: set[pytest.Collector] = set()
     marked = [item for item in session.items if _is_marked(item, clean)]
-    if marked:
+    if not marked:
+        return
+    if not hasattr(session.config, "workerinput"):
         from gilknocker._plugin.marks import check
 
         check(marked)
-        _begin(session.config)
+    _begin(session.config)
 
 
 @pytest.hookimpl(trylast=True)

@@ -13,21 +13,21 @@ LIMITED = """
     pytestmark = pytest.mark.limit_gil_hold("50 ms")
 
     def test_exceeds():
-        hold_gil(0.12)
+        hold_gil(0.12, sleep=True)
 
     @pytest.mark.limit_gil_hold("10 s")
     def test_nearest_wins():
-        hold_gil(0.12)
+        hold_gil(0.12, sleep=True)
 
     @pytest.mark.limit_gil_hold(None)
     def test_none_is_no_limit():
-        hold_gil(0.12)
+        hold_gil(0.12, sleep=True)
 
     class TestClass:
         pytestmark = pytest.mark.limit_gil_hold("10 s")
 
         def test_in_class(self):
-            hold_gil(0.12)
+            hold_gil(0.12, sleep=True)
 
     def test_pure_python_gives_it_up():
         end = time.monotonic() + 0.1
@@ -36,10 +36,10 @@ LIMITED = """
 
     @pytest.mark.xfail(strict=True)
     def test_exceeding_is_failing():
-        hold_gil(0.12)
+        hold_gil(0.12, sleep=True)
 
     def test_own_failure_comes_first():
-        hold_gil(0.12)
+        hold_gil(0.12, sleep=True)
         assert 0, "my own"
 
     @pytest.fixture
@@ -48,13 +48,13 @@ LIMITED = """
 
     @pytest.mark.limit_gil_hold(None)
     def test_marked_by_a_fixture(strict):
-        hold_gil(0.12)
+        hold_gil(0.12, sleep=True)
 
     @pytest.fixture
     def slow():
-        hold_gil(0.2)
+        hold_gil(0.2, sleep=True)
         yield
-        hold_gil(0.2)
+        hold_gil(0.2, sleep=True)
 
     def test_slow_setup_is_not_its(slow):
         time.sleep(0.02)
@@ -86,7 +86,7 @@ def test_a_fixture_alone_may_mark(pytester: pytest.Pytester) -> None:
             request.node.add_marker(pytest.mark.limit_gil_hold("20 ms"))
 
         def test_it():
-            hold_gil(0.1)
+            hold_gil(0.1, sleep=True)
         """
     )
     run(pytester).assert_outcomes(failed=1)
@@ -102,7 +102,7 @@ def test_waits(pytester: pytest.Pytester) -> None:
         @pytest.mark.limit_gil_contention(0.5)
         def test_both():
             for _ in range(5):
-                hold_gil(0.04)
+                hold_gil(0.04, sleep=True)
                 time.sleep(0.001)
         """
     )
@@ -165,7 +165,7 @@ def test_knocker(pytester: pytest.Pytester) -> None:
 
         @pytest.fixture
         def slow(gil_knocker):
-            hold_gil(0.12)
+            hold_gil(0.12, sleep=True)
             yield gil_knocker
             assert not gil_knocker.is_running
             assert gil_knocker.snapshot().observed_seconds < 0.2

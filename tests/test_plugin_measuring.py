@@ -18,7 +18,7 @@ FORMS = """
             pass
 
     def test_native():
-        hold_gil(0.15)
+        hold_gil(0.15, sleep=True)
 
     def test_idle():
         time.sleep(0.1)
@@ -27,12 +27,12 @@ FORMS = """
         pass
 
     def test_fails():
-        hold_gil(0.08)
+        hold_gil(0.08, sleep=True)
         assert 0
 
     @pytest.mark.xfail(strict=True)
     def test_xfails():
-        hold_gil(0.08)
+        hold_gil(0.08, sleep=True)
         assert 0
 
     def test_skips_itself():
@@ -44,11 +44,11 @@ FORMS = """
 
     class TestUnit(unittest.TestCase):
         def test_method(self):
-            hold_gil(0.08)
+            hold_gil(0.08, sleep=True)
 
         def test_subtests(self):
             with self.subTest(n=1):
-                hold_gil(0.08)
+                hold_gil(0.08, sleep=True)
 
     class TestAsync(unittest.IsolatedAsyncioTestCase):
         async def test_coroutine(self):
@@ -56,16 +56,16 @@ FORMS = """
 
     @pytest.fixture
     def slow():
-        hold_gil(0.3)
+        hold_gil(0.3, sleep=True)
         yield
-        hold_gil(0.3)
+        hold_gil(0.3, sleep=True)
 
     def test_after_a_slow_setup(slow):
         time.sleep(0.05)
 
     @pytest.mark.parametrize("letter", ["a", "\u00e9", "\U0001f40d"])
     def test_letters(letter):
-        hold_gil(0.02)
+        hold_gil(0.02, sleep=True)
 """
 
 
@@ -237,7 +237,7 @@ def test_stop_at_the_first_and_go_on_with_the_last_failed(pytester: pytest.Pytes
 
         @pytest.mark.limit_gil_hold("20 ms")
         def test_bad():
-            hold_gil(0.1)
+            hold_gil(0.1, sleep=True)
 
         def test_never():
             pass
