@@ -47,7 +47,8 @@ STANDARDS = {".c": "-std=c11", ".cpp": "-std=c++20"}
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Werror"]
 # Python's own flags come first, and the last one of a kind wins: say everything that matters.
 COMPILE = ["-fvisibility=hidden", "-pthread", *SANITIZERS[SANITIZE]]
-LINK = ["-pthread", "-ldl", "-lm", *SANITIZERS[SANITIZE]]
+# now: a hook inside CPython's lock must not be the first to call a function, and bind it.
+LINK = ["-pthread", "-ldl", "-lm", "-Wl,-z,now", *SANITIZERS[SANITIZE]]
 if DEBUG:
     COMPILE += ["-O1", "-g", "-UNDEBUG", "-D_GLIBCXX_ASSERTIONS", "-DGILKNOCKER_DEBUG=1"]
 else:

@@ -12,9 +12,26 @@ pytest rewrites any: PYTEST_DONT_REWRITE.
 """
 
 __version__ = "1.0.0"
-__all__ = ["KnockKnock", "Snapshot", "WaitHistogram", "__version__"]
+__all__ = [
+    "GilTracer",
+    "GilTracerUnsupported",
+    "Holder",
+    "KnockKnock",
+    "Snapshot",
+    "ThreadTimes",
+    "WaitHistogram",
+    "__version__",
+]
 
-_HOMES = {"KnockKnock": "knock_knock", "Snapshot": "snapshot", "WaitHistogram": "histogram"}
+_HOMES = {
+    "GilTracer": "tracer",
+    "GilTracerUnsupported": "tracer",
+    "Holder": "holders",
+    "KnockKnock": "knock_knock",
+    "Snapshot": "snapshot",
+    "ThreadTimes": "tracer",
+    "WaitHistogram": "histogram",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -10,6 +10,7 @@ from libcpp.vector cimport vector
 cdef extern from "gilknocker/nanos.hpp" namespace "gilknocker" nogil:
     cdef cppclass Clock:
         int64_t now() noexcept
+        int64_t unix_time() noexcept
 
     cdef cppclass SystemClock(Clock):
         SystemClock() noexcept
@@ -155,3 +156,61 @@ cdef extern from "gilknocker/sampler.hpp" namespace "gilknocker" nogil:
         int64_t id() noexcept
         @staticmethod
         long value() noexcept
+
+
+cdef extern from "gilknocker/traced_thread.hpp" namespace "gilknocker" nogil:
+    cdef cppclass ThreadTotals:
+        int64_t held
+        int64_t waited
+        int64_t lived
+        int64_t acquisitions
+        int64_t holds
+        int64_t waits
+        int64_t forced_releases
+        int64_t longest_hold
+        int64_t longest_wait
+
+
+cdef extern from "gilknocker/trace_book.hpp" namespace "gilknocker" nogil:
+    cdef struct TraceEvent:
+        pass
+
+    cdef cppclass ThreadReading:
+        int64_t native_id
+        int64_t serial
+        cbool ours
+        cbool alive
+        ThreadTotals totals
+
+    cdef cppclass TraceReading:
+        int64_t epoch
+        int64_t start
+        int64_t end
+        int64_t observed
+        ThreadTotals all
+        int64_t in_flight
+        int64_t wait_total
+        int64_t wait_max
+        int64_t crowded_out
+        vector[HistogramBucket] waits
+        vector[HistogramBucket] holds
+        vector[ThreadReading] threads
+
+    cdef cppclass TraceBook:
+        TraceBook(size_t events, int64_t now) except +
+        unsigned long long id() noexcept
+        cbool running() noexcept
+        int64_t observed() noexcept
+        void reset(int64_t now) noexcept
+        vector[TraceEvent] events() except +
+        @staticmethod
+        long value() noexcept
+
+
+# With the GIL held, all of them: they let go of it where they have to.
+cdef extern from "cpython/gil_hooks.hpp" namespace "gilknocker::gil_hooks":
+    const char* problem() except +
+    void attach(TraceBook& book, const vector[int64_t]& present) except +
+    void detach(TraceBook& book) except +
+    TraceReading read_book(TraceBook& book) except +
+    vector[const void*] slots() except +

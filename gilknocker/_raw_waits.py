@@ -73,17 +73,20 @@ class RawWaits:
         """Return the newest `count` waits, or all of them if there are fewer."""
         return RawWaits(self._source.since(self.first_sequence + len(self) - count))
 
-    def merged(self, other: RawWaits) -> RawWaits:
-        """Return the waits of both in the order in which they were asked for."""
-        import numpy as np
-
-        waits = np.concatenate((self.wait_times, other.wait_times))
-        times = np.concatenate((self.knock_times, other.knock_times))
-        order = np.lexsort((waits, times))
-        return RawWaits(StoredWaits(0, waits[order].tobytes(), times[order].tobytes()))
-
     def _values(self) -> tuple[int, bytes, bytes]:
         return self.first_sequence, self.wait_times.tobytes(), self.knock_times.tobytes()
+
+
+def merged(a: RawWaits | None, b: RawWaits | None) -> RawWaits | None:
+    """Return the waits of both in the order in which they were asked for, if both are known."""
+    if a is None or b is None:
+        return None
+    import numpy as np
+
+    waits = np.concatenate((a.wait_times, b.wait_times))
+    times = np.concatenate((a.knock_times, b.knock_times))
+    order = np.lexsort((waits, times))
+    return RawWaits(StoredWaits(0, waits[order].tobytes(), times[order].tobytes()))
 
 
 class StoredWaits:

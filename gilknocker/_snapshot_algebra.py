@@ -9,6 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from gilknocker._snapshot_fields import StoredHolders
     from gilknocker.snapshot import Snapshot
 
 
@@ -48,6 +49,8 @@ def window_fields(later: Snapshot, earlier: Snapshot) -> dict[str, Any]:
         "method": later.method,
         "gil_enabled": gil_state(counts["ticks"], counts["ticks_disabled"], later.gil_enabled),
         "histogram": histogram,
+        **_holds_of_window(later, earlier),
+        "_holders": _holders_of_window(later, earlier),
         "_merged": None,
     }
 
@@ -65,6 +68,9 @@ def merged_fields(a: Snapshot, b: Snapshot) -> dict[str, Any]:
             f"snapshots by different methods cannot be merged: {a.method!r} and {b.method!r}"
         )
     largest, exact = max((a.wait_max_ns, a.wait_max_exact), (b.wait_max_ns, b.wait_max_exact))
+    longest_hold, hold_exact = max(
+        (a.hold_max_ns, a.hold_max_exact), (b.hold_max_ns, b.hold_max_exact)
+    )
     floors = [s.floor_ns for s in (a, b) if s.floor_ns is not None]
     return {
         **{name: _sum(name, getattr(a, name), getattr(b, name)) for name in COUNTS},
@@ -80,8 +86,50 @@ def merged_fields(a: Snapshot, b: Snapshot) -> dict[str, Any]:
         "method": a.method,
         "gil_enabled": a.gil_enabled if a.gil_enabled == b.gil_enabled else "mixed",
         "histogram": a.histogram + b.histogram,
-        "_merged": tuple(x + y for x, y in zip(weights(a), weights(b), strict=True)),
+        "hold_max_ns": longest_hold,
+        "hold_max_exact": hold_exact,
+        "hold_histogram": a.hold_histogram + b.hold_histogram,
+        "_holders": _merged_holders(a, b),
+        "_merged": _merged_weights(a, b),
     }
+
+
+def _holds_of_window(later: Snapshot, earlier: Snapshot) -> dict[str, Any]:
+    histogram = later.hold_histogram - earlier.hold_histogram
+    grew = later.hold_max_ns > earlier.hold_max_ns
+    return {
+        "hold_histogram": histogram,
+        # The longest may still be going on, and be in no bucket yet.
+        "hold_max_ns": later.hold_max_ns if grew else min(histogram.highest_ns, later.hold_max_ns),
+        "hold_max_exact": not histogram or (later.hold_max_exact and grew),
+    }
+
+
+def _holders_of_window(later: Snapshot, earlier: Snapshot) -> StoredHolders:
+    before = {(native_id, serial): held for native_id, serial, _, held in earlier._holders}
+    window = (
+        (native_id, serial, name, held - before.get((native_id, serial), 0))
+        for native_id, serial, name, held in later._holders
+    )
+    return tuple(holder for holder in window if holder[-1] > 0)
+
+
+def _merged_holders(a: Snapshot, b: Snapshot) -> StoredHolders:
+    # Numbers of threads mean something within one process only.
+    same_process = a.pid is not None and a.pid == b.pid
+    merged: dict[tuple[object, ...], int] = {}
+    for part, (native_id, serial, name, held) in (
+        (part, holder) for part, one in enumerate((a, b)) for holder in one._holders
+    ):
+        key = (native_id, serial, name, 0 if same_process else part)
+        merged[key] = merged.get(key, 0) + held
+    return tuple((*key[:3], held) for key, held in merged.items())  # type: ignore[misc]
+
+
+def _merged_weights(a: Snapshot, b: Snapshot) -> tuple[float, ...]:
+    if a.method == "trace":  # its times are exact, and add up by themselves
+        return 0.0, 0.0, 0.0
+    return tuple(x + y for x, y in zip(weights(a), weights(b), strict=True))
 
 
 def _check_same_origin(later: Snapshot, earlier: Snapshot) -> None:

@@ -6,7 +6,15 @@ import math
 
 from gilknocker._checks import MAX_INT64, shown
 from gilknocker._raw_waits import RawWaits, StoredWaits
-from gilknocker._snapshot_fields import COUNTS, FIELDS, INSTANTS, ORIGIN, SETTINGS
+from gilknocker._snapshot_fields import (
+    COUNTS,
+    FIELDS,
+    INSTANTS,
+    INTERVALS,
+    ORIGIN,
+    SETTINGS,
+    TRACED,
+)
 from gilknocker.histogram import WaitHistogram
 
 TYPE_CHECKING = False
@@ -21,8 +29,15 @@ VERSION = 1
 _METHODS = ("look", "knock", "trace")
 _MERGED = ("held_seconds", "enabled_seconds", "squared_seconds_per_tick")
 _WAITS = ("first_sequence", "wait_ns", "knock_ns")
-_PLAIN = tuple(name for name in FIELDS if name not in ("histogram", "_merged"))
-_REQUIRED = ("format", "version", *_PLAIN, "histogram", "merged", "waits")
+_HOLDER = ("native_id", "serial", "name", "held")
+_NOT_PLAIN = ("histogram", "hold_histogram", "_holders", "_merged")
+_PLAIN = tuple(name for name in FIELDS if name not in _NOT_PLAIN)
+_REQUIRED = (
+    *("format", "version", *_PLAIN),
+    *("histogram", "hold_histogram", "holders", "merged", "waits", "hold_times"),
+)
+_LONGEST = ("wait_max_ns", "in_flight_ns", "hold_max_ns")
+_FLAGS = ("wait_max_exact", "hold_max_exact", "slice_active")
 _ALLOWED_INT = "an integer from 0 to 2**63 - 1"
 _ALLOWED_SUM = "a number from 0 to 1e20"
 # Sums of floats, in whatever order they were added up.
@@ -37,8 +52,11 @@ def encode(snapshot: Snapshot) -> dict[str, Any]:
         "version": VERSION,
         **{name: getattr(snapshot, name) for name in _PLAIN},
         "histogram": [list(bucket) for bucket in snapshot.histogram],
+        "hold_histogram": [list(bucket) for bucket in snapshot.hold_histogram],
+        "holders": [dict(zip(_HOLDER, holder, strict=True)) for holder in snapshot._holders],
         "merged": None if merged is None else dict(zip(_MERGED, merged, strict=True)),
         "waits": None,
+        "hold_times": None,
     }
 
 
@@ -63,8 +81,8 @@ def summary(snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
-def decode(data: object) -> tuple[dict[str, Any], RawWaits | None]:
-    """Return the fields and the raw waits of a stored snapshot.
+def decode(data: object) -> tuple[dict[str, Any], RawWaits | None, RawWaits | None]:
+    """Return the fields, the raw waits and the raw holds of a stored snapshot.
 
     Raises
     ------
@@ -77,20 +95,33 @@ def decode(data: object) -> tuple[dict[str, Any], RawWaits | None]:
     _check_is("version", data.get("version"), VERSION)
     _check_keys("a stored snapshot", data, _REQUIRED, optional=("summary",))
     setting = _count if data["merged"] is None else _count_or_none
+    interval = _count_or_none if data["method"] == "trace" else setting
+    others = [name for name in (*SETTINGS, *ORIGIN) if name not in INTERVALS]
     fields: dict[str, Any] = {
         **{name: _count(name, data[name]) for name in (*INSTANTS, *COUNTS)},
-        **{name: setting(name, data[name]) for name in (*SETTINGS, *ORIGIN)},
-        **{name: _count(name, data[name]) for name in ("wait_max_ns", "in_flight_ns")},
-        **{name: _flag(name, data[name]) for name in ("wait_max_exact", "slice_active")},
+        **{name: setting(name, data[name]) for name in others},
+        **{name: interval(name, data[name]) for name in INTERVALS},
+        **{
+            name: _count(name, data[name])
+            for name in ("wait_max_ns", "in_flight_ns", "hold_max_ns")
+        },
+        **{name: _flag(name, data[name]) for name in _FLAGS},
         "floor_ns": _count_or_none("floor_ns", data["floor_ns"]),
         "method": _method(data["method"]),
         "gil_enabled": _gil_enabled(data["gil_enabled"]),
-        "histogram": _histogram(data["histogram"]),
+        "histogram": _histogram("histogram", data["histogram"]),
+        "hold_histogram": _histogram("hold_histogram", data["hold_histogram"]),
+        "_holders": tuple(_holder(holder) for holder in _list("holders", data["holders"])),
     }
     _check_counts(fields)
     _check_waits(fields)
+    _check_holds(fields)
     fields["_merged"] = _merged(data["merged"], fields)
-    return fields, _raw(data["waits"], fields["knocks"])
+    return (
+        fields,
+        _raw("waits", data["waits"], "knocks", fields["knocks"]),
+        _raw("hold_times", data["hold_times"], "holds", fields["holds"]),
+    )
 
 
 def _check_is(name: str, value: object, expected: str | int) -> None:
@@ -147,17 +178,29 @@ def _gil_enabled(value: Any) -> bool | str:
     return value
 
 
-def _histogram(value: Any) -> WaitHistogram:
-    for bucket in _list("histogram", value):
-        if len(_list("each bucket of histogram", bucket)) != 3:
+def _holder(value: Any) -> tuple[int, int, str, int]:
+    if not isinstance(value, dict):
+        raise TypeError(f"each of holders must be a dict, not {shown(value)}")
+    _check_keys("each of holders", value, _HOLDER)
+    if not isinstance(value["name"], str):
+        raise TypeError(f"holders.name must be a str, not {shown(value['name'])}")
+    native_id, serial, held = (
+        _count(f"holders.{name}", value[name]) for name in ("native_id", "serial", "held")
+    )
+    return native_id, serial, value["name"], held
+
+
+def _histogram(name: str, value: Any) -> WaitHistogram:
+    for bucket in _list(name, value):
+        if len(_list(f"each bucket of {name}", bucket)) != 3:
             raise ValueError(
-                "each bucket of histogram must be [lower_ns, upper_ns, count], not "
+                f"each bucket of {name} must be [lower_ns, upper_ns, count], not "
                 f"{len(bucket)} values"
             )
     try:
         return WaitHistogram.from_buckets(value)
     except (TypeError, ValueError) as error:
-        raise type(error)(f"histogram: {error}") from None
+        raise type(error)(f"{name}: {error}") from None
 
 
 def _list(name: str, value: Any) -> list[Any]:
@@ -207,6 +250,17 @@ def _check_waits(fields: dict[str, Any]) -> None:
             )
 
 
+def _check_holds(fields: dict[str, Any]) -> None:
+    counted = sum(count for *_, count in fields["hold_histogram"])
+    if counted != fields["holds"]:
+        raise ValueError(f"hold_histogram must count holds={fields['holds']} holds, not {counted}")
+    if fields["method"] == "trace":
+        return
+    for name in TRACED:
+        if fields[name]:
+            raise ValueError(f"{name} must be 0 unless method is 'trace', not {fields[name]}")
+
+
 def _merged(value: Any, fields: dict[str, Any]) -> tuple[float, float, float] | None:
     if value is None:
         return None
@@ -241,18 +295,18 @@ def _part(name: str, value: Any) -> float:
     return float(value)
 
 
-def _raw(value: Any, knocks: int) -> RawWaits | None:
+def _raw(name: str, value: Any, counted: str, most: int) -> RawWaits | None:
     if value is None:
         return None
     if not isinstance(value, dict):
-        raise TypeError(f"waits must be a dict or None, not {shown(value)}")
-    _check_keys("waits", value, _WAITS)
-    first = _count("waits.first_sequence", value["first_sequence"])
-    waits, times = (_counts(f"waits.{name}", value[name]) for name in ("wait_ns", "knock_ns"))
-    if len(waits) != len(times) or len(waits) > knocks:
+        raise TypeError(f"{name} must be a dict or None, not {shown(value)}")
+    _check_keys(name, value, _WAITS)
+    first = _count(f"{name}.first_sequence", value["first_sequence"])
+    waits, times = (_counts(f"{name}.{key}", value[key]) for key in ("wait_ns", "knock_ns"))
+    if len(waits) != len(times) or len(waits) > most:
         raise ValueError(
-            f"waits.wait_ns and waits.knock_ns must be of equal length, at most knocks={knocks}, "
-            f"not {len(waits)} and {len(times)}"
+            f"{name}.wait_ns and {name}.knock_ns must be of equal length, at most "
+            f"{counted}={most}, not {len(waits)} and {len(times)}"
         )
     return RawWaits(StoredWaits.from_lists(first, waits, times))
 

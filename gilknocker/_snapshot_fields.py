@@ -6,7 +6,13 @@ import math
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
     from gilknocker.snapshot import Snapshot
+
+    # Of each thread that held the GIL: native id, serial, name, and how much: ticks, or ns of a
+    # trace.
+    StoredHolders: TypeAlias = tuple[tuple[int, int, str, int], ...]
 
 # Counts and sums: a difference subtracts them, a merge adds them.
 COUNTS = (
@@ -22,10 +28,15 @@ COUNTS = (
     "knock_observed_ns",
     "wait_total_ns",
     "cpu_ns",
+    "holds",
+    "held_ns",
+    "waited_ns",
+    "thread_ns",
 )
 INSTANTS = ("start_ns", "end_ns", "start_unix_ns", "end_unix_ns")
 # Settings: None in a merge whose parts differ.
-SETTINGS = ("interval_ns", "knock_interval_ns", "switch_interval_ns", "pid")
+INTERVALS = ("interval_ns", "knock_interval_ns")  # None in every trace, too
+SETTINGS = (*INTERVALS, "switch_interval_ns", "pid")
 # What makes two snapshots comparable: None in every merge.
 ORIGIN = ("sampler_id", "epoch")
 FIELDS = (
@@ -41,8 +52,14 @@ FIELDS = (
     "method",
     "gil_enabled",
     "histogram",
+    "hold_max_ns",
+    "hold_max_exact",
+    "hold_histogram",
+    "_holders",
     "_merged",
 )
+# What only a trace has.
+TRACED = ("holds", "held_ns", "waited_ns", "thread_ns", "hold_max_ns")
 
 # Of the normal distribution: 95 % lie within so many standard deviations.
 _Z95 = 1.959963984540054
@@ -68,6 +85,8 @@ def weights(snapshot: Snapshot) -> tuple[float, float, float]:
         sum of W, so that (sum of W)**2 / (sum of the last) is its effective number of ticks
         (L. Kish, Survey Sampling, 1965).
     """
+    if snapshot.method == "trace":
+        return snapshot.held_ns / 1e9, snapshot.observed_seconds, 0.0
     if snapshot._merged is not None:
         return snapshot._merged
     enabled = snapshot.ticks - snapshot.ticks_disabled
@@ -78,7 +97,9 @@ def weights(snapshot: Snapshot) -> tuple[float, float, float]:
 
 
 def effective_ticks(snapshot: Snapshot) -> float:
-    """Return how many ticks with a GIL the held fraction is worth."""
+    """Return how many ticks with a GIL the held fraction is worth: of a trace, infinitely many."""
+    if snapshot.method == "trace":
+        return math.inf if snapshot.observed_ns else 0.0
     _, seconds, squared_per_tick = weights(snapshot)
     if snapshot._merged is None or not squared_per_tick:
         return snapshot.ticks - snapshot.ticks_disabled

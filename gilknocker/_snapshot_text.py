@@ -15,6 +15,8 @@ def describe(snapshot: Snapshot) -> str:
 
 
 def _held(snapshot: Snapshot) -> str:
+    if snapshot.method == "trace":
+        return _traced(snapshot)
     ticks = f"{snapshot.ticks_late} late, {snapshot.ticks_missed} missed"
     if snapshot.gil_enabled == "mixed":
         ticks += f", {snapshot.ticks_disabled} without a GIL"
@@ -28,13 +30,25 @@ def _held(snapshot: Snapshot) -> str:
     return f"held {format_percent(fraction)} % ({low}-{high}) {over}"
 
 
+def _traced(snapshot: Snapshot) -> str:
+    over = format_ns(snapshot.observed_ns, digits=3)
+    fraction = snapshot.held_fraction
+    if fraction is None or not snapshot.observed_ns:
+        return f"held unknown over {over}"
+    at_most = "" if snapshot.hold_max_exact else "<= "
+    longest = f"max {at_most}{format_ns(snapshot.hold_max_ns)}"
+    return f"held {format_percent(fraction)} % over {over}, {snapshot.holds} holds, {longest}"
+
+
 def _waits(snapshot: Snapshot) -> str:
+    traced = snapshot.method == "trace"
+    noun = "waits" if traced else "knocks waited"
     if not snapshot.knocks:
-        text = "no knocks answered"
+        text = "no waits" if traced else "no knocks answered"
     else:
         at_most = "" if snapshot.wait_max_exact else "<= "
         text = (
-            f"{snapshot.knocks} knocks waited p50 {format_ns(snapshot.percentile(50))}, "
+            f"{snapshot.knocks} {noun} p50 {format_ns(snapshot.percentile(50))}, "
             f"p99 {format_ns(snapshot.percentile(99))}, "
             f"max {at_most}{format_ns(snapshot.wait_max_ns)}"
         )

@@ -7,10 +7,11 @@ import warnings
 
 from gilknocker import _core
 from gilknocker._raw_waits import as_int64
+from gilknocker._snapshot_sources import from_core
 from gilknocker._units import format_ns, format_percent
 from gilknocker.arguments import settle
 from gilknocker.lifecycle import PROCESS
-from gilknocker.snapshot import Snapshot, from_core
+from gilknocker.snapshot import Snapshot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

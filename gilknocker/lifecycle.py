@@ -14,6 +14,7 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+
 # The program pays for every import at its start, and these are what `threading` and `weakref` are
 # made of.
 from _thread import RLock, get_ident

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 
-from gilknocker._raw_waits import RawWaits
+from gilknocker._raw_waits import RawWaits, merged
 from gilknocker._snapshot_algebra import merged_fields, window_fields
 from gilknocker._snapshot_dict import decode, encode, encode_raw, summary
 from gilknocker._snapshot_fields import (
     FIELDS,
     effective_ticks,
-    gil_state,
     weights,
     wilson_interval,
 )
@@ -25,7 +24,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from gilknocker._raw_waits import WaitSource
+    from gilknocker._snapshot_fields import StoredHolders
+    from gilknocker.holders import Holder
 
 __all__ = ["Snapshot"]
 
@@ -33,7 +33,7 @@ _set = object.__setattr__
 
 
 class Snapshot:
-    """The numbers of one window: immutable, hashable, made by :meth:`KnockKnock.snapshot`.
+    """The numbers of one window: immutable, hashable, made by the meters.
 
     ``later - earlier`` is the window between two snapshots of one sampler, without a reset.
     ``a + b`` takes together what was measured by the same method anywhere: its held fraction
@@ -95,6 +95,23 @@ class Snapshot:
         Whether there was a GIL in the window.
     sampler_id, epoch : int or None
         Which sampler of the process, and how often it had been reset. None in a merge.
+    holds : int
+        Of a trace (0 else, as are the next four): how often the program's threads held the GIL
+        and let go of it again.
+    held_ns, waited_ns, thread_ns : int
+        For how long they held it, waited for it and were there, in all; what was going on at the
+        end of the window counts up to there.
+    hold_max_ns : int
+        The longest hold, also if it was still going on.
+    hold_max_exact : bool
+        Whether `hold_max_ns` was measured, as `wait_max_exact` says of waits.
+    hold_histogram : WaitHistogram
+        The holds, by length.
+
+    Notes
+    -----
+    Of a trace, `knocks`, `histogram`, `percentile`, `exceeds` and all that is called ``wait`` are
+    of the program's own threads, each time one found the GIL taken; there are no ticks.
 
     Examples
     --------
@@ -104,7 +121,7 @@ class Snapshot:
     held 87.3 % (85.7-88.7) over 2.00 s, 1998 ticks (3 late, 0 missed); 200 knocks waited p50 4.9 ms, p99 5.1 ms, max <= 9.8 ms; method look
     """  # noqa: E501 (one line is what it prints)
 
-    __slots__ = (*FIELDS, "__weakref__", "_raw")
+    __slots__ = (*FIELDS, "__weakref__", "_raw", "_raw_holds")
 
     start_ns: int
     end_ns: int
@@ -136,8 +153,17 @@ class Snapshot:
     gil_enabled: bool | Literal["mixed"]
     sampler_id: int | None
     epoch: int | None
+    holds: int
+    held_ns: int
+    waited_ns: int
+    thread_ns: int
+    hold_max_ns: int
+    hold_max_exact: bool
+    hold_histogram: WaitHistogram
+    _holders: StoredHolders
     _merged: tuple[float, float, float] | None  # the weights of a merge, see weights()
     _raw: RawWaits | None
+    _raw_holds: RawWaits | None
 
     def __init__(self) -> None:
         raise TypeError("a Snapshot is made by KnockKnock.snapshot() or Snapshot.from_dict()")
@@ -149,7 +175,7 @@ class Snapshot:
         raise AttributeError(f"a Snapshot is immutable: {name} cannot be deleted")
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _restore, (encode(self), self._raw)
+        return _restore, (encode(self), self._raw, self._raw_holds)
 
     def __copy__(self) -> Snapshot:
         return self
@@ -160,7 +186,8 @@ class Snapshot:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Snapshot):
             return NotImplemented
-        return self._values() == other._values() and self._raw == other._raw
+        raws, others = ((s._raw, s._raw_holds) for s in (self, other))
+        return self._values() == other._values() and raws == others
 
     def __hash__(self) -> int:
         return hash(self._values())
@@ -175,15 +202,21 @@ class Snapshot:
         if not isinstance(other, Snapshot):
             return NotImplemented
         fields = window_fields(self, other)
-        return _build(fields, self._raw and self._raw.newest(fields["knocks"]))
+        return build(
+            fields,
+            None if self._raw is None else self._raw.newest(fields["knocks"]),
+            None if self._raw_holds is None else self._raw_holds.newest(fields["holds"]),
+        )
 
     def __add__(self, other: Snapshot) -> Snapshot:
         if not isinstance(other, Snapshot):
             return NotImplemented
         fields = merged_fields(self, other)
-        if self._raw is None or other._raw is None:
-            return _build(fields, None)
-        return _build(fields, self._raw.merged(other._raw))
+        return build(
+            fields,
+            merged(self._raw, other._raw),
+            merged(self._raw_holds, other._raw_holds),
+        )
 
     def __radd__(self, other: int) -> Snapshot:
         if type(other) is int and other == 0:  # where sum() starts
@@ -203,6 +236,8 @@ class Snapshot:
         observed time with a GIL. NaN without ticks, None if there was no GIL in the whole window.
         One busy thread alone reads 1.0: that is not contention, see the waits.
         """
+        if self.method == "trace":
+            return self.held_ns / self.observed_ns if self.observed_ns else math.nan
         enabled = self.ticks - self.ticks_disabled
         if not enabled:
             return None if self.ticks or self.gil_enabled is False else math.nan
@@ -248,11 +283,25 @@ class Snapshot:
 
     @property
     def wait_fraction(self) -> float | None:
-        """The share of their time that the program's threads waited for the GIL.
+        """The share of their time that the program's threads waited for the GIL, 0 to 1.
 
-        Only tracing can tell: None for what was sampled.
+        ``waited_ns / thread_ns``. Only tracing can tell: None for what was sampled, NaN where no
+        thread was seen.
         """
-        return None
+        if self.method != "trace":
+            return None
+        return self.waited_ns / self.thread_ns if self.thread_ns else math.nan
+
+    @property
+    def holders(self) -> tuple[Holder, ...]:
+        """Who held the GIL: each thread's share of the time held, largest first.
+
+        Of looks, those that could be told; of a trace, all. Empty where nobody held it, or where
+        nothing is known of who did.
+        """
+        from gilknocker.holders import shares
+
+        return shares(self._holders)
 
     @property
     def wait_mean_ns(self) -> float:
@@ -284,6 +333,13 @@ class Snapshot:
             return float(self.wait_max_ns)
         return self.histogram.percentile(p, max_ns=self.wait_max_ns)
 
+    def hold_percentile(self, p: float) -> float:
+        """Return the hold that `p` percent of the holds of a trace did not exceed, in ns.
+
+        As :meth:`percentile` has it of waits; NaN without holds, as where nothing was traced.
+        """
+        return self.hold_histogram.percentile(p, max_ns=self.hold_max_ns)
+
     def exceeds(self, ns: float) -> int:
         """Return how many knocks waited longer than `ns`; see :meth:`WaitHistogram.exceeds`."""
         return self.histogram.exceeds(ns)
@@ -310,6 +366,25 @@ class Snapshot:
         """
         return self.knocks - len(self._raw_waits())
 
+    @property
+    def hold_times(self) -> npt.NDArray[np.int64]:
+        """The holds of a trace in ns, oldest first: read-only int64 array, shape ``(n,)``.
+
+        Only if asked for, by ``GilTracer.snapshot(waits=True)``: else an AttributeError. There
+        are ``holds - holds_dropped`` of them.
+        """
+        return self._raw_hold_times().wait_times
+
+    @property
+    def hold_starts(self) -> npt.NDArray[np.int64]:
+        """When each of `hold_times` began, ns of ``time.monotonic_ns``."""
+        return self._raw_hold_times().knock_times
+
+    @property
+    def holds_dropped(self) -> int:
+        """How many of the window's holds are no longer in `hold_times`."""
+        return self.holds - len(self._raw_hold_times())
+
     def to_dict(self, waits: bool = False) -> dict[str, Any]:
         """Return what ``json.dumps`` can store and :meth:`from_dict` reads back.
 
@@ -321,21 +396,25 @@ class Snapshot:
         Returns
         -------
         dict
-            The attributes above by name, with ``"format"`` and ``"version"``; the histogram as
-            a list of ``[lower_ns, upper_ns, count]``; ``"merged"``, for a merge: the held and the
+            The attributes above by name, with ``"format"`` and ``"version"``; histograms as lists
+            of ``[lower_ns, upper_ns, count]``; ``"merged"``, for a merge: the held and the
             observed seconds with a GIL and the squares of the parts' observed seconds with a GIL,
-            each over its ticks, summed; ``"waits"``: ``{"first_sequence", "wait_ns",
-            "knock_ns"}`` or None; and for readers other than :meth:`from_dict` a ``"summary"`` of
-            what follows from these, with None for what is not defined.
+            each over its ticks, summed; ``"holders"``: a list of ``{"native_id", "serial",
+            "name", "held"}``, in ticks, or ns of a trace; ``"waits"``: ``{"first_sequence",
+            "wait_ns", "knock_ns"}`` or None, and ``"hold_times"`` likewise of a trace; and for
+            readers other than :meth:`from_dict` a ``"summary"`` of what follows from these, with
+            None for what is not defined.
 
         Raises
         ------
         AttributeError
             If raw waits are asked for and the snapshot has none.
         """
+        traced = self.method == "trace"
         return {
             **encode(self),
             "waits": encode_raw(self._raw_waits()) if waits else None,
+            "hold_times": encode_raw(self._raw_hold_times()) if waits and traced else None,
             "summary": summary(self),
         }
 
@@ -350,57 +429,43 @@ class Snapshot:
         ValueError
             If a key is missing or unknown, the version is not known, or a value cannot be.
         """
-        return _build(*decode(data))
+        return build(*decode(data))
 
     def _raw_waits(self) -> RawWaits:
         if self._raw is None:
             raise AttributeError(
-                "this snapshot has no raw waits: take it with KnockKnock.snapshot(waits=True)"
+                "this snapshot has no raw waits: take it with KnockKnock.snapshot(waits=True) or "
+                "GilTracer.snapshot(waits=True)"
             )
         return self._raw
+
+    def _raw_hold_times(self) -> RawWaits:
+        if self._raw_holds is None:
+            raise AttributeError(
+                "this snapshot has no raw holds: take it with GilTracer.snapshot(waits=True)"
+            )
+        return self._raw_holds
 
     def _values(self) -> tuple[Any, ...]:
         return tuple(getattr(self, name) for name in FIELDS)
 
 
-def from_core(
-    counts: Mapping[str, int],
-    histogram: bytes,
-    waits: WaitSource | None,
-    *,
-    method: str,
-    switch_interval_ns: int,
-    interval_ns: int,
-    knock_interval_ns: int,
-    gil_enabled_now: bool,
+def build(
+    fields: Mapping[str, Any], raw: RawWaits | None = None, raw_holds: RawWaits | None = None
 ) -> Snapshot:
-    """Make a snapshot of what ``_core.Sampler.read`` returned, unchecked: it is to be cheap."""
-    fields = {
-        **counts,
-        "floor_ns": counts["floor_ns"] if counts["floor_ns"] >= 0 else None,
-        "wait_max_exact": True,
-        "switch_interval_ns": switch_interval_ns,
-        "interval_ns": interval_ns,
-        "knock_interval_ns": knock_interval_ns,
-        "method": method,
-        "gil_enabled": gil_state(counts["ticks"], counts["ticks_disabled"], gil_enabled_now),
-        "histogram": WaitHistogram._trusted(histogram),
-        "_merged": None,
-    }
-    return _build(fields, None if waits is None else RawWaits(waits))
-
-
-def _build(fields: Mapping[str, Any], raw: RawWaits | None) -> Snapshot:
+    """Make a snapshot of all its fields, unchecked."""
     snapshot = Snapshot.__new__(Snapshot)
     for name in FIELDS:
         _set(snapshot, name, fields[name])
     _set(snapshot, "_raw", raw)
+    _set(snapshot, "_raw_holds", raw_holds)
     return snapshot
 
 
-def _restore(data: dict[str, Any], raw: RawWaits | None) -> Snapshot:
+def _restore(data: dict[str, Any], *raws: RawWaits | None) -> Snapshot:
     """Make a snapshot of what was pickled, after the checks of :meth:`Snapshot.from_dict`."""
-    fields, _ = decode(data)
-    if raw is not None and len(raw) > fields["knocks"]:
-        raise ValueError(f"{len(raw)} raw waits of {fields['knocks']} knocks")
-    return _build(fields, raw)
+    fields, *_ = decode(data)
+    for name, raw in zip(("knocks", "holds"), raws, strict=True):
+        if raw is not None and len(raw) > fields[name]:
+            raise ValueError(f"{len(raw)} raw times of {fields[name]} {name}")
+    return build(fields, *raws)

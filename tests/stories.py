@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from gilknocker import Snapshot
 from gilknocker._raw_waits import StoredWaits
+from gilknocker._snapshot_sources import from_core
 from gilknocker.histogram import bucket_of
-from gilknocker.snapshot import from_core
 
 MS = 1_000_000
 UNIX = 1_700_000_000 * 10**9

@@ -129,9 +129,13 @@ def test_raw_waits_are_the_newest_and_read_only() -> None:
 
 @pytest.mark.parametrize("name", ["wait_times", "knock_times", "waits_dropped"])
 def test_without_raw_waits_the_error_says_how_to_get_them(name: str) -> None:
-    with pytest.raises(AttributeError, match=r"take it with KnockKnock.snapshot\(waits=True\)"):
+    with pytest.raises(
+        AttributeError, match=r"take it with KnockKnock.snapshot\(waits=True\) or GilTracer"
+    ):
         getattr(tell([], [1]), name)
-    with pytest.raises(AttributeError, match=r"take it with KnockKnock.snapshot\(waits=True\)"):
+    with pytest.raises(
+        AttributeError, match=r"take it with KnockKnock.snapshot\(waits=True\) or GilTracer"
+    ):
         tell([], [1]).to_dict(waits=True)
 
 

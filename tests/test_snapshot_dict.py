@@ -56,9 +56,9 @@ def test_it_is_immutable_and_hashable() -> None:
 
 def test_a_pickle_with_other_raw_waits_is_refused() -> None:
     snapshot: Any = tell([], [1, 2], raw=True)
-    rebuild, (_, raw) = snapshot.__reduce__()
-    with pytest.raises(ValueError, match="2 raw waits of 1 knocks"):
-        rebuild(tell([], [1]).to_dict(), raw)
+    rebuild, (_, raw, _) = snapshot.__reduce__()
+    with pytest.raises(ValueError, match="2 raw times of 1 knocks"):
+        rebuild(tell([], [1]).to_dict(), raw, None)
     rebuild_raw, (first, waits, times) = raw.__reduce__()
     with pytest.raises(ValueError, match="16 bytes of waits, 8 of their instants"):
         rebuild_raw(first, waits, times[8:])

@@ -1,5 +1,18 @@
 #include "gilknocker/this_thread.hpp"
 
+namespace gilknocker::this_thread {
+namespace {
+
+// initial-exec, for it is asked inside CPython's lock: the other models may allocate there.
+constinit thread_local __attribute__((tls_model("initial-exec"))) bool ours = false;
+
+}  // namespace
+
+void mark_ours() noexcept { ours = true; }
+bool is_ours() noexcept { return ours; }
+
+}  // namespace gilknocker::this_thread
+
 #if defined(__linux__)
 
 #include <sched.h>
@@ -52,6 +65,15 @@ std::optional<long> voluntary_switches() noexcept {
   return usage.ru_nvcsw;
 }
 
+Usage usage() noexcept {
+  rusage used{};
+  if (getrusage(RUSAGE_THREAD, &used) != 0) return {};
+  const auto nanos = [](const timeval& time) {
+    return Nanos{time.tv_sec} * 1'000'000'000 + Nanos{time.tv_usec} * 1'000;
+  };
+  return {nanos(used.ru_utime) + nanos(used.ru_stime), used.ru_nvcsw};
+}
+
 }  // namespace gilknocker::this_thread
 
 #else
@@ -61,6 +83,7 @@ namespace gilknocker::this_thread {
 void ask_for_exact_timers() noexcept {}
 bool ask_for_short_slice() noexcept { return false; }
 std::optional<long> voluntary_switches() noexcept { return std::nullopt; }
+Usage usage() noexcept { return {}; }
 
 }  // namespace gilknocker::this_thread
 

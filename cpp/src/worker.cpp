@@ -5,6 +5,8 @@
 #include <system_error>
 #include <utility>
 
+#include "gilknocker/this_thread.hpp"
+
 namespace gilknocker {
 namespace {
 
@@ -69,6 +71,7 @@ void* Worker::entry(void* start) {
 #else
   pthread_setname_np(pthread_self(), mine->name);
 #endif
+  this_thread::mark_ours();
   const EndGuard guard(*mine->worker);
   mine->worker->run();
   return nullptr;

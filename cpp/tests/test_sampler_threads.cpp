@@ -160,6 +160,7 @@ TEST(sampler_counts_only_grow) {
   }
   enough = true;
   for (std::thread& reader : readers) reader.join();
+  CHECK(eventually([&] { return gil.seats_open() == 0; }));  // also the stuck ones
 }
 
 }  // namespace

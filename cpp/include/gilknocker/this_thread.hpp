@@ -5,6 +5,8 @@
 
 #include <optional>
 
+#include "gilknocker/nanos.hpp"
+
 namespace gilknocker::this_thread {
 
 // Timers that fire when they are due, not up to 50 us later (Linux's default slack).
@@ -18,5 +20,16 @@ bool ask_for_short_slice() noexcept;
 // How often this thread has given its CPU away to wait for something; nothing where the system
 // does not count that per thread.
 std::optional<long> voluntary_switches() noexcept;
+
+// What the thread has used so far; zeros where the system does not count that per thread.
+struct Usage {
+  Nanos cpu = 0;
+  long voluntary_switches = 0;
+};
+Usage usage() noexcept;
+
+// Whether this is a thread of the meter, and not of the program: not to be counted with it.
+void mark_ours() noexcept;
+bool is_ours() noexcept;
 
 }  // namespace gilknocker::this_thread

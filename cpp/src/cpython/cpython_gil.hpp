@@ -23,6 +23,10 @@ class CPythonGil final : public Gil {
   bool can_look() const noexcept override { return problem_ == nullptr; }
   Look look() const noexcept override;
   std::unique_ptr<GilSeat> open_seat() override;
+  // Whether there is a GIL now. REQUIRES: can_look()
+  bool enabled() const noexcept { return gilknocker_is_enabled(&layout_) != 0; }
+  // Whether another thread has asked the holder, who calls, to let go. REQUIRES: can_look()
+  bool drop_requested() const noexcept { return gilknocker_drop_requested(&layout_) != 0; }
 
   // Why looks are not possible, in a few words; null where they are.
   const char* problem() const noexcept { return problem_; }

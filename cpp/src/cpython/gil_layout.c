@@ -4,6 +4,7 @@
 #endif
 #include <Python.h>
 
+#include "internal/pycore_ceval.h"
 #include "internal/pycore_gil.h"
 #include "internal/pycore_interp.h"
 #include "internal/pycore_runtime.h"
@@ -28,6 +29,7 @@ struct offsets {
   size_t locked;
   size_t last_holder;
   ptrdiff_t enabled; /* -1 where there always is a GIL */
+  const int* drop_request;
 };
 
 /* ---- reading what may not be there ---------------------------------------------------------- */
@@ -84,6 +86,7 @@ static const char* find_offsets(struct offsets* found, ptrdiff_t shift) {
   found->last_holder = (size_t)(table.interpreter_state.gil_runtime_state_holder - state);
   found->enabled =
       table.free_threaded ? (ptrdiff_t)table.interpreter_state.gil_runtime_state_enabled : -1;
+  found->drop_request = NULL;
   return NULL;
 }
 
@@ -100,6 +103,7 @@ static const char* find_offsets(struct offsets* found, ptrdiff_t shift) {
   found->locked = offsetof(struct _gil_runtime_state, locked);
   found->last_holder = offsetof(struct _gil_runtime_state, last_holder);
   found->enabled = -1;
+  found->drop_request = (const int*)&PyInterpreterState_Get()->ceval.gil_drop_request;
   return NULL;
 }
 
@@ -135,6 +139,7 @@ const char* gilknocker_find_gil(struct gilknocker_gil* gil, ptrdiff_t shift) {
   gil->enabled = found.enabled < 0 ? NULL : (const int*)(found.gil + found.enabled);
   gil->locked = (const int*)(found.gil + found.locked);
   gil->last_holder = (void* const*)(found.gil + found.last_holder);
+  gil->drop_request = found.drop_request;
   return NULL;
 }
 
@@ -150,4 +155,13 @@ int gilknocker_is_locked(const struct gilknocker_gil* gil) {
 
 void* gilknocker_last_holder(const struct gilknocker_gil* gil) {
   return __atomic_load_n(gil->last_holder, __ATOMIC_RELAXED);
+}
+
+int gilknocker_drop_requested(const struct gilknocker_gil* gil) {
+#if PY_VERSION_HEX >= 0x030D0000
+  const PyThreadState* holder = gilknocker_last_holder(gil);
+  return (__atomic_load_n(&holder->eval_breaker, __ATOMIC_RELAXED) & _PY_GIL_DROP_REQUEST_BIT) != 0;
+#else
+  return __atomic_load_n(gil->drop_request, __ATOMIC_RELAXED) != 0;
+#endif
 }

@@ -18,6 +18,7 @@ struct gilknocker_gil {
   const int* enabled; /* NULL where there always is a GIL */
   const int* locked;
   void* const* last_holder;
+  const int* drop_request; /* NULL where each thread state has its own */
 };
 
 /* NULL if *gil was filled in, else the reason in a few words. `shift` moves every offset by so
@@ -26,6 +27,10 @@ const char* gilknocker_find_gil(struct gilknocker_gil* gil, ptrdiff_t shift);
 
 /* Copies through the kernel, which answers an error where a load would crash. 0 on success. */
 int gilknocker_safe_read(void* to, const void* from, size_t size);
+
+/* Whether the holder of the GIL, who calls, was asked by another thread to let go of it.
+ * REQUIRES: a call from within the taking or dropping of the GIL, where its holder is alive. */
+int gilknocker_drop_requested(const struct gilknocker_gil* gil);
 
 int gilknocker_is_enabled(const struct gilknocker_gil* gil);
 int gilknocker_is_locked(const struct gilknocker_gil* gil);

@@ -1,0 +1,87 @@
+// What a trace knows of one thread: whether it holds the GIL, waits for it or does without, and for
+// how long in all.
+//
+// Thread safety: "the lock" below is the mutex inside the traced GIL.
+//   asked(), acquired(), released()   called by the thread itself, with the lock held.
+//   everything else                   called with the GIL held. That suffices to read what
+//   acquired()
+//                                     and released() write: no other thread is in them then, and
+//                                     who was there before unlocked the lock before we locked it.
+//   asking_since_                     is also written by asked(), which needs no GIL: atomic.
+//   Relaxed
+//                                     suffices, for it is one number and nothing is read by it.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "gilknocker/nanos.hpp"
+
+namespace gilknocker {
+
+struct ThreadTotals {
+  Nanos held = 0;
+  Nanos waited = 0;
+  Nanos lived = 0;  // with the trace running
+  std::int64_t acquisitions = 0;
+  std::int64_t holds = 0;            // ended ones
+  std::int64_t waits = 0;            // ended ones
+  std::int64_t forced_releases = 0;  // another thread had asked it to let go
+  Nanos longest_hold = 0;
+  Nanos longest_wait = 0;
+
+  ThreadTotals& operator+=(const ThreadTotals& other) noexcept;
+};
+
+// An interval that has just ended; none if `end` is 0.
+struct Ended {
+  Nanos start = 0;
+  Nanos end = 0;
+
+  explicit operator bool() const noexcept { return end != 0; }
+};
+
+class TracedThread {
+ public:
+  // `expected`: it is known to be there, but was not met yet.
+  void open(std::int64_t native_id, bool ours, bool expected, Nanos now) noexcept;
+  bool meet() noexcept;  // true at the first time, of a thread that was expected
+
+  std::int64_t native_id() const noexcept { return native_id_; }
+  bool ours() const noexcept { return ours_; }
+  bool ended() const noexcept { return ended_; }
+
+  // It begins to wait, unless it does so already. If it `wanted_it_all_along`, it has waited since
+  // it last let go: it was made to.
+  void asked(Nanos now, bool wanted_it_all_along) noexcept;
+  Ended acquired(Nanos now, bool wanted_it_all_along) noexcept;  // the wait that ends
+  Ended released(Nanos now, bool forced) noexcept;               // the hold that ends
+
+  // The holder of the GIL, when the trace begins.
+  void holds_from(Nanos now) noexcept;
+  // The trace pauses: what is going on counts up to now. And goes on: nothing is known to go on.
+  void pause(Nanos now) noexcept;
+  void resume(Nanos now) noexcept;
+  // All counts from zero; what is going on counts from now.
+  void reset(Nanos now) noexcept;
+  // It is not there any more: it lived until it last let go of the GIL.
+  void end() noexcept;
+
+  bool holding() const noexcept { return holding_since_ != 0; }
+  Nanos waiting_for(Nanos now) const noexcept;  // 0 if it does not wait
+  // With what is going on counted up to now.
+  ThreadTotals totals(Nanos now) const noexcept;
+
+ private:
+  std::int64_t native_id_;
+  bool ours_;
+  bool expected_;
+  bool ended_;
+  Nanos living_since_;               // 0: paused or ended
+  Nanos holding_since_;              // 0: it does not hold the GIL
+  Nanos out_since_;                  // when it last let go, or was first seen
+  std::atomic<Nanos> asking_since_;  // 0: it does not wait
+  ThreadTotals totals_;
+};
+
+}  // namespace gilknocker

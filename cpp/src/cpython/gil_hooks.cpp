@@ -1,0 +1,322 @@
+#include "cpython/gil_hooks.hpp"
+
+#include <Python.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <memory>
+#include <stdexcept>
+
+#include "cpython/cpython_gil.hpp"
+#include "gilknocker/relocation_patch.hpp"
+#include "gilknocker/this_thread.hpp"
+
+namespace gilknocker::gil_hooks {
+namespace {
+
+// initial-exec: the other models may allocate when a thread comes here for the first time.
+#define GILKNOCKER_HOOK_LOCAL constinit thread_local __attribute__((tls_model("initial-exec")))
+
+// ---- shared by the hooks, see the header -------------------------------------------------------
+
+constinit std::array<std::atomic<TraceBook*>, kMostBooks> books{};
+constinit std::atomic<pthread_cond_t*> taken{nullptr};
+constinit std::atomic<pthread_cond_t*> dropped{nullptr};
+// Told when a thread asks for the GIL: set by the self-test only. Relaxed: set before the thread
+// that it waits for is made.
+constinit std::atomic<sem_t*> tell_asked{nullptr};
+
+// ---- of each thread ----------------------------------------------------------------------------
+
+struct Seat {
+  std::uint64_t book = 0;  // its id
+  TracedThread* thread = nullptr;
+};
+
+// The thread let go of the GIL because another had asked it to: for as long as nothing is known of
+// what it wants. If it asks again at once it never stopped wanting it, and has been waiting since
+// it let go; else it had let go for a reason of its own, as for input, and does not wait meanwhile.
+class LetGo {
+ public:
+  void begin(Nanos now) noexcept {
+    under_way_ = true;
+    came_back(now);
+  }
+  // From waiting until another had taken it.
+  void came_back(Nanos now) noexcept {
+    if (!under_way_) return;
+    since_ = now;
+    used_ = this_thread::usage();
+  }
+  // It asks for it, or has it: whether it wanted it all along. A thread that did neither work nor
+  // wait for anything meanwhile can only have been without a CPU.
+  bool end(Nanos now) noexcept {
+    if (!under_way_) return false;
+    under_way_ = false;
+    if (now - since_ <= kAtOnce) return true;
+    const this_thread::Usage used = this_thread::usage();
+    return used.voluntary_switches == used_.voluntary_switches && used.cpu - used_.cpu <= kLittle;
+  }
+
+ private:
+  static constexpr Nanos kAtOnce = 20'000;
+  static constexpr Nanos kLittle = 100'000;  // to be woken and to come back costs 50 us on some
+
+  bool under_way_ = false;
+  Nanos since_ = 0;
+  this_thread::Usage used_;
+};
+
+GILKNOCKER_HOOK_LOCAL std::array<Seat, kMostBooks> seats{};
+GILKNOCKER_HOOK_LOCAL LetGo let_go{};
+// What the calibrating thread itself signals, by call.
+GILKNOCKER_HOOK_LOCAL bool calibrating = false;
+GILKNOCKER_HOOK_LOCAL int signalled = 0;
+GILKNOCKER_HOOK_LOCAL pthread_cond_t* last_signalled = nullptr;
+
+// ---- guarded by the GIL ------------------------------------------------------------------------
+
+RelocationPatch patch;
+int attached = 0;
+
+Nanos now_nanos() noexcept { return SystemClock().now(); }
+
+TracedThread& thread_in(TraceBook& book, std::size_t index, Nanos now) noexcept {
+  Seat& seat = seats[index];
+  if (seat.book != book.id()) {
+    seat = {book.id(), &book.enter(syscall(SYS_gettid), this_thread::is_ours(), now)};
+  }
+  return *seat.thread;
+}
+
+// ---- the hooks ---------------------------------------------------------------------------------
+
+// Errors of pthread_cond_* are returned, and the clock comes from the vDSO: only gettid() and the
+// program's own code could touch errno, and gettid() never fails.
+
+template <typename Event>
+void tell_books(Event event) noexcept {
+  for (std::size_t i = 0; i < books.size(); ++i) {
+    TraceBook* const book = books[i].load(std::memory_order_acquire);
+    if (book != nullptr) event(*book, i);
+  }
+}
+
+int signal_hook(pthread_cond_t* cond) noexcept {
+  if (cond == taken.load(std::memory_order_relaxed)) {
+    const Nanos now = now_nanos();
+    const bool wanted = let_go.end(now);
+    tell_books([now, wanted](TraceBook& book, std::size_t i) {
+      book.acquired(thread_in(book, i, now), now, wanted);
+    });
+  } else if (cond == dropped.load(std::memory_order_relaxed)) {
+    const Nanos now = now_nanos();
+    const bool forced = CPythonGil::instance().drop_requested();
+    tell_books([now, forced](TraceBook& book, std::size_t i) {
+      book.released(thread_in(book, i, now), now, forced);
+    });
+    if (forced) let_go.begin(now);
+  } else if (calibrating) {
+    ++signalled;
+    last_signalled = cond;
+  }
+  return pthread_cond_signal(cond);
+}
+
+int timedwait_hook(pthread_cond_t* cond, pthread_mutex_t* mutex, const timespec* until) {
+  if (cond == dropped.load(std::memory_order_relaxed)) {
+    const Nanos now = now_nanos();
+    const bool wanted = let_go.end(now);
+    tell_books([now, wanted](TraceBook& book, std::size_t i) {
+      book.asked(thread_in(book, i, now), now, wanted);
+    });
+    sem_t* const tell = tell_asked.load(std::memory_order_relaxed);
+    if (tell != nullptr && this_thread::is_ours()) sem_post(tell);
+  }
+  return pthread_cond_timedwait(cond, mutex, until);
+}
+
+int wait_hook(pthread_cond_t* cond, pthread_mutex_t* mutex) {
+  const int result = pthread_cond_wait(cond, mutex);
+  if (cond == taken.load(std::memory_order_relaxed)) let_go.came_back(now_nanos());
+  return result;
+}
+
+// Not noexcept, as the waits may be cancelled: a forced unwind goes through them.
+const std::vector<RelocationPatch::Redirection>& redirections() {
+  static const std::vector<RelocationPatch::Redirection> all = {
+      {"pthread_cond_signal", reinterpret_cast<void*>(&pthread_cond_signal),
+       reinterpret_cast<void*>(&signal_hook)},
+      {"pthread_cond_timedwait", reinterpret_cast<void*>(&pthread_cond_timedwait),
+       reinterpret_cast<void*>(&timedwait_hook)},
+      {"pthread_cond_wait", reinterpret_cast<void*>(&pthread_cond_wait),
+       reinterpret_cast<void*>(&wait_hook)},
+  };
+  return all;
+}
+
+// ---- putting them in ---------------------------------------------------------------------------
+
+const char* install() {
+  return patch.install(reinterpret_cast<const void*>(&PyEval_RestoreThread), redirections());
+}
+
+// Which condition variable is which shows when this thread drops and takes the GIL once. Others who
+// do so meanwhile do not disturb: only this thread counts.
+const char* calibrate() {
+  signalled = 0;
+  calibrating = true;
+  PyThreadState* const state = PyEval_SaveThread();
+  const int of_dropping = signalled;
+  pthread_cond_t* const first = last_signalled;
+  PyEval_RestoreThread(state);
+  calibrating = false;
+  if (of_dropping != 1 || signalled != 2 || first == last_signalled) {
+    return "dropping and taking the GIL signals in unknown ways";
+  }
+  dropped.store(first, std::memory_order_relaxed);
+  taken.store(last_signalled, std::memory_order_relaxed);
+  return nullptr;
+}
+
+// A thread of ours that asks for the GIL while the caller has it, and gets it when the caller lets
+// go: what the book then says must lie within what both saw on their own clocks.
+class HandOver {
+ public:
+  HandOver() { sem_init(&asked_, 0, 0); }
+  HandOver(const HandOver&) = delete;
+  HandOver& operator=(const HandOver&) = delete;
+  ~HandOver() { sem_destroy(&asked_); }
+
+  const char* try_out() {
+    TraceBook book(64, now_nanos(), 64);
+    attach(book, {});
+    const char* problem = hand_over();
+    detach(book);
+    if (problem == nullptr && !agrees(book)) {
+      problem = "a traced hand-over of the GIL was not what happened";
+    }
+    return problem;
+  }
+
+ private:
+  static constexpr int kMostSeconds = 5;
+
+  const char* hand_over() {
+    tell_asked.store(&asked_, std::memory_order_relaxed);
+    pthread_t thread;
+    if (pthread_create(&thread, nullptr, &HandOver::take, this) != 0) {
+      tell_asked.store(nullptr, std::memory_order_relaxed);
+      return "no thread could be started to try the tracing out";
+    }
+    // With the GIL in hand, for it is to find it taken; and the kernel wakes us.
+    timespec until{};
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += kMostSeconds;
+    int waited = 0;
+    do waited = sem_timedwait(&asked_, &until);
+    while (waited != 0 && errno == EINTR);
+    told_ = now_nanos();
+    PyThreadState* const state = PyEval_SaveThread();
+    pthread_join(thread, nullptr);
+    PyEval_RestoreThread(state);
+    tell_asked.store(nullptr, std::memory_order_relaxed);
+    return waited == 0 ? nullptr : "a thread that waits for the GIL was not seen";
+  }
+
+  static void* take(void* argument) {
+    HandOver& mine = *static_cast<HandOver*>(argument);
+    this_thread::mark_ours();
+    const std::unique_ptr<GilSeat> seat = CPythonGil::instance().open_seat();
+    if (!seat) return nullptr;
+    mine.native_id_ = syscall(SYS_gettid);
+    mine.asks_ = now_nanos();
+    seat->acquire();
+    mine.has_ = now_nanos();
+    seat->leave();
+    return nullptr;
+  }
+
+  bool agrees(TraceBook& book) const {
+    for (const TraceEvent& event : book.events()) {
+      if (event.kind == TraceEvent::kWait && book.native_id(event.thread) == native_id_) {
+        return asks_ <= event.start && event.start <= told_ && told_ <= event.end &&
+               event.end <= has_;
+      }
+    }
+    return false;
+  }
+
+  sem_t asked_;
+  std::int64_t native_id_ = 0;
+  Nanos asks_ = 0;  // on the other thread, joined before these are read
+  Nanos has_ = 0;
+  Nanos told_ = 0;
+};
+
+const char* try_out() {
+  if (const char* const problem = CPythonGil::instance().problem()) return problem;
+  if (!CPythonGil::instance().enabled()) return "this Python runs without a GIL";
+  if (const char* const problem = install()) return problem;
+  const char* const problem = calibrate();
+  patch.remove();
+  return problem != nullptr ? problem : HandOver().try_out();
+}
+
+bool is_alive(std::int64_t native_id) noexcept {
+  return syscall(SYS_tgkill, getpid(), native_id, 0) == 0 || errno != ESRCH;
+}
+
+void forget_parent() noexcept {
+  for (std::atomic<TraceBook*>& book : books) book.store(nullptr, std::memory_order_relaxed);
+  if (attached != 0) patch.remove();
+  attached = 0;
+}
+
+}  // namespace
+
+const char* problem() {
+  static const char* const found = [] {
+    pthread_atfork(nullptr, nullptr, &forget_parent);
+    return try_out();
+  }();
+  return found;
+}
+
+void attach(TraceBook& book, const std::vector<std::int64_t>& present) {
+  std::size_t index = 0;
+  while (index < books.size() && books[index].load(std::memory_order_relaxed) != nullptr) ++index;
+  if (index == books.size()) throw std::runtime_error("at most 4 tracers can run at once");
+  if (attached == 0) {
+    if (const char* const problem = install()) throw std::runtime_error(problem);
+  }
+  ++attached;
+  const Nanos now = now_nanos();
+  for (const std::int64_t native_id : present) book.expect(native_id, now);
+  book.begin(now);
+  thread_in(book, index, now).holds_from(now);  // the caller
+  books[index].store(&book, std::memory_order_release);
+}
+
+void detach(TraceBook& book) {
+  for (std::atomic<TraceBook*>& slot : books) {
+    if (slot.load(std::memory_order_relaxed) == &book) slot.store(nullptr);
+  }
+  book.end(now_nanos(), &is_alive);
+  if (--attached == 0) patch.remove();
+  // Through the lock: whoever asked meanwhile, and still had the book, is done with it.
+  PyThreadState* const state = PyEval_SaveThread();
+  PyEval_RestoreThread(state);
+}
+
+std::vector<const void*> slots() { return patch.slots(); }
+
+TraceReading read_book(TraceBook& book) { return book.read(now_nanos(), &is_alive); }
+
+}  // namespace gilknocker::gil_hooks

@@ -1,0 +1,44 @@
+// Every taking, dropping and asking of the GIL, as it happens: the interpreter's own calls of
+// pthread_cond_*, redirected.
+//
+// CPython tells its GIL's condition variables of every change, with the GIL's mutex ("the lock")
+// held: taking signals `switch_cond`, dropping signals `cond`, a thread that finds the GIL taken
+// waits on `cond` with a timeout; one that was made to let go waits on `switch_cond`, with another
+// mutex held, until somebody has taken it. Only the main interpreter's GIL is traced: those of
+// sub-interpreters with a GIL of their own have other condition variables.
+//
+// Thread safety
+//   problem(), attach(), detach(), slots()   with the GIL held. detach() lets go of it once.
+//   the hooks run on any thread, inside the lock: they allocate nothing, lock nothing, call no
+//   Python, and keep errno. What they share with attach() and detach() is atomic:
+//     books        published with release, read with acquire, for what is behind the pointer must
+//                  be seen. A book that was taken out may still be in use by a thread that asks for
+//                  the GIL: detach() therefore goes through the lock once before it returns.
+//     taken, dropped   written once, before any book is published; relaxed, for they are compared.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "gilknocker/trace_book.hpp"
+
+namespace gilknocker::gil_hooks {
+
+inline constexpr int kMostBooks = 4;
+
+// Null where the GIL can be traced, else why not: a sentence without its full stop. The first call
+// tries it out, with a thread of its own that waits for the GIL once.
+const char* problem();
+
+// From now on `book` gets everything; the threads in `present` are there already. Throws
+// std::runtime_error if it cannot be done (any more), or if there are kMostBooks already.
+void attach(TraceBook& book, const std::vector<std::int64_t>& present);
+// No more. Nobody uses the book any more when this returns.
+void detach(TraceBook& book);
+
+// The addresses of the redirected pointers; none while no book is attached.
+std::vector<const void*> slots();
+
+TraceReading read_book(TraceBook& book);
+
+}  // namespace gilknocker::gil_hooks

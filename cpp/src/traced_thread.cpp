@@ -1,0 +1,114 @@
+#include "gilknocker/traced_thread.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace gilknocker {
+
+ThreadTotals& ThreadTotals::operator+=(const ThreadTotals& other) noexcept {
+  held += other.held;
+  waited += other.waited;
+  lived += other.lived;
+  acquisitions += other.acquisitions;
+  holds += other.holds;
+  waits += other.waits;
+  forced_releases += other.forced_releases;
+  longest_hold = std::max(longest_hold, other.longest_hold);
+  longest_wait = std::max(longest_wait, other.longest_wait);
+  return *this;
+}
+
+void TracedThread::open(std::int64_t native_id, bool ours, bool expected, Nanos now) noexcept {
+  native_id_ = native_id;
+  ours_ = ours;
+  expected_ = expected;
+  ended_ = false;
+  living_since_ = out_since_ = now;
+  holding_since_ = 0;
+  asking_since_.store(0, std::memory_order_relaxed);
+  totals_ = {};
+}
+
+bool TracedThread::meet() noexcept { return std::exchange(expected_, false); }
+
+void TracedThread::asked(Nanos now, bool wanted_it_all_along) noexcept {
+  if (asking_since_.load(std::memory_order_relaxed) != 0) return;
+  asking_since_.store(wanted_it_all_along ? out_since_ : now, std::memory_order_relaxed);
+}
+
+Ended TracedThread::acquired(Nanos now, bool wanted_it_all_along) noexcept {
+  Nanos asked = asking_since_.load(std::memory_order_relaxed);
+  if (asked == 0 && wanted_it_all_along) asked = out_since_;
+  asking_since_.store(0, std::memory_order_relaxed);
+  holding_since_ = now;
+  ++totals_.acquisitions;
+  if (asked == 0) return {};
+  const Nanos wait = now - asked;
+  totals_.waited += wait;
+  totals_.longest_wait = std::max(totals_.longest_wait, wait);
+  ++totals_.waits;
+  return {asked, now};
+}
+
+Ended TracedThread::released(Nanos now, bool forced) noexcept {
+  const Nanos since = std::exchange(holding_since_, 0);
+  out_since_ = now;
+  totals_.forced_releases += forced;
+  if (since == 0) return {};  // it was taken before the trace began
+  const Nanos hold = now - since;
+  totals_.held += hold;
+  totals_.longest_hold = std::max(totals_.longest_hold, hold);
+  ++totals_.holds;
+  return {since, now};
+}
+
+void TracedThread::holds_from(Nanos now) noexcept { holding_since_ = now; }
+
+void TracedThread::pause(Nanos now) noexcept {
+  if (ended_) return;
+  totals_ = totals(now);
+  living_since_ = holding_since_ = 0;
+  asking_since_.store(0, std::memory_order_relaxed);
+}
+
+void TracedThread::resume(Nanos now) noexcept {
+  if (!ended_) living_since_ = out_since_ = now;
+}
+
+void TracedThread::reset(Nanos now) noexcept {
+  totals_ = {};
+  if (living_since_ != 0) living_since_ = now;
+  if (holding_since_ != 0) holding_since_ = now;
+  // Only asked() writes here too, and only where it reads 0.
+  if (asking_since_.load(std::memory_order_relaxed) != 0) {
+    asking_since_.store(now, std::memory_order_relaxed);
+  }
+  out_since_ = std::max(out_since_, now);
+}
+
+void TracedThread::end() noexcept {
+  if (ended_) return;
+  if (living_since_ != 0) totals_.lived += std::max<Nanos>(out_since_ - living_since_, 0);
+  living_since_ = holding_since_ = 0;
+  asking_since_.store(0, std::memory_order_relaxed);
+  ended_ = true;
+}
+
+Nanos TracedThread::waiting_for(Nanos now) const noexcept {
+  const Nanos since = asking_since_.load(std::memory_order_relaxed);
+  return since == 0 ? 0 : std::max<Nanos>(now - since, 0);
+}
+
+ThreadTotals TracedThread::totals(Nanos now) const noexcept {
+  ThreadTotals all = totals_;
+  const Nanos waiting = waiting_for(now);
+  const Nanos holding = holding_since_ == 0 ? 0 : now - holding_since_;
+  all.held += holding;
+  all.waited += waiting;
+  all.longest_hold = std::max(all.longest_hold, holding);
+  all.longest_wait = std::max(all.longest_wait, waiting);
+  if (living_since_ != 0) all.lived += std::max<Nanos>(now - living_since_, 0);
+  return all;
+}
+
+}  // namespace gilknocker

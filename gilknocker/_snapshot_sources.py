@@ -1,0 +1,83 @@
+"""Snapshots of what the meters counted."""
+
+from __future__ import annotations
+
+from gilknocker._raw_waits import RawWaits
+from gilknocker._snapshot_fields import COUNTS, TRACED, gil_state
+from gilknocker.histogram import WaitHistogram
+from gilknocker.snapshot import build
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from gilknocker._raw_waits import WaitSource
+    from gilknocker._snapshot_fields import StoredHolders
+    from gilknocker.snapshot import Snapshot
+
+_NOT_TRACED = {
+    **dict.fromkeys(TRACED, 0),
+    "hold_max_exact": True,
+    "hold_histogram": WaitHistogram._trusted(b""),
+}
+_OF_TRACE = {
+    "wait_max_exact": True,
+    "hold_max_exact": True,
+    "floor_ns": None,
+    "interval_ns": None,
+    "knock_interval_ns": None,
+    "slice_active": False,
+    "method": "trace",
+    "gil_enabled": True,
+    "_merged": None,
+}
+
+
+def from_core(
+    counts: Mapping[str, int],
+    histogram: bytes,
+    waits: WaitSource | None,
+    *,
+    method: str,
+    switch_interval_ns: int,
+    interval_ns: int,
+    knock_interval_ns: int,
+    gil_enabled_now: bool,
+    holders: StoredHolders = (),
+) -> Snapshot:
+    """Make a snapshot of what ``_core.Sampler.read`` returned, unchecked: it is to be cheap."""
+    fields = {
+        **counts,
+        "floor_ns": counts["floor_ns"] if counts["floor_ns"] >= 0 else None,
+        "wait_max_exact": True,
+        "switch_interval_ns": switch_interval_ns,
+        "interval_ns": interval_ns,
+        "knock_interval_ns": knock_interval_ns,
+        "method": method,
+        "gil_enabled": gil_state(counts["ticks"], counts["ticks_disabled"], gil_enabled_now),
+        "histogram": WaitHistogram._trusted(histogram),
+        **_NOT_TRACED,
+        "_holders": holders,
+        "_merged": None,
+    }
+    return build(fields, None if waits is None else RawWaits(waits))
+
+
+def from_trace(
+    fields: Mapping[str, Any],
+    waits: bytes,
+    holds: bytes,
+    raw: tuple[WaitSource, WaitSource] | None,
+) -> Snapshot:
+    """Make a snapshot of a trace, of the fields that it has, unchecked."""
+    return build(
+        {
+            **dict.fromkeys(COUNTS, 0),
+            **_OF_TRACE,
+            **fields,
+            "histogram": WaitHistogram._trusted(waits),
+            "hold_histogram": WaitHistogram._trusted(holds),
+        },
+        *(() if raw is None else map(RawWaits, raw)),
+    )

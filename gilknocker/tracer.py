@@ -1,0 +1,337 @@
+"""The exact meter: every hold of the GIL and every wait for it, counted as it happens."""
+
+from __future__ import annotations
+
+import atexit
+import operator
+import sys
+import threading
+from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakSet
+
+from gilknocker import _core
+from gilknocker._checks import is_bool, shown
+from gilknocker._raw_waits import StoredWaits
+from gilknocker._snapshot_sources import from_trace
+
+if TYPE_CHECKING:
+    import os
+    from types import TracebackType
+    from typing import SupportsIndex
+
+    import numpy as np
+    import numpy.typing as npt
+    from typing_extensions import Self
+
+    from gilknocker.snapshot import Snapshot
+
+__all__ = ["GilTracer", "GilTracerUnsupported", "ThreadTimes"]
+
+MOST_EVENTS = 2**32
+
+# What the meter's own threads are called in tables.
+_OURS = "(gilknocker)"
+_RUNNING: WeakSet[GilTracer] = WeakSet()
+
+
+class GilTracerUnsupported(RuntimeError):
+    """The GIL cannot be traced here; the message says why."""
+
+
+class ThreadTimes(NamedTuple):
+    """What one thread did with the GIL while a tracer ran. All times in ns."""
+
+    native_id: int
+    """The system's number of it, as ``threading.Thread.native_id``: given out again later."""
+    serial: int
+    """Its number in this trace: never given out again, and ``thread`` in `GilTracer.events`."""
+    name: str
+    """As far as known: of a thread that ended before anybody asked, its number."""
+    ours: bool
+    """Whether it is one of the meter's own threads."""
+    alive: bool
+    """Whether it is still there."""
+    held_ns: int
+    """How long it held the GIL."""
+    waited_ns: int
+    """How long it waited for the GIL: wanted to run Python code and could not."""
+    released_ns: int
+    """How long it neither held the GIL nor asked for it: slept, computed without it, did input or
+    output. ``held_ns + waited_ns + released_ns == lifetime_ns``."""
+    lifetime_ns: int
+    """How long it was there while the tracer ran, as far as seen."""
+    acquisitions: int
+    """How often it took the GIL."""
+    waits: int
+    """How often it found the GIL taken."""
+    forced_releases: int
+    """How often it let go while another thread had asked it to, after the switch interval."""
+    longest_hold_ns: int
+    """The longest time without letting go; also if it still goes on."""
+    longest_wait_ns: int
+    """The longest wait; also if it still goes on."""
+
+
+class GilTracer:
+    """Counts every hold of the GIL and every wait for it, exactly, by thread.
+
+    The interpreter tells its GIL's condition variables of every change. A tracer redirects the
+    pointers through which it calls ``pthread_cond_signal``, ``pthread_cond_timedwait`` and
+    ``pthread_cond_wait``, while it runs, and takes the time: some 50 ns for each release and
+    acquire. When the last tracer stops, the pointers are what they were.
+
+    Parameters
+    ----------
+    events : int, default 1_048_576
+        How many of the newest holds and waits to keep one by one, 24 bytes each; 0 to 2**32.
+
+    Raises
+    ------
+    GilTracerUnsupported
+        Where the GIL cannot be traced, see `supported`.
+    TypeError, ValueError
+        If `events` is not such a number.
+    MemoryError
+        If there is not enough memory for so many.
+
+    See Also
+    --------
+    KnockKnock : samples the GIL, everywhere, and asks for it as a thread would.
+
+    Notes
+    -----
+    The main interpreter's GIL is traced, also where sub-interpreters share it; those with a GIL of
+    their own are not seen. Up to 4 tracers can run at once. A tracer goes on in the parent of a
+    fork; in the child it is one that was never started. It keeps numbers of up to 16,384 threads:
+    the holds of more are counted, their waits are not.
+
+    Like a stopwatch it goes on counting when it is started again, and what was going on at a stop
+    counts up to there. A thread that was made to let go of the GIL (a forced release) and asks for
+    it again without having done anything else has been waiting since it let go.
+
+    Examples
+    --------
+    >>> with GilTracer() as tracer:  # doctest: +SKIP
+    ...     work()
+    >>> for thread in tracer.threads():  # doctest: +SKIP
+    ...     print(thread.name, thread.held_ns / 1e9, thread.waited_ns / 1e9)
+    parser-0 0.51 0.48
+    parser-1 0.49 0.5
+    """
+
+    HOLD = 0
+    WAIT = 1
+
+    def __init__(self, events: SupportsIndex = 1_048_576) -> None:
+        size = _checked_events(events)
+        if problem := _problem():
+            raise GilTracerUnsupported(problem)
+        self._core = _core.Tracer(size)
+        self._names: dict[int, str] = {}
+
+    @staticmethod
+    def supported() -> tuple[bool, str]:
+        """Say whether the GIL can be traced here, and if not why, in a sentence.
+
+        The first call tries it out, which takes a fraction of a millisecond and one thread.
+        """
+        problem = _problem()
+        return not problem, problem
+
+    def start(self) -> None:
+        """Go on counting; nothing happens if it runs.
+
+        Raises
+        ------
+        RuntimeError
+            If it cannot: somebody else redirects the same pointers by now, or 4 tracers run.
+        """
+        threads = [thread.native_id for thread in threading.enumerate()]
+        self._core.start([native_id for native_id in threads if native_id is not None])
+        _RUNNING.add(self)
+
+    def stop(self) -> None:
+        """Stop counting; nothing happens if it does not run. The numbers stay."""
+        self._learn_names()
+        self._core.stop()
+        _RUNNING.discard(self)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it counts now."""
+        return self._core.is_running
+
+    def reset(self) -> None:
+        """Begin all numbers and events anew, running or not."""
+        self._core.reset()
+
+    def snapshot(self, waits: bool = False) -> Snapshot:
+        """Return all numbers since the last reset as one consistent value; its method is "trace".
+
+        Parameters
+        ----------
+        waits : bool, default False
+            Whether to keep the single waits and holds too, as far as they are among the events:
+            `Snapshot.wait_times` and `Snapshot.hold_times`.
+        """
+        reading = self._read(waits)
+        raw = self._raw(reading) if waits else None
+        every = reading["all"]
+        fields = {
+            name: reading[name]
+            for name in (
+                *("sampler_id", "epoch", "pid", "start_ns", "end_ns", "start_unix_ns"),
+                *("end_unix_ns", "observed_ns", "in_flight_ns", "wait_total_ns", "wait_max_ns"),
+            )
+        }
+        fields |= {
+            "knocks": every["waits"],
+            "holds": every["holds"],
+            "held_ns": every["held_ns"],
+            "waited_ns": every["waited_ns"],
+            "thread_ns": every["lifetime_ns"],
+            "hold_max_ns": every["longest_hold_ns"],
+            "switch_interval_ns": round(sys.getswitchinterval() * 1e9),
+            "_holders": tuple(
+                (thread["native_id"], thread["serial"], self._name(thread), thread["held_ns"])
+                for thread in reading["threads"]
+                if thread["held_ns"] and not thread["ours"]
+            ),
+        }
+        return from_trace(fields, reading["wait_histogram"], reading["hold_histogram"], raw)
+
+    def threads(self) -> list[ThreadTimes]:
+        """Return what each thread did, in the order in which they came.
+
+        The meter's own come last. Threads that ended before the last reset are left out.
+        """
+        threads = [self._times(thread) for thread in self._read()["threads"]]
+        seen = [one for one in threads if one.alive or one.lifetime_ns or one.acquisitions]
+        return sorted(seen, key=lambda thread: thread.ours)
+
+    def threads_array(self) -> npt.NDArray[np.void]:
+        """Return what `threads` does as a structured array with a field for each of its names."""
+        import numpy as np
+
+        names = {"name": "U64", "ours": "?", "alive": "?"}
+        dtype = [(field, names.get(field, "i8")) for field in ThreadTimes._fields]
+        return np.array([tuple(thread) for thread in self.threads()], dtype=dtype)
+
+    def events(self) -> npt.NDArray[np.void]:
+        """Return the newest holds and waits that have ended, in the order in which they did.
+
+        Returns
+        -------
+        ndarray
+            Structured, shape ``(n,)``: ``start`` and ``end`` (int64, ns of
+            ``time.monotonic_ns``), ``thread`` (uint32, `ThreadTimes.serial`; beyond 16,383 for
+            threads that found no room) and ``kind`` (uint32, `HOLD` or `WAIT`). Read-only.
+
+        Notes
+        -----
+        The GIL is held while they are copied: 10 ms for a million.
+        """
+        import numpy as np
+
+        return np.frombuffer(self._core.events(), dtype=_EVENT)
+
+    def to_chrome_trace(self, path: str | os.PathLike[str]) -> None:
+        """Write the events as a file for the Perfetto UI (https://ui.perfetto.dev).
+
+        A track for each thread with its holds and waits, and the held fraction as a counter.
+
+        Parameters
+        ----------
+        path : path-like
+            Where to: in the JSON Trace Event Format, gzipped if it ends in ``.gz``.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written.
+        """
+        from gilknocker.chrome_trace import write
+
+        write(path, self.events(), self.threads())
+
+    def __repr__(self) -> str:
+        return f"<GilTracer {self}>"
+
+    def __str__(self) -> str:
+        return f"{'running' if self.is_running else 'stopped'}, {self.snapshot()}"
+
+    def _read(self, events: bool = False) -> dict[str, Any]:
+        reading = self._core.read(events)
+        self._learn_names()
+        return reading
+
+    def _learn_names(self) -> None:
+        for thread in threading.enumerate():
+            if thread.native_id is not None:
+                self._names[thread.native_id] = thread.name
+
+    def _name(self, thread: dict[str, Any]) -> str:
+        if thread["ours"]:
+            return _OURS
+        native_id = thread["native_id"]
+        return self._names.get(native_id) or f"thread {native_id}"
+
+    def _times(self, thread: dict[str, Any]) -> ThreadTimes:
+        released = thread["lifetime_ns"] - thread["held_ns"] - thread["waited_ns"]
+        fields = {**thread, "name": self._name(thread), "released_ns": released}
+        return ThreadTimes(**{name: fields[name] for name in ThreadTimes._fields})
+
+    def _raw(self, reading: dict[str, Any]) -> tuple[StoredWaits, StoredWaits]:
+        import numpy as np
+
+        events = np.frombuffer(reading["events"], dtype=_EVENT)
+        ours = [thread["serial"] for thread in reading["threads"] if thread["ours"]]
+        events = events[~np.isin(events["thread"], ours)]
+        return tuple(  # type: ignore[return-value]
+            _stored(events[events["kind"] == kind], reading["all"][counted])
+            for kind, counted in ((self.WAIT, "waits"), (self.HOLD, "holds"))
+        )
+
+
+_EVENT = [("start", "i8"), ("end", "i8"), ("thread", "u4"), ("kind", "u4")]
+
+
+def _stored(events: npt.NDArray[np.void], counted: int) -> StoredWaits:
+    durations = (events["end"] - events["start"]).tobytes()
+    return StoredWaits(counted - len(events), durations, events["start"].tobytes())
+
+
+def _checked_events(events: SupportsIndex) -> int:
+    allowed = f"an integer from 0 to {MOST_EVENTS}"
+    if is_bool(events):
+        raise TypeError(f"events must be {allowed}, not {shown(events)}")
+    try:
+        size = operator.index(events)
+    except TypeError:
+        raise TypeError(f"events must be {allowed}, not {shown(events)}") from None
+    if not 0 <= size <= MOST_EVENTS:
+        raise ValueError(f"events must be {allowed}, not {shown(events)}")
+    return size
+
+
+def _problem() -> str:
+    problem = _core.trace_problem()
+    return f"The GIL cannot be traced here: {problem}." if problem else ""
+
+
+@atexit.register
+def _stop_all() -> None:
+    for tracer in list(_RUNNING):
+        tracer.stop()
