@@ -27,7 +27,12 @@ def sampled(held: int, free: int, waits: list[int], **changes: Any) -> Reading:
     return Reading(snapshot, snapshot)
 
 
-def traced(longest_ns: int, fraction: float = 0.5, waits: Snapshot | None = None) -> Reading:
+def traced(
+    longest_ns: int,
+    fraction: float = 0.5,
+    waits: Snapshot | None = None,
+    body_ns: int = 100 * MS,
+) -> Reading:
     """Return what a tracer says, with or without knocks beside it."""
     times: Any = SimpleNamespace(
         method="trace",
@@ -36,7 +41,7 @@ def traced(longest_ns: int, fraction: float = 0.5, waits: Snapshot | None = None
         held_fraction=fraction,
         held_fraction_interval=(fraction, fraction),
         gil_enabled=True,
-        observed_ns=100 * MS,
+        observed_ns=body_ns,
         knocks=0,
         histogram=WaitHistogram(),
         in_flight_ns=0,
@@ -73,6 +78,8 @@ def traced(longest_ns: int, fraction: float = 0.5, waits: Snapshot | None = None
         (SHARE, sampled(0, 0, []), "undecided"),
         (SHARE, traced(1, 0.51), "exceeded"),
         (SHARE, traced(1, 0.5), "kept"),
+        (SHARE, traced(1, 0.9, body_ns=10 * MS - 1), "undecided"),
+        (SHARE, traced(1, 0.4, body_ns=1), "kept"),
     ],
 )
 def test_verdicts(limit: Limit, reading: Reading, state: str) -> None:

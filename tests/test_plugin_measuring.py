@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from pytest_runs import run, stored
+from pytest_runs import needs_tracer, run, stored
 
 from gilknocker._plugin.section import Record, ranked
 
@@ -137,6 +137,29 @@ def test_order_by_share() -> None:
     ]
     names = [record.nodeid for record in ranked(records, "held")]
     assert names == ["all, and longer", "all", "exact", "half", "idle"]
+
+
+@needs_tracer
+@pytest.mark.parametrize("method", ["auto", "trace"])
+def test_tracing(pytester: pytest.Pytester, method: str) -> None:
+    pytester.makepyfile(FORMS)
+    words = (f"--gilknocker-method={method}", "--gilknocker-json=x.json")
+    run(pytester, "--gilknocker", *words, "-k", "native or idle or setup or nothing")
+    found = stored(pytester.path / "x.json")
+    for test in found.values():
+        assert test["hold_max_exact"]
+        assert test["looks"] is None
+        assert test["method"].partition("+")[0] == "trace"
+        low, high = test["held_fraction_interval"]
+        assert low == test["held_fraction"] == high
+    # It goes on until Python code looks at the clock again, and a bit further.
+    assert 0.15e9 <= found["test_native"]["hold_max_ns"] <= found["test_native"]["body_ns"]
+    assert found["test_native"]["held_fraction"] > 0.9
+    assert found["test_idle"]["held_fraction"] < 0.5
+    assert found["test_after_a_slow_setup"]["hold_max_ns"] < 0.2e9
+    # Nobody waited but our knocks.
+    knocks = found["test_native"]["waits"]
+    assert knocks > 0 if method == "auto" else knocks == 0
 
 
 @pytest.mark.parametrize(("sort", "first"), [("hold", "test_native"), ("wait", "test_native")])

@@ -16,13 +16,25 @@ if TYPE_CHECKING:
     from gilknocker import WaitHistogram
     from gilknocker._plugin.meter import Reading
 
-__all__ = ["Limit", "Verdict", "hold_lines", "judge", "knock_interval_for", "too_short"]
+__all__ = [
+    "SHORTEST_NS",
+    "Limit",
+    "Verdict",
+    "hold_lines",
+    "judge",
+    "knock_interval_for",
+    "too_short",
+]
 
 
 # Each knock is a handover of the GIL: denser ones would be what is measured.
 LEAST_KNOCK_MICROS = 200
-# A hold that is longer than its limit by a quarter is met early enough to be seen as too long.
-KNOCKS_PER_LIMIT = 4
+# Knocks come up to two intervals apart. So a hold that is longer than its limit by a fifth is met
+# early enough to be seen as too long; and code that gives the GIL up when asked, 5 ms later, is
+# asked early enough to keep to a limit of 10 ms.
+KNOCKS_PER_LIMIT = 10
+# Of a shorter body the held fraction says little, even where it is exact.
+SHORTEST_NS = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -165,6 +177,12 @@ def _judge_share(limit: Limit, reading: Reading) -> Verdict:
     if fraction is None or interval is None:
         return Verdict(limit, "kept")
     low, high = interval
+    if reading.is_traced and times.observed_ns < SHORTEST_NS and fraction > limit.share:
+        message = (
+            f"limit_gil_contention: a body of {format_ns(times.observed_ns)}, at least "
+            f"{format_ns(SHORTEST_NS)} are needed"
+        )
+        return Verdict(limit, "undecided", fraction, message)
     if low > limit.share:
         known = (
             "traced: exact"

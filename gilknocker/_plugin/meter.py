@@ -88,7 +88,7 @@ class Meter:
         from gilknocker import GilTracer, KnockKnock
 
         traces = method == "trace" or (method == "auto" and GilTracer.supported()[0])
-        self._tracer: GilTracer | None = GilTracer(events=1) if traces else None
+        self._tracer: GilTracer | None = GilTracer(events=0) if traces else None
         # Under trace alone it only asks: its waits are not reported.
         self._reads_knocks = method != "trace"
         self._knocker: KnockKnock | None = None

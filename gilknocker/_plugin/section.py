@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gilknocker._plugin.limits import SHORTEST_NS
 from gilknocker._units import format_ns, format_percent
 from gilknocker.report import LEAST_LOOKS
 
@@ -16,10 +17,7 @@ if TYPE_CHECKING:
 
     from gilknocker._plugin.options import Settings
 
-__all__ = ["SHORTEST_NS", "Record", "ranked", "write_section"]
-
-# Of shorter bodies the held fraction says little, even where it is exact: they are one line.
-SHORTEST_NS = 10_000_000
+__all__ = ["Record", "ranked", "write_section"]
 
 _HEADINGS = ("held", "longest hold", "waits p50", "p99", "max", "body", "test")
 
