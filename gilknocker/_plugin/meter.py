@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from select import select
 
 from gilknocker._snapshot_fields import effective_ticks
 
@@ -107,7 +108,7 @@ class Meter:
         if self._knocker is not None:
             self._knocker.reset_contention_metric()
         if self._tracer is not None:
-            time.sleep(0)
+            _let_go()
             self._tracer.reset()
 
     def end(self) -> Reading:
@@ -115,7 +116,7 @@ class Meter:
         sampled = self._take_breaks()
         traced = None
         if self._tracer is not None:
-            time.sleep(0)  # the last hold is known when it has ended
+            _let_go()  # the last hold is known when it has ended
             traced = self._tracer.snapshot()
         known = [s for s in (traced, sampled if self._reads_knocks else None) if s is not None]
         return Reading(times=known[0], waits=known[-1])
@@ -137,3 +138,8 @@ class Meter:
             time.sleep(_BREAK_SECONDS)
             snapshot = self._knocker.snapshot()
         return snapshot
+
+
+def _let_go() -> None:
+    """Release the GIL and take it back at once; ``time.sleep(0)`` would take 50 us on Linux."""
+    select((), (), (), 0)

@@ -60,14 +60,15 @@ def plan_of(item: pytest.Item, settings: Settings) -> Plan | None:
         return None
     own = marks.knocker_of(item)
     interval, knock_interval = intervals(own, settings)
+    holds = [limit for limit in limits if limit.name == "limit_gil_hold"]
     if own.knock_interval_micros is None:
-        dense = [knock_interval_for(limit.ns) for limit in limits if limit.ns]
-        knock_interval = min([knock_interval, *dense])
+        # Not for waits: among denser knocks those that did not wait would count for more.
+        knock_interval = min([knock_interval, *(knock_interval_for(limit.ns) for limit in holds)])
     return Plan(
         method=own.method or settings.method,
         interval_micros=interval,
         knock_interval_micros=knock_interval,
-        asks=any(limit.name == "limit_gil_hold" for limit in limits),
+        asks=bool(holds),
         limits=limits,
     )
 
