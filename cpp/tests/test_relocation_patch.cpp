@@ -3,7 +3,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdint>
+#include <string>
+#include <vector>
 
 #include "check.hpp"
 #include "gilknocker/relocation_patch.hpp"
@@ -50,41 +53,67 @@ TEST(relocations_lead_to_the_hook_and_back) {
   }
 }
 
-// As somebody else would who does not ask; the page may be read-only after loading.
-void set_all(const std::vector<const void*>& slots, void* value) {
-  const auto size = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
-  for (const void* slot : slots) {
+// What somebody else does who does not ask. The page may be read-only after loading.
+class Meddling {
+ public:
+  // Of another object than this one, as a hook of somebody else would be.
+  static void* foreign() { return reinterpret_cast<void*>(&pthread_cond_broadcast); }
+
+  explicit Meddling(const std::vector<const void*>& slots) : slots_(slots) {
+    for (const void* slot : slots_) before_.push_back(*static_cast<void* const*>(slot));
+  }
+  Meddling(const Meddling&) = delete;
+  Meddling& operator=(const Meddling&) = delete;
+  ~Meddling() {
+    for (std::size_t i = 0; i < slots_.size(); ++i) write(slots_[i], before_[i]);
+  }
+
+  void meddle() {
+    for (const void* slot : slots_) write(slot, foreign());
+  }
+  bool untouched() const {
+    return std::all_of(slots_.begin(), slots_.end(), [](const void* slot) {
+      return *static_cast<void* const*>(slot) == foreign();
+    });
+  }
+
+ private:
+  static void write(const void* slot, void* value) {
+    const auto size = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
     const auto page = reinterpret_cast<std::uintptr_t>(slot) & ~(size - 1);
     mprotect(reinterpret_cast<void*>(page), size, PROT_READ | PROT_WRITE);
     *static_cast<void**>(const_cast<void*>(slot)) = value;
   }
+
+  const std::vector<const void*> slots_;
+  std::vector<void*> before_;
+};
+
+std::vector<const void*> slots_here() {
+  RelocationPatch patch;
+  CHECK(patch.install(kHere, kSignal) == nullptr);
+  std::vector<const void*> slots = patch.slots();
+  patch.remove();
+  return slots;
 }
 
-void* const kGenuine = reinterpret_cast<void*>(&pthread_cond_signal);
-// Of another object than this one, as a hook of somebody else would be.
-void* const kForeign = reinterpret_cast<void*>(&pthread_cond_broadcast);
-
 TEST(relocations_of_others_are_never_overwritten) {
+  Meddling somebody(slots_here());
+  somebody.meddle();
   RelocationPatch patch;
-  REQUIRE(patch.install(kHere, kSignal) == nullptr);
-  const std::vector<const void*> slots = patch.slots();
-  CHECK(patch.remove());
-  set_all(slots, kForeign);
   const char* const problem = patch.install(kHere, kSignal);
   CHECK(problem != nullptr && std::string(problem).find("somebody else") != std::string::npos);
   CHECK(patch.slots().empty());
-  for (const void* slot : slots) CHECK(*static_cast<void* const*>(slot) == kForeign);
-  set_all(slots, kGenuine);
+  CHECK(somebody.untouched());
 }
 
 TEST(relocations_changed_by_others_meanwhile_are_left_alone) {
+  Meddling somebody(slots_here());
   RelocationPatch patch;
   REQUIRE(patch.install(kHere, kSignal) == nullptr);
-  const std::vector<const void*> slots = patch.slots();
-  set_all(slots, kForeign);
+  somebody.meddle();
   CHECK(!patch.remove());
-  for (const void* slot : slots) CHECK(*static_cast<void* const*>(slot) == kForeign);
-  set_all(slots, kGenuine);
+  CHECK(somebody.untouched());
 }
 
 TEST(relocations_that_are_not_there_are_named_so) {
