@@ -178,6 +178,7 @@ cdef extern from "gilknocker/trace_book.hpp" namespace "gilknocker" nogil:
     cdef cppclass ThreadReading:
         int64_t native_id
         int64_t serial
+        int64_t since
         cbool ours
         cbool alive
         ThreadTotals totals

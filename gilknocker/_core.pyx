@@ -435,6 +435,7 @@ cdef class Tracer:
                 {
                     "native_id": one.native_id,
                     "serial": one.serial,
+                    "since_ns": one.since,
                     "ours": bool(one.ours),
                     "alive": bool(one.alive),
                     **totals_of(one.totals),

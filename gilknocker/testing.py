@@ -1,8 +1,9 @@
-"""Loads that hold the GIL for a known time, to see what a measurement makes of them.
+"""For tests: does a function release the GIL, and loads that hold it for a known time.
 
-Durations are kept by ``CLOCK_MONOTONIC``. A thread that the operating system sets aside while it
-holds the GIL still holds it, so a hold may well be longer than was asked for: compare with what
-:class:`GilLoad` says it did, not with what it was told.
+The loads are there to see what a measurement makes of them. Their durations are kept by
+``CLOCK_MONOTONIC``. A thread that the operating system sets aside while it holds the GIL still
+holds it, so a hold may well be longer than was asked for: compare with what :class:`GilLoad` says
+it did, not with what it was told.
 """
 
 from __future__ import annotations
@@ -13,16 +14,99 @@ from numbers import Integral
 
 from gilknocker import _load
 from gilknocker._checks import checked_real, shown
+from gilknocker._durations import parse_duration
+from gilknocker._units import format_ns, format_percent
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
+    from typing import TypeVar
 
     from typing_extensions import Self
 
-__all__ = ["GilLoad", "hold_gil", "release_gil"]
+    from gilknocker._plugin.meter import Reading
+
+    T = TypeVar("T")
+
+__all__ = ["GilLoad", "assert_releases_gil", "hold_gil", "release_gil"]
 
 _MAX_SECONDS = 1e6
+_LOOK_MICROS = 200  # a call under test may be short
+
+
+def assert_releases_gil(callable: Callable[[], T], *, max_hold: str = "5 ms") -> T:
+    """Call a function, and fail if it keeps the GIL for too long at a stretch.
+
+    One in C that is busy for a while should release the GIL meanwhile. Python code gives it up by
+    itself, but only ``sys.getswitchinterval()`` (5 ms) after another thread has asked: it is no
+    subject for the default.
+
+    Parameters
+    ----------
+    callable : callable
+        Called once, in this thread, without arguments. A call that does not take longer than
+        `max_hold` cannot fail: give it enough to do.
+    max_hold : str, default "5 ms"
+        The longest hold allowed: a number and a unit (ns, us, ms, s). Below 1 ms a sampler, which
+        is what measures where there is no tracer, may not notice.
+
+    Returns
+    -------
+    object
+        What the call returned. What it raises is not caught.
+
+    Raises
+    ------
+    AssertionError
+        If some thread, not only this one, held the GIL for longer than `max_hold` during the call.
+    TypeError, ValueError
+        If `callable` or `max_hold` is something else.
+
+    Examples
+    --------
+    >>> import zlib
+    >>> data = bytes(10_000_000)
+    >>> packed = assert_releases_gil(lambda: zlib.compress(data))  # doctest: +SKIP
+    """
+    __tracebackhide__ = True  # for pytest: the caller's line is what to look at
+    if not hasattr(callable, "__call__"):  # noqa: B004 (that name is taken)
+        raise TypeError(f"callable must be callable without arguments, not {shown(callable)}")
+    limit_ns = parse_duration("max_hold", max_hold)
+    from gilknocker._plugin.limits import knock_interval_for
+    from gilknocker._plugin.meter import Meter
+
+    meter = Meter("auto", _LOOK_MICROS, knock_interval_for(limit_ns), asks=True)
+    try:
+        meter.begin()
+        result = callable()
+        reading = meter.end()
+    finally:
+        meter.stop()
+    if reading.longest_hold_ns > limit_ns and reading.times.gil_enabled is not False:
+        raise AssertionError(_kept_for_too_long(callable, reading, limit_ns))
+    return result
+
+
+def _kept_for_too_long(callable: Callable[[], object], reading: Reading, limit_ns: int) -> str:
+    from gilknocker._plugin.limits import hold_lines
+
+    name = getattr(callable, "__qualname__", None) or shown(callable)
+    about = "" if reading.is_traced else "about "
+    fraction = reading.times.held_fraction
+    lines = [
+        f"{name} kept the GIL for {about}{format_ns(reading.longest_hold_ns, 3)} without a "
+        f"release; max_hold is {format_ns(limit_ns)}",
+        f"the call took {format_ns(reading.times.observed_ns, 3)}; for "
+        + (
+            "an unknown share"
+            if fraction is None or fraction != fraction
+            else f"{format_percent(1 - fraction)} %"
+        )
+        + " of that another thread could have run",
+        *hold_lines(reading),
+    ]
+    return "\n  ".join(lines)
 
 
 def hold_gil(seconds: float, *, sleep: bool = False) -> None:

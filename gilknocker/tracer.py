@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import operator
 import sys
-import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakSet
 
@@ -13,6 +12,7 @@ from gilknocker import _core
 from gilknocker._checks import is_bool, shown
 from gilknocker._raw_waits import StoredWaits
 from gilknocker._snapshot_sources import from_trace
+from gilknocker.thread_names import ThreadNames, present
 
 if TYPE_CHECKING:
     import os
@@ -32,6 +32,7 @@ MOST_EVENTS = 2**32
 # What the meter's own threads are called in tables.
 _OURS = "(gilknocker)"
 _RUNNING: WeakSet[GilTracer] = WeakSet()
+_NAMES = ThreadNames()
 
 
 class GilTracerUnsupported(RuntimeError):
@@ -127,7 +128,7 @@ class GilTracer:
         if problem := _problem():
             raise GilTracerUnsupported(problem)
         self._core = _core.Tracer(size)
-        self._names: dict[int, str] = {}
+        self._names: dict[int, str] = {}  # by serial
 
     @staticmethod
     def supported() -> tuple[bool, str]:
@@ -146,14 +147,18 @@ class GilTracer:
         RuntimeError
             If it cannot: somebody else redirects the same pointers by now, or 4 tracers run.
         """
-        threads = [thread.native_id for thread in threading.enumerate()]
-        self._core.start([native_id for native_id in threads if native_id is not None])
+        if self._core.is_running:
+            return
+        self._core.start(list(present()))
+        _NAMES.listen()
         _RUNNING.add(self)
 
     def stop(self) -> None:
         """Stop counting; nothing happens if it does not run. The numbers stay."""
-        self._learn_names()
-        self._core.stop()
+        if self._core.is_running:
+            self._read()  # the names
+            self._core.stop()
+            _NAMES.leave()
         _RUNNING.discard(self)
 
     def __enter__(self) -> Self:
@@ -274,19 +279,18 @@ class GilTracer:
 
     def _read(self, events: bool = False) -> dict[str, Any]:
         reading = self._core.read(events)
-        self._learn_names()
+        here = present()
+        for thread in reading["threads"]:
+            serial, native_id = thread["serial"], thread["native_id"]
+            name = here.get(native_id) if thread["alive"] else None
+            if name is None and serial not in self._names:
+                name = _NAMES.name_of(native_id, thread["since_ns"])
+            if name is not None:
+                self._names[serial] = name
         return reading
 
-    def _learn_names(self) -> None:
-        for thread in threading.enumerate():
-            if thread.native_id is not None:
-                self._names[thread.native_id] = thread.name
-
     def _name(self, thread: dict[str, Any]) -> str:
-        if thread["ours"]:
-            return _OURS
-        native_id = thread["native_id"]
-        return self._names.get(native_id) or f"thread {native_id}"
+        return _OURS if thread["ours"] else self._names.get(thread["serial"], _unnamed(thread))
 
     def _times(self, thread: dict[str, Any]) -> ThreadTimes:
         released = thread["lifetime_ns"] - thread["held_ns"] - thread["waited_ns"]
@@ -306,6 +310,10 @@ class GilTracer:
 
 
 _EVENT = [("start", "i8"), ("end", "i8"), ("thread", "u4"), ("kind", "u4")]
+
+
+def _unnamed(thread: dict[str, Any]) -> str:
+    return f"thread {thread['native_id']}"
 
 
 def _stored(events: npt.NDArray[np.void], counted: int) -> StoredWaits:

@@ -1,0 +1,218 @@
+"""What a test may not exceed, and whether it did."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+
+from gilknocker._plugin.bars import bars
+from gilknocker._units import format_ns, format_percent
+from gilknocker.report import LEAST_KNOCKS, LEAST_LOOKS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Literal
+
+    from gilknocker import WaitHistogram
+    from gilknocker._plugin.meter import Reading
+
+__all__ = [
+    "SHORTEST_NS",
+    "Limit",
+    "Verdict",
+    "hold_lines",
+    "judge",
+    "knock_interval_for",
+    "too_short",
+]
+
+
+# Each knock is a handover of the GIL: denser ones would be what is measured.
+LEAST_KNOCK_MICROS = 200
+# Knocks come up to two intervals apart. So a hold that is longer than its limit by a fifth is met
+# early enough to be seen as too long; and code that gives the GIL up when asked, 5 ms later, is
+# asked early enough to keep to a limit of 10 ms.
+KNOCKS_PER_LIMIT = 10
+# Of a shorter body the held fraction says little, even where it is exact.
+SHORTEST_NS = 10_000_000
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A limit, as a mark gives it.
+
+    Attributes
+    ----------
+    name : str
+        That of the mark.
+    ns : int
+        The longest hold or wait allowed, 0 where that is not what is limited.
+    percentile : float
+        Which of the waits.
+    share : float
+        The largest share of the time that the GIL may be held.
+    """
+
+    name: str
+    ns: int = 0
+    percentile: float = 100.0
+    share: float = 1.0
+
+    def __str__(self) -> str:
+        if self.name == "limit_gil_contention":
+            return f"{format_percent(self.share)} %"
+        return format_ns(self.ns)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a test kept to a limit.
+
+    Attributes
+    ----------
+    limit : Limit
+        Which.
+    state : {"kept", "exceeded", "undecided"}
+        The answer.
+    figure : float or None
+        What is compared with it: ns or a share; None where nothing was seen.
+    message : str
+        Why, for people; "" if it was kept.
+    """
+
+    limit: Limit
+    state: Literal["kept", "exceeded", "undecided"]
+    figure: float | None = None
+    message: str = ""
+
+
+def knock_interval_for(limit_ns: int) -> int:
+    """Return the interval of knocks in us that finds what is longer than a limit."""
+    return max(limit_ns // (1_000 * KNOCKS_PER_LIMIT), LEAST_KNOCK_MICROS)
+
+
+def too_short(limit: Limit) -> str:
+    """Return why a limit is one that pure Python code exceeds by design, "" if it is not."""
+    switch_ns = sys.getswitchinterval() * 1e9
+    if not limit.ns or limit.ns >= 2 * switch_ns:
+        return ""
+    return (
+        f"{limit.name}: a limit of {limit} is less than twice sys.getswitchinterval(), "
+        f"{format_ns(switch_ns)}, after which Python code lets go of the GIL when another thread "
+        "asks: only a test that is nearly all C code can keep to it"
+    )
+
+
+def judge(limit: Limit, reading: Reading) -> Verdict:
+    """Return whether the body of a test kept to a limit."""
+    if reading.times.gil_enabled is False:
+        return Verdict(limit, "kept")
+    if limit.name == "limit_gil_hold":
+        return _judge_hold(limit, reading)
+    if limit.name == "limit_gil_wait":
+        return _judge_wait(limit, reading)
+    return _judge_share(limit, reading)
+
+
+def hold_lines(reading: Reading) -> list[str]:
+    """Return how the longest hold is known, and how long the others were."""
+    if reading.is_traced:
+        histogram = reading.times.hold_histogram
+        return ["every hold was traced: exact", *_distribution("holds", histogram)]
+    waits = reading.waits
+    return [
+        f"estimated from the longest wait of {_count(waits.knocks, 'knock')}, "
+        f"{format_ns(waits.knock_interval_ns or 0)} apart: the hold had begun before the knock, "
+        "and a queue of threads makes waits longer",
+        *_distribution("waits of knocks", waits.histogram),
+    ]
+
+
+def _judge_hold(limit: Limit, reading: Reading) -> Verdict:
+    longest = reading.longest_hold_ns
+    if longest > limit.ns:
+        about = "" if reading.is_traced else "about "
+        headline = (
+            f"limit_gil_hold: the GIL was held for {about}{format_ns(longest, 3)} without a "
+            f"release; the limit is {limit}"
+        )
+        return Verdict(limit, "exceeded", longest, _lines([headline, *hold_lines(reading)]))
+    # What is shorter than the limit cannot hold the GIL for longer.
+    if reading.is_traced or reading.waits.knocks or reading.times.observed_ns <= limit.ns:
+        return Verdict(limit, "kept", longest)
+    return Verdict(limit, "undecided", None, "limit_gil_hold: no knock was answered")
+
+
+def _judge_wait(limit: Limit, reading: Reading) -> Verdict:
+    waits = reading.waits
+    what = f"p{limit.percentile:g} of the waits"
+    if waits.method == "trace":
+        enough = True  # that nobody waited is known, too
+    else:
+        # One long wait is the reason why others were not asked for.
+        asked = waits.knocks + waits.knocks_missed
+        enough = asked >= LEAST_KNOCKS or waits.observed_ns <= limit.ns
+        if not enough:
+            message = (
+                f"limit_gil_wait: {_count(asked, 'knock')}, at least {LEAST_KNOCKS} are needed"
+            )
+            return Verdict(limit, "undecided", None, message)
+    figure = waits.percentile(limit.percentile) if waits.knocks else float(waits.in_flight_ns)
+    if figure <= limit.ns:
+        return Verdict(limit, "kept", figure)
+    whose = "threads" if waits.method == "trace" else "knocks"
+    lines = [
+        f"limit_gil_wait: a thread that wanted the GIL waited {format_ns(figure, 3)} for it "
+        f"({what}); the limit is {limit}",
+        f"of {_count(waits.knocks, 'wait')} of {whose}, {waits.exceeds(limit.ns)} were longer than "
+        f"the limit, the longest {format_ns(reading.longest_wait_ns, 3)}",
+        *_distribution(f"waits of {whose}", waits.histogram),
+    ]
+    return Verdict(limit, "exceeded", figure, _lines(lines))
+
+
+def _judge_share(limit: Limit, reading: Reading) -> Verdict:
+    times = reading.times
+    fraction, interval = times.held_fraction, times.held_fraction_interval
+    if fraction is None or interval is None:
+        return Verdict(limit, "kept")
+    low, high = interval
+    if reading.is_traced and times.observed_ns < SHORTEST_NS and fraction > limit.share:
+        message = (
+            f"limit_gil_contention: a body of {format_ns(times.observed_ns)}, at least "
+            f"{format_ns(SHORTEST_NS)} are needed"
+        )
+        return Verdict(limit, "undecided", fraction, message)
+    if low > limit.share:
+        known = (
+            "traced: exact"
+            if reading.is_traced
+            else f"{format_percent(low)} to {format_percent(high)} %, 95 % confidence"
+        )
+        lines = [
+            f"limit_gil_contention: the GIL was held {format_percent(fraction)} % of the time; the "
+            f"limit is {limit}",
+            f"{known}; of {format_ns(times.observed_ns, 3)}",
+            *_distribution("waits", reading.waits.histogram),
+        ]
+        return Verdict(limit, "exceeded", fraction, _lines(lines))
+    if reading.looks < LEAST_LOOKS and high > limit.share:
+        message = (
+            f"limit_gil_contention: {_count(round(reading.looks), 'look')} at the GIL, at least "
+            f"{LEAST_LOOKS} are needed"
+        )
+        return Verdict(limit, "undecided", None if fraction != fraction else fraction, message)
+    return Verdict(limit, "kept", fraction)
+
+
+def _distribution(title: str, histogram: WaitHistogram) -> list[str]:
+    rows = bars(histogram)
+    return [f"{title}:", *(f"  {row}" for row in rows)] if rows else []
+
+
+def _lines(lines: list[str]) -> str:
+    return "\n".join([lines[0], *(f"  {line}" for line in lines[1:])])
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

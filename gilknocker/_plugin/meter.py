@@ -1,0 +1,145 @@
+"""What runs while the body of a test does, and what it says afterwards."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from select import select
+
+from gilknocker._snapshot_fields import effective_ticks
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from gilknocker import GilTracer, KnockKnock, Snapshot
+
+__all__ = ["Meter", "Reading"]
+
+# Long enough for a thread to wake up and take what was let go of.
+_BREAK_SECONDS = 0.0001
+_BREAKS = 20
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was measured of one body: by a sampler, by a tracer, or by both.
+
+    Attributes
+    ----------
+    times : Snapshot
+        How long the GIL was held: the tracer's if there was one.
+    waits : Snapshot
+        What was waited for it: the sampler's if there was one, for knocks say what a thread would
+        have waited; a tracer tells what threads did wait.
+    """
+
+    times: Snapshot
+    waits: Snapshot
+
+    @property
+    def is_traced(self) -> bool:
+        """Whether times and holds are exact."""
+        return self.times.method == "trace"
+
+    @property
+    def method(self) -> str:
+        """What measured: "look" or "knock", "trace", or both: "trace+look"."""
+        if self.times is self.waits:
+            return self.times.method
+        return f"{self.times.method}+{self.waits.method}"
+
+    @property
+    def looks(self) -> float:
+        """How many looks the held fraction is worth; infinitely many if it is exact."""
+        return float("inf") if self.is_traced else effective_ticks(self.times)
+
+    @property
+    def longest_wait_ns(self) -> int:
+        """The longest wait, also one that had not ended."""
+        return max(self.waits.wait_max_ns, self.waits.in_flight_ns)
+
+    @property
+    def longest_hold_ns(self) -> int:
+        """The longest hold; without a tracer the longest that a knock met, from when it did."""
+        return self.times.hold_max_ns if self.is_traced else self.longest_wait_ns
+
+
+class Meter:
+    """A sampler, a tracer, or both; kept running over many tests.
+
+    Not for use by several threads.
+
+    Parameters
+    ----------
+    method : {"auto", "knock", "trace"}
+        A sampler, a tracer, or both where there can be a tracer.
+    interval_micros, knock_interval_micros : int
+        The mean intervals of looks and of knocks.
+    asks : bool
+        Whether to ask for the GIL under ``trace``, too; see `Plan`.
+
+    Raises
+    ------
+    GilTracerUnsupported
+        If the method is ``trace`` where there can be none.
+    """
+
+    def __init__(
+        self, method: str, interval_micros: int, knock_interval_micros: int, *, asks: bool
+    ) -> None:
+        from gilknocker import GilTracer, KnockKnock
+
+        traces = method == "trace" or (method == "auto" and GilTracer.supported()[0])
+        self._tracer: GilTracer | None = GilTracer(events=0) if traces else None
+        # Under trace alone it only asks: its waits are not reported.
+        self._reads_knocks = method != "trace"
+        self._knocker: KnockKnock | None = None
+        if self._reads_knocks or asks:
+            self._knocker = KnockKnock(interval_micros, knock_interval_micros=knock_interval_micros)
+
+    def begin(self) -> None:
+        """Forget all before this instant; start if that was not done yet, or not in this process.
+
+        A hold and a knock that are under way end here: what came before the test is not its.
+        """
+        for part in (self._knocker, self._tracer):
+            if part is not None and not part.is_running:
+                part.start()
+        self._take_breaks()
+        if self._knocker is not None:
+            self._knocker.reset_contention_metric()
+        if self._tracer is not None:
+            _let_go()
+            self._tracer.reset()
+
+    def end(self) -> Reading:
+        """Return what was measured since the last `begin`."""
+        sampled = self._take_breaks()
+        traced = None
+        if self._tracer is not None:
+            _let_go()  # the last hold is known when it has ended
+            traced = self._tracer.snapshot()
+        known = [s for s in (traced, sampled if self._reads_knocks else None) if s is not None]
+        return Reading(times=known[0], waits=known[-1])
+
+    def stop(self) -> None:
+        """End its threads."""
+        for part in (self._knocker, self._tracer):
+            if part is not None:
+                part.stop()
+
+    def _take_breaks(self) -> Snapshot | None:
+        """Let a knock that is under way be answered, unless others keep the GIL from it."""
+        if self._knocker is None:
+            return None
+        snapshot = self._knocker.snapshot()
+        for _ in range(_BREAKS):
+            if not snapshot.in_flight_ns:
+                break
+            time.sleep(_BREAK_SECONDS)
+            snapshot = self._knocker.snapshot()
+        return snapshot
+
+
+def _let_go() -> None:
+    """Release the GIL and take it back at once; ``time.sleep(0)`` would take 50 us on Linux."""
+    select((), (), (), 0)

@@ -1,0 +1,79 @@
+"""How one test is to be measured: its marks over the options."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from gilknocker._plugin import marks
+from gilknocker._plugin.limits import knock_interval_for
+from gilknocker._plugin.meter import Meter
+from gilknocker.arguments import DEFAULT_INTERVAL_MICROS, INTERVALS_PER_KNOCK
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from gilknocker._plugin.limits import Limit
+    from gilknocker._plugin.options import Settings
+
+__all__ = ["Plan", "intervals", "plan_of"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a test is measured. Tests of equal plans can share a meter: limits do not count.
+
+    Attributes
+    ----------
+    method : {"auto", "knock", "trace"}
+        What measures.
+    interval_micros, knock_interval_micros : int
+        The mean intervals of looks and of knocks.
+    asks : bool
+        Whether somebody must ask for the GIL, whatever the method: Python code lets go of it only
+        then, and one that nobody asks seems to hold it for ever.
+    limits : tuple of Limit
+        What the test must keep to.
+    """
+
+    method: str
+    interval_micros: int
+    knock_interval_micros: int
+    asks: bool = False
+    limits: tuple[Limit, ...] = field(default=(), compare=False)
+
+    def meter(self) -> Meter:
+        """Return a new meter for it."""
+        return Meter(self.method, self.interval_micros, self.knock_interval_micros, asks=self.asks)
+
+
+def plan_of(item: pytest.Item, settings: Settings) -> Plan | None:
+    """Return how a test is to be measured, None if it is not.
+
+    Raises
+    ------
+    pytest.UsageError
+        If a mark of it has a bad value.
+    """
+    limits = marks.limits_of(item)
+    if not limits and not settings.enabled:
+        return None
+    own = marks.knocker_of(item)
+    interval, knock_interval = intervals(own, settings)
+    holds = [limit for limit in limits if limit.name == "limit_gil_hold"]
+    if own.knock_interval_micros is None:
+        # Not for waits: among denser knocks those that did not wait would count for more.
+        knock_interval = min([knock_interval, *(knock_interval_for(limit.ns) for limit in holds)])
+    return Plan(
+        method=own.method or settings.method,
+        interval_micros=interval,
+        knock_interval_micros=knock_interval,
+        asks=bool(holds),
+        limits=limits,
+    )
+
+
+def intervals(own: marks.Knocker, settings: Settings) -> tuple[int, int]:
+    """Return the intervals of looks and of knocks in us, whatever limits there are."""
+    interval = own.interval_micros or settings.interval_micros or DEFAULT_INTERVAL_MICROS
+    return interval, own.knock_interval_micros or INTERVALS_PER_KNOCK * interval

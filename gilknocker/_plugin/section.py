@@ -1,0 +1,133 @@
+"""What is printed when all tests have run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gilknocker._plugin.limits import SHORTEST_NS
+from gilknocker._units import format_ns, format_percent
+from gilknocker.report import LEAST_LOOKS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    import pytest
+
+    from gilknocker._plugin.options import Settings
+
+__all__ = ["Record", "ranked", "write_section"]
+
+_HEADINGS = ("held", "longest hold", "waits p50", "p99", "max", "body", "test")
+
+
+@dataclass(frozen=True)
+class Record:
+    """One test: its name, how it ended, the worker of pytest-xdist, its figures."""
+
+    nodeid: str
+    outcome: str
+    worker: str
+    figures: dict[str, Any]
+
+    @property
+    def held_ns(self) -> float:
+        """For how long the GIL was held; 0 where that is not known."""
+        return float((self.figures["held_fraction"] or 0) * self.figures["body_ns"])
+
+    @property
+    def is_long_enough(self) -> bool:
+        """Whether its held fraction means something."""
+        looks = self.figures["looks"]
+        if looks is not None and looks < LEAST_LOOKS:
+            return False
+        return self.figures["held_fraction"] is not None and self.figures["body_ns"] >= SHORTEST_NS
+
+
+def write_section(
+    reporter: pytest.TerminalReporter, records: Sequence[Record], settings: Settings
+) -> None:
+    """Print the section; without --gilknocker only limits that could not be decided, if any."""
+    undecided = [
+        f"{record.nodeid}: {limit['message']}"
+        for record in records
+        for limit in record.figures["limits"]
+        if limit["state"] == "undecided"
+    ]
+    if not settings.enabled and not undecided:
+        return
+    reporter.section("use of the GIL (gilknocker)")
+    if settings.enabled:
+        for line in _table(records, settings):
+            reporter.write_line(line)
+    if undecided:
+        reporter.write_line("Limits that could not be decided:")
+        for line in undecided:
+            reporter.write_line(f"  {line}")
+
+
+def ranked(records: Sequence[Record], sort: str) -> list[Record]:
+    """Return what can be compared, the worst first.
+
+    By the lower end of the held fraction's interval, so that what is better known comes first; in
+    whole percents: of those that hold the GIL all the time, as pure Python does, the longest do.
+    """
+    if sort == "held":
+        known = [record for record in records if record.is_long_enough]
+        return sorted(known, key=_by_share, reverse=True)
+    key = {"hold": "hold_max_ns", "wait": "wait_max_ns"}[sort]
+    known = [record for record in records if record.figures[key]]
+    return sorted(known, key=lambda record: record.figures[key], reverse=True)
+
+
+def _by_share(record: Record) -> tuple[float, float]:
+    return round(record.figures["held_fraction_interval"][0], 2), record.held_ns
+
+
+def _table(records: Sequence[Record], settings: Settings) -> list[str]:
+    if not records:
+        return ["no test was measured"]
+    known = ranked(records, settings.sort)
+    shown = known[: settings.count or None]
+    lines = []
+    if shown:
+        rows = [_HEADINGS, *map(_row, shown)]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = ["  ".join([*map(str.rjust, row[:-1], widths), row[-1]]) for row in rows]
+    return [*lines, *_totals(records, len(known), len(shown), settings)]
+
+
+def _row(record: Record) -> tuple[str, ...]:
+    figures = record.figures
+    hold = format_ns(figures["hold_max_ns"]) if figures["hold_max_ns"] else "-"
+    if hold != "-" and not figures["hold_max_exact"]:
+        hold = f"~{hold}"
+    waits = (figures["wait_p50_ns"], figures["wait_p99_ns"], figures["wait_max_ns"] or None)
+    fraction = figures["held_fraction"]
+    return (
+        "-" if fraction is None else f"{format_percent(fraction)} %",
+        hold,
+        *("-" if wait is None else format_ns(wait) for wait in waits),
+        format_ns(figures["body_ns"], 3),
+        record.nodeid,
+    )
+
+
+def _totals(records: Sequence[Record], known: int, shown: int, settings: Settings) -> list[str]:
+    body_ns = sum(record.figures["body_ns"] for record in records)
+    held_ns = sum(record.held_ns for record in records)
+    methods = sorted({record.figures["method"] for record in records})
+    count = f"{len(records)} test{'' if len(records) == 1 else 's'}"
+    share = f", the GIL held {format_percent(held_ns / body_ns)} % of it" if body_ns else ""
+    lines = [f"{count}, bodies of {format_ns(body_ns, 3)}{share}; method {', '.join(methods)}"]
+    if known > shown:
+        lines.append(f"{known - shown} more: --gilknocker-count=0 shows all")
+    if settings.sort == "held" and known < len(records):
+        lines.append(
+            f"{len(records) - known} were too short for their share (fewer than {LEAST_LOOKS} "
+            f"looks, or {format_ns(SHORTEST_NS)})"
+        )
+    if not all(record.figures["hold_max_exact"] for record in records):
+        lines.append("~: the longest that a knock waited, for holds are not traced here")
+    return lines

@@ -1,0 +1,198 @@
+"""Beside other plugins, all of them installed: ``pip install '.[test,beside]'``; else skipped."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from pytest_runs import stored
+
+for neighbour in (
+    "anyio",
+    "pytest_asyncio",
+    "pytest_benchmark",
+    "pytest_cov",
+    "pytest_rerunfailures",
+    "pytest_run_parallel",
+    "pytest_timeout",
+    "xdist",
+):
+    pytest.importorskip(neighbour)
+
+pytest_plugins = ["pytester"]
+
+MEASURED = ("--gilknocker", "--gilknocker-json=figures.json")
+
+MIXED = """
+    import asyncio, faulthandler, itertools, time, unittest
+    import anyio
+    import pytest
+    from gilknocker.testing import hold_gil
+
+    tries = itertools.count()
+
+    @pytest.mark.asyncio
+    async def test_asyncio():
+        hold_gil(0.06, sleep=True)
+        await asyncio.sleep(0.06)
+
+    @pytest.mark.anyio
+    async def test_anyio():
+        await anyio.sleep(0.06)
+
+    class TestUnit(unittest.TestCase):
+        def test_method(self):
+            hold_gil(0.06, sleep=True)
+
+    def test_benchmark(benchmark):
+        benchmark.pedantic(hold_gil, args=(0.01,), rounds=6)
+
+    @pytest.mark.flaky(reruns=2)
+    @pytest.mark.limit_gil_hold("50 ms")
+    def test_rerun():
+        if next(tries) == 0:
+            hold_gil(0.2, sleep=True)
+
+    @pytest.mark.timeout(30)
+    def test_timeout(gil_knocker):
+        time.sleep(0.06)
+        assert gil_knocker.is_running
+
+    @pytest.mark.xfail(strict=True)
+    @pytest.mark.limit_gil_contention(0.2)
+    def test_xfail():
+        hold_gil(0.3, sleep=True)
+
+    def test_dump(capfd):
+        faulthandler.dump_traceback(all_threads=True)
+        assert "test_dump" in capfd.readouterr().err
+
+    @pytest.fixture
+    def anyio_backend():
+        return "asyncio"
+"""
+
+
+def test_all_of_them_in_one_process(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(MIXED)
+    result = pytester.runpytest_subprocess(
+        *MEASURED, "--benchmark-json=benchmark.json", "--junit-xml=x.xml"
+    )
+    outcomes = result.parseoutcomes()
+    assert outcomes == {"passed": 7, "xfailed": 1, "rerun": 1}
+    found = stored(pytester.path / "figures.json")
+    assert len(found) == 8
+    assert 0.3 < found["test_asyncio"]["held_fraction"] < 0.8
+    assert found["test_anyio"]["held_fraction"] < 0.4
+    assert found["TestUnit::test_method"]["held_fraction"] > 0.8
+    # That of the second run.
+    assert found["test_rerun"]["outcome"] == "passed"
+    assert [limit["state"] for limit in found["test_rerun"]["limits"]] == ["kept"]
+    [benchmark] = json.loads((pytester.path / "benchmark.json").read_text())["benchmarks"]
+    assert benchmark["extra_info"]["gilknocker"]["held_fraction"] > 0.5
+    assert "gilknocker" not in (pytester.path / "x.xml").read_text()
+
+
+def test_workers(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(MIXED)
+    result = pytester.runpytest_subprocess(*MEASURED, "-n2", "--junit-xml=x.xml", "-q")
+    result.assert_outcomes(passed=7, xfailed=1)
+    result.stdout.fnmatch_lines(["*use of the GIL (gilknocker)*", "*8 tests, bodies of *"])
+    found = stored(pytester.path / "figures.json")
+    assert len(found) == 8
+    assert {test["worker"] for test in found.values()} == {"gw0", "gw1"}
+    assert "gilknocker" not in (pytester.path / "x.xml").read_text()
+
+
+def test_limits_in_workers(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+        from gilknocker.testing import hold_gil
+
+        @pytest.mark.limit_gil_hold("20 ms")
+        def test_exceeds():
+            hold_gil(0.3, sleep=True)
+
+        @pytest.mark.limit_gil_contention(0.5)
+        def test_too_short():
+            pass
+        """
+    )
+    result = pytester.runpytest_subprocess("-n2", "--junit-xml=x.xml")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "limit_gil_hold: the GIL was held for *",
+            "Limits that could not be decided:",
+            "  *::test_too_short: limit_gil_contention: *",
+        ]
+    )
+    assert 'name="gilknocker"' not in (pytester.path / "x.xml").read_text()
+
+
+def test_bad_mark_in_workers(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        "import pytest\n@pytest.mark.limit_gil_hold(5)\ndef test_not_run(): print('ran')"
+    )
+    result = pytester.runpytest_subprocess("-n1", "-rP")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*mark limit_gil_hold: limit must be a duration greater than 0 *"])
+    result.stdout.no_fnmatch_line("ran")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["-m", "pytest", "--cov=mine", "--cov-report=term"],
+        ["-m", "coverage", "run", "--source=mine", "-m", "pytest"],
+    ],
+    ids=["pytest-cov", "coverage"],
+)
+def test_coverage(pytester: pytest.Pytester, command: list[str]) -> None:
+    pytester.makepyfile(
+        mine="def f():\n    return 1\n",
+        test_it="import mine\ndef test_it(gil_knocker): assert mine.f() == 1\n",
+    )
+    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
+    done = subprocess.run(
+        [sys.executable, *command, "-W", "error", *MEASURED],
+        cwd=pytester.path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "use of the GIL" in done.stdout
+    if "coverage" in command:
+        done = subprocess.run(
+            [sys.executable, "-m", "coverage", "report"],
+            cwd=pytester.path,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    [line] = [line for line in done.stdout.splitlines() if line.startswith("mine.py")]
+    assert line.split()[-1] == "100%"
+
+
+def test_all_threads_at_once(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        from gilknocker.testing import hold_gil, release_gil
+
+        def test_native():
+            hold_gil(0.03, sleep=True)
+
+        def test_polite():
+            release_gil(0.03)
+        """
+    )
+    result = pytester.runpytest_subprocess(*MEASURED, "--parallel-threads=2")
+    result.assert_outcomes(passed=2)
+    found = stored(pytester.path / "figures.json")
+    assert found["test_native"]["body_ns"] >= 0.06e9  # one after the other
+    assert found["test_native"]["held_fraction"] > 0.8
+    assert found["test_polite"]["held_fraction"] < 0.5

@@ -1,0 +1,39 @@
+"""Runs of pytest inside a test, on tests of its own: what the plugin's tests share."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# A run in this process forgets what it imported, and compiled modules cannot be imported twice.
+from gilknocker import GilTracer, _core, histogram, knock_knock, snapshot, testing
+from gilknocker._plugin import fixtures, limits, meter, session
+
+KEPT = (_core, histogram, knock_knock, snapshot, testing, fixtures, limits, meter, session)
+
+needs_tracer = pytest.mark.skipif(
+    not GilTracer.supported()[0], reason="the GIL cannot be traced here"
+)
+
+# What nothing here is about, and takes time.
+WITHOUT = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-p", "no:benchmark")
+
+
+def run(pytester: pytest.Pytester, *words: str, separately: bool = False) -> pytest.RunResult:
+    """Run pytest in this process, or in one of its own."""
+    if separately:
+        return pytester.runpytest_subprocess(*WITHOUT, *words)
+    with warnings.catch_warnings():
+        warnings.resetwarnings()  # to its own filters, not those of the run that we are in
+        return pytester.runpytest_inprocess(*WITHOUT, *words)
+
+
+def stored(path: Path) -> dict[str, dict[str, Any]]:
+    """Return the figures in a file by the names of the tests, without the module's."""
+    content = json.loads(path.read_text())
+    assert (content["format"], content["version"]) == ("gilknocker.pytest", 1)
+    return {test["nodeid"].partition("::")[2]: test for test in content["tests"]}

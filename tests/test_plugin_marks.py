@@ -1,0 +1,276 @@
+"""Limits at tests, and the fixtures: all that works without --gilknocker."""
+
+from __future__ import annotations
+
+import pytest
+from pytest_runs import needs_tracer, run
+
+LIMITED = """
+    import time
+    import pytest
+    from gilknocker.testing import hold_gil
+
+    pytestmark = pytest.mark.limit_gil_hold("50 ms")
+
+    def test_exceeds():
+        hold_gil(0.12, sleep=True)
+
+    @pytest.mark.limit_gil_hold("10 s")
+    def test_nearest_wins():
+        hold_gil(0.12, sleep=True)
+
+    @pytest.mark.limit_gil_hold(None)
+    def test_none_is_no_limit():
+        hold_gil(0.12, sleep=True)
+
+    class TestClass:
+        pytestmark = pytest.mark.limit_gil_hold("10 s")
+
+        def test_in_class(self):
+            hold_gil(0.12, sleep=True)
+
+    def test_pure_python_gives_it_up():
+        end = time.monotonic() + 0.1
+        while time.monotonic() < end:
+            pass
+
+    @pytest.mark.xfail(strict=True)
+    def test_exceeding_is_failing():
+        hold_gil(0.12, sleep=True)
+
+    def test_own_failure_comes_first():
+        hold_gil(0.12, sleep=True)
+        assert 0, "my own"
+
+    @pytest.fixture
+    def strict(request):
+        request.node.add_marker(pytest.mark.limit_gil_contention(0.2))
+
+    @pytest.mark.limit_gil_hold(None)
+    def test_marked_by_a_fixture(strict):
+        hold_gil(0.12, sleep=True)
+
+    @pytest.fixture
+    def slow():
+        hold_gil(0.2, sleep=True)
+        yield
+        hold_gil(0.2, sleep=True)
+
+    def test_slow_setup_is_not_its(slow):
+        time.sleep(0.02)
+"""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("--gilknocker", "--gilknocker-method=knock"),
+        pytest.param(("--gilknocker", "--gilknocker-method=trace"), marks=needs_tracer),
+    ],
+    ids=["alone", "knock", "trace"],
+)
+def test_limits(pytester: pytest.Pytester, words: tuple[str, ...]) -> None:
+    pytester.makepyfile(LIMITED)
+    result = run(pytester, "-rA", *words)
+    result.assert_outcomes(passed=5, failed=3, xfailed=1)
+    failed = [line.split("::")[1].split()[0] for line in result.outlines if line[:6] == "FAILED"]
+    assert failed == ["test_exceeds", "test_own_failure_comes_first", "test_marked_by_a_fixture"]
+    text = result.stdout.str()
+    assert "ms without a release; the limit is 50 ms" in text
+    assert "assert 0" in text
+    assert "limit_gil_contention: the GIL was held " in text
+    assert ("use of the GIL" in text) == bool(words)
+
+
+def test_a_fixture_alone_may_mark(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+        from gilknocker.testing import hold_gil
+
+        @pytest.fixture(autouse=True)
+        def strict(request):
+            request.node.add_marker(pytest.mark.limit_gil_hold("20 ms"))
+
+        def test_it():
+            hold_gil(0.1, sleep=True)
+        """
+    )
+    run(pytester).assert_outcomes(failed=1)
+
+
+def test_waits(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import time, pytest
+        from gilknocker.testing import hold_gil
+
+        @pytest.mark.limit_gil_wait("15 ms", percentile=50)
+        @pytest.mark.limit_gil_contention(0.5)
+        def test_both():
+            for _ in range(5):
+                hold_gil(0.04, sleep=True)
+                time.sleep(0.001)
+        """
+    )
+    result = run(pytester)
+    result.stdout.fnmatch_lines(
+        [
+            "limit_gil_wait: a thread that wanted the GIL waited * (p50 of the waits); the limit*",
+            "  waits of knocks:",
+            "    < * ms *#",
+            "limit_gil_contention: the GIL was held * % of the time; the limit is 50.0 %",
+        ]
+    )
+
+
+def test_too_short_to_decide_is_no_failure(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.limit_gil_contention(0.1)
+        def test_it():
+            pass
+        """
+    )
+    result = run(pytester)
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*use of the GIL (gilknocker)*",
+            "Limits that could not be decided:",
+            "  *::test_it: limit_gil_contention: *, at least * are needed",
+        ]
+    )
+
+
+def test_a_limit_that_python_exceeds_by_design_warns(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.limit_gil_wait("5 ms")
+        def test_it():
+            pass
+        """
+    )
+    result = run(pytester)
+    result.assert_outcomes(passed=1, warnings=1)
+    result.stdout.fnmatch_lines(
+        ["*test_a_limit_that_python_exceeds_by_design_warns.py:*PytestWarning: limit_gil_wait: a "
+         "limit of 5.0 ms is less than twice sys.getswitchinterval()*"]
+    )  # fmt: skip
+    run(pytester, "-W", "error").assert_outcomes(failed=1)
+
+
+def test_knocker(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import time, pytest
+        from gilknocker.testing import hold_gil
+
+        @pytest.fixture
+        def slow(gil_knocker):
+            hold_gil(0.12, sleep=True)
+            yield gil_knocker
+            assert not gil_knocker.is_running
+            assert gil_knocker.snapshot().observed_seconds < 0.2
+
+        def test_body_only(slow):
+            assert slow.is_running
+            assert slow.interval_micros == 5000
+            time.sleep(0.01)
+
+        @pytest.mark.gil_knocker(interval_micros=100, knock_interval_micros=300)
+        class TestMarked:
+            def test_intervals(self, gil_knocker):
+                assert gil_knocker.interval_micros == 100
+                assert gil_knocker.knock_interval_micros == 300
+
+            @pytest.mark.gil_knocker(interval_micros=200)
+            def test_nearest(self, gil_knocker):
+                assert gil_knocker.interval_micros == 200
+                assert gil_knocker.knock_interval_micros == 2000
+
+        def test_asked_for_late(request):
+            assert request.getfixturevalue("gil_knocker").is_running
+
+        def test_may_stop_itself(gil_knocker):
+            gil_knocker.stop()
+            gil_knocker.stop()
+
+        def test_a_new_one_each(gil_knocker):
+            assert gil_knocker.snapshot().observed_seconds < 0.2
+        """
+    )
+    pytester.makeini("[pytest]\ngilknocker_interval_micros = 5000\n")
+    run(pytester).assert_outcomes(passed=6)
+    run(pytester, "--gilknocker").assert_outcomes(passed=6)
+
+
+def test_knocker_of_a_test_that_is_never_run(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.fixture
+        def fails():
+            raise OSError
+
+        def test_it(gil_knocker, fails):
+            pass
+        """
+    )
+    run(pytester).assert_outcomes(errors=1)
+
+
+TRACER = """
+    import gilknocker
+
+    class GilTracer:
+        is_running = False
+
+        @staticmethod
+        def supported():
+            return {supported}, "this is no Linux"
+
+        def __init__(self, events=0):
+            pass
+
+        def start(self):
+            self.is_running = True
+
+        def stop(self):
+            self.is_running = False
+
+    gilknocker.GilTracer = GilTracer
+"""
+
+
+def test_tracer(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(TRACER.format(supported=True))
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.fixture
+        def kept(gil_tracer):
+            assert not gil_tracer.is_running
+            yield gil_tracer
+            assert not gil_tracer.is_running
+
+        def test_it(kept):
+            assert kept.is_running
+        """
+    )
+    run(pytester, separately=True).assert_outcomes(passed=1)
+
+
+def test_tracer_skips_where_it_is_not_supported(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(TRACER.format(supported=False))
+    pytester.makepyfile("def test_it(gil_tracer): pass")
+    result = run(pytester, "-rs", separately=True)
+    result.assert_outcomes(skipped=1)
+    result.stdout.fnmatch_lines(["SKIPPED*gil_tracer: this is no Linux"])
