@@ -28,6 +28,7 @@ AWAITS = "import asyncio\nvalue = await asyncio.sleep(0.02, 7)\nvalue + 1"
 class Outcome(SimpleNamespace):
     """What a cell did: its value, its error, what it printed, what it displayed."""
 
+    number: int
     value: Any
     error: BaseException | None
     text: str
@@ -51,6 +52,7 @@ def run(shell: InteractiveShell, cell: str) -> Outcome:
     with capture_output() as captured:
         result = shell.run_cell(cell, store_history=True)
     return Outcome(
+        number=result.execution_count,
         value=result.result,
         error=result.error_before_exec or result.error_in_exec,
         text=re.sub(r"\x1b\[[0-9;]*m", "", captured.stdout + captured.stderr),
@@ -154,7 +156,9 @@ def test_exceptions_pass(
     assert the_card(got)
     assert got.text.rstrip().endswith(last_line)
     assert type(got.error).__name__ == last_line.partition(":")[0]
-    assert {int(n) for n in re.findall(r"In\[\d+\], line (\d+)", got.text)} == lines
+    places = re.findall(r"In\[(\d+)\], line (\d+)", got.text)
+    assert {int(line) for _, line in places} == lines
+    assert {int(cell) for cell, _ in places} == {got.number}
     for ours in ("gilknocker", "magic", "interactiveshell"):
         assert ours not in got.text
 
@@ -188,7 +192,7 @@ def test_syntax_errors_name_their_line_and_measure_nothing(shell: InteractiveShe
     for cell, line in (("%%gil\n\nx = = 1", 3), ("%gil x = = 1", 1)):
         got = run(shell, cell)
         assert isinstance(got.error, SyntaxError) and got.shown == []
-        assert f"line {line}" in got.text
+        assert f"In[{got.number}], line {line}" in got.text
         for ours in ("gilknocker", "magic"):
             assert ours not in got.text.replace(cell, "")
 
