@@ -43,9 +43,10 @@ white-space:nowrap}}
 .gilknocker .gk-track i{{display:block;height:100%;border-radius:3px;background:{ACCENT}}}
 .gilknocker .gk-share{{flex:0 0 4em;text-align:right;font-variant-numeric:tabular-nums}}
 .gilknocker.gk-wide{{max-width:46rem;overflow-x:auto}}
-.gilknocker table{{border-collapse:collapse;margin:.5em 0;font-size:13px;color:inherit}}
-.gilknocker table :is(td,th){{padding:.15em .9em .15em 0;text-align:left;vertical-align:top;
-background:none;font-variant-numeric:tabular-nums}}
+.gilknocker table{{border-collapse:collapse;table-layout:auto;margin:.5em 0;
+font-size:13px;color:inherit}}
+.gilknocker table :is(td,th){{padding:.15em .9em .15em 0;text-align:left!important;
+vertical-align:top;background:none;font-variant-numeric:tabular-nums}}
 .gilknocker table :is(th,td:nth-child(-n+3)){{white-space:nowrap}}
 .gilknocker .gk-pieces{{display:flex;flex-wrap:wrap;column-gap:1em}}
 .gilknocker .gk-pieces span{{flex:0 1 17em}}
