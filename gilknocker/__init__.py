@@ -30,7 +30,7 @@ _HOMES = {
     "Holder": "holders",
     "KnockKnock": "knock_knock",
     "Snapshot": "snapshot",
-    "ThreadTimes": "tracer",
+    "ThreadTimes": "thread_times",
     "WaitHistogram": "histogram",
     "compare": "comparison",
 }

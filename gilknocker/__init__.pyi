@@ -3,9 +3,9 @@ from gilknocker.histogram import WaitHistogram as WaitHistogram
 from gilknocker.holders import Holder as Holder
 from gilknocker.knock_knock import KnockKnock as KnockKnock
 from gilknocker.snapshot import Snapshot as Snapshot
+from gilknocker.thread_times import ThreadTimes as ThreadTimes
 from gilknocker.tracer import GilTracer as GilTracer
 from gilknocker.tracer import GilTracerUnsupported as GilTracerUnsupported
-from gilknocker.tracer import ThreadTimes as ThreadTimes
 
 __all__ = [
     "GilTracer",

@@ -103,6 +103,21 @@ cdef extern from "gilknocker/tally.hpp" namespace "gilknocker" nogil:
         int64_t wait_max
 
 
+cdef extern from "gilknocker/holder_counts.hpp" namespace "gilknocker" nogil:
+    cdef cppclass HolderId:
+        unsigned long long serial
+        unsigned long long ident
+        int64_t native_id
+
+    cdef cppclass ThreadName:
+        const char* data() noexcept
+
+    cdef cppclass HolderCount:
+        HolderId id
+        ThreadName name
+        int64_t ticks
+
+
 cdef extern from "gilknocker/ledger.hpp" namespace "gilknocker" nogil:
     cdef cppclass Reading:
         int64_t epoch
@@ -118,6 +133,7 @@ cdef extern from "gilknocker/ledger.hpp" namespace "gilknocker" nogil:
         int64_t cpu
         cbool slice_active
         vector[HistogramBucket] histogram
+        vector[HolderCount] holders
         optional[WaitView] waits
 
     cdef cppclass Ledger:

@@ -290,7 +290,9 @@ cdef class Sampler:
             result.view = sampler.waits()
         return result
 
-    def read(self, bint waits=False) -> tuple[dict[str, int], bytes, WaitSlice | None]:
+    def read(self, bint waits=False) -> tuple[
+        dict[str, int], bytes, WaitSlice | None, list[tuple[int, int, int, str, int]]
+    ]:
         cdef CppSampler* sampler = self._here()
         cdef Reading reading
         cdef WaitSlice taken = None
@@ -301,11 +303,21 @@ cdef class Sampler:
             taken.view = move(reading.waits.value())
         counts = counts_of(reading)
         counts["sampler_id"] = sampler.id()
+        holders = [
+            (
+                one.id.native_id,
+                one.id.serial,
+                one.id.ident,
+                one.name.data().decode("utf-8", "ignore"),  # may be cut within a letter
+                one.ticks,
+            )
+            for one in reading.holders
+        ]
         histogram = PyBytes_FromStringAndSize(
             <const char*>reading.histogram.data(),
             reading.histogram.size() * sizeof(HistogramBucket),
         )
-        return counts, histogram, taken
+        return counts, histogram, taken, holders
 
 
 def trace_problem() -> str | None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from gilknocker.snapshot import Snapshot
-    from gilknocker.tracer import ThreadTimes
+    from gilknocker.thread_times import ThreadTimes
 
 __all__ = ["page"]
 

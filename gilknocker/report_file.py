@@ -12,7 +12,10 @@ from gilknocker.snapshot import Snapshot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
+
+    from gilknocker.thread_times import ThreadTimes
 
 __all__ = ["FORMAT", "VERSION", "content", "envelope", "load"]
 
@@ -20,7 +23,9 @@ FORMAT = "gilknocker.report"
 VERSION = 1
 
 
-def envelope(snapshot: Snapshot, program: list[str], exit_status: int) -> dict[str, Any]:
+def envelope(
+    snapshot: Snapshot, program: list[str], exit_status: int, threads: Sequence[ThreadTimes] = ()
+) -> dict[str, Any]:
     """Return what is stored of a run: a dict for ``json.dump``."""
     return {
         "format": FORMAT,
@@ -30,12 +35,15 @@ def envelope(snapshot: Snapshot, program: list[str], exit_status: int) -> dict[s
         "program": program,
         "exit_status": exit_status,
         "snapshot": snapshot.to_dict(),
+        "threads": [thread._asdict() for thread in threads],
     }
 
 
-def content(snapshot: Snapshot, program: list[str], exit_status: int) -> str:
+def content(
+    snapshot: Snapshot, program: list[str], exit_status: int, threads: Sequence[ThreadTimes] = ()
+) -> str:
     """Return what a report's file holds."""
-    return json.dumps(envelope(snapshot, program, exit_status), indent=1) + "\n"
+    return json.dumps(envelope(snapshot, program, exit_status, threads), indent=1) + "\n"
 
 
 def load(path: str) -> tuple[dict[str, Any], Snapshot]:
@@ -77,4 +85,14 @@ def _checked_envelope(data: Any) -> dict[str, Any]:
         raise TypeError(f"exit_status must be an integer, not {shown(status)}")
     if "snapshot" not in data:
         raise ValueError("it must have the key 'snapshot'")
-    return dict(data)
+    return {**data, "threads": _threads(data.get("threads", []))}
+
+
+def _threads(rows: Any) -> list[ThreadTimes]:
+    if not isinstance(rows, list):
+        raise TypeError(f"threads must be a list, not {shown(rows)}")
+    if not rows:
+        return []
+    from gilknocker.thread_times import ThreadTimes
+
+    return [ThreadTimes.from_dict(row) for row in rows]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import operator
 import sys
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from gilknocker import _core
@@ -13,6 +13,7 @@ from gilknocker._checks import is_bool, shown
 from gilknocker._raw_waits import StoredWaits
 from gilknocker._snapshot_sources import from_trace
 from gilknocker.thread_names import ThreadNames, present
+from gilknocker.thread_times import ThreadTimes
 
 if TYPE_CHECKING:
     import os
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from gilknocker.snapshot import Snapshot
 
-__all__ = ["GilTracer", "GilTracerUnsupported", "ThreadTimes"]
+__all__ = ["GilTracer", "GilTracerUnsupported"]
 
 MOST_EVENTS = 2**32
 
@@ -37,40 +38,6 @@ _NAMES = ThreadNames()
 
 class GilTracerUnsupported(RuntimeError):
     """The GIL cannot be traced here; the message says why."""
-
-
-class ThreadTimes(NamedTuple):
-    """What one thread did with the GIL while a tracer ran. All times in ns."""
-
-    native_id: int
-    """The system's number of it, as ``threading.Thread.native_id``: given out again later."""
-    serial: int
-    """Its number in this trace: never given out again, and ``thread`` in `GilTracer.events`."""
-    name: str
-    """As far as known: of a thread that ended before anybody asked, its number."""
-    ours: bool
-    """Whether it is one of the meter's own threads."""
-    alive: bool
-    """Whether it is still there."""
-    held_ns: int
-    """How long it held the GIL."""
-    waited_ns: int
-    """How long it waited for the GIL: wanted to run Python code and could not."""
-    released_ns: int
-    """How long it neither held the GIL nor asked for it: slept, computed without it, did input or
-    output. ``held_ns + waited_ns + released_ns == lifetime_ns``."""
-    lifetime_ns: int
-    """How long it was there while the tracer ran, as far as seen."""
-    acquisitions: int
-    """How often it took the GIL."""
-    waits: int
-    """How often it found the GIL taken."""
-    forced_releases: int
-    """How often it let go while another thread had asked it to, after the switch interval."""
-    longest_hold_ns: int
-    """The longest time without letting go; also if it still goes on."""
-    longest_wait_ns: int
-    """The longest wait; also if it still goes on."""
 
 
 class GilTracer:
