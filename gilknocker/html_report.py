@@ -54,7 +54,7 @@ def page(
     threads : sequence of ThreadTimes
         What each thread did, of a trace; else the table is of `Snapshot.holders`.
     """
-    text = report.text(snapshot, program=program, exit_status=exit_status)
+    text = report.text(snapshot, program=program, exit_status=exit_status, threads=threads)
     title = one_line(text.partition("\n")[0])
     beside = [*_timeline(snapshot), _as_text(text)]
     below = "".join(_threads(snapshot, threads))  # its table is wide
@@ -93,7 +93,8 @@ def _timeline(snapshot: Snapshot) -> Iterable[str]:
 
 def _threads(snapshot: Snapshot, threads: Sequence[ThreadTimes]) -> Iterable[str]:
     if threads:
-        yield _section("Threads", _table(_TRACED, map(_traced_row, threads)))
+        busiest = sorted(threads, key=lambda one: (one.ours, -one.held_ns - one.waited_ns))
+        yield _section("Threads", _table(_TRACED, map(_traced_row, busiest)))
     elif snapshot.holders:
         rows = (
             (holder.name, str(holder.native_id), f"{format_percent(holder.share)} %")

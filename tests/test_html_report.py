@@ -73,12 +73,16 @@ def test_table_of_holders() -> None:
 
 
 def test_table_of_threads() -> None:
-    thread = ThreadTimes(
-        *(7, 0, "<i>", False, True, 3 * MS, 2 * MS, 5 * MS, 10 * MS, 21, 20, 19, MS, 4 * MS)
-    )
-    root = read(page(held_by(SNAPSHOT, [("other", 3)]), ["x.py"], 0, [thread]))
-    heads, row = table(root)
-    assert dict(zip(heads, row, strict=True)) == {
+    times = (3 * MS, 2 * MS, 5 * MS, 10 * MS, 21, 20, 19, MS, 4 * MS)
+    threads = [
+        ThreadTimes(9, 2, "meter", True, True, *times),
+        ThreadTimes(8, 1, "less", False, True, 2 * MS, *times[1:]),
+        ThreadTimes(7, 0, "<i>", False, True, *times),
+    ]
+    root = read(page(held_by(SNAPSHOT, [("other", 3)]), ["x.py"], 0, threads))
+    heads, *rows = table(root)
+    assert [row[0] for row in rows] == ["<i>", "less", "meter"]
+    assert dict(zip(heads, rows[0], strict=True)) == {
         "thread": "<i>",
         "native id": "7",
         "held": "3.0 ms",
@@ -89,6 +93,7 @@ def test_table_of_threads() -> None:
         "longest hold": "1.0 ms",
         "longest wait": "4.0 ms",
     }
+    assert "longest hold" in root.findtext(".//pre", "")
 
 
 def test_timeline() -> None:
