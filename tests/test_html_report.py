@@ -66,7 +66,7 @@ def test_page_without_raw_waits_or_holders_has_no_sections_for_them() -> None:
 def test_table_of_holders() -> None:
     root = read(page(held_by(SNAPSHOT, [("<i>a", 3), ("b\n", 1)]), ["x.py"], 0))
     assert table(root) == [
-        ["thread", "native id", "share of the time held"],
+        ["thread", "native id", "share"],
         ["<i>a", "7", "75.0 %"],
         ["b ", "8", "25.0 %"],
     ]
