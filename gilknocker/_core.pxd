@@ -226,7 +226,7 @@ cdef extern from "gilknocker/trace_book.hpp" namespace "gilknocker" nogil:
 
 # With the GIL held, all of them: they let go of it where they have to.
 cdef extern from "cpython/gil_hooks.hpp" namespace "gilknocker::gil_hooks":
-    const char* problem() except +
+    const char* prepare() except +
     void attach(TraceBook& book, const vector[int64_t]& present) except +
     void detach(TraceBook& book) except +
     TraceReading read_book(TraceBook& book) except +

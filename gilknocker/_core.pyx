@@ -320,10 +320,10 @@ cdef class Sampler:
         return counts, histogram, taken, holders
 
 
-def trace_problem() -> str | None:
-    """Why the GIL cannot be traced here, or None where it can."""
-    cdef const char* found = problem()
-    return None if found == NULL else found.decode()
+def prepare_tracing() -> str | None:
+    """Call once, before a Tracer: None where the GIL can be traced, else why not."""
+    cdef const char* problem = prepare()
+    return None if problem == NULL else problem.decode()
 
 
 def trace_slots() -> list[int]:

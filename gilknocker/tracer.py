@@ -36,6 +36,15 @@ _RUNNING: WeakSet[GilTracer] = WeakSet()
 _NAMES = ThreadNames()
 
 
+def _tried_out() -> str:
+    problem = _core.prepare_tracing()
+    return f"The GIL cannot be traced here: {problem}." if problem else ""
+
+
+# Now, for the lock of the import is what lets one thread try and all others wait.
+_PROBLEM = _tried_out()
+
+
 class GilTracerUnsupported(RuntimeError):
     """The GIL cannot be traced here; the message says why."""
 
@@ -92,8 +101,8 @@ class GilTracer:
 
     def __init__(self, events: SupportsIndex = 1_048_576) -> None:
         size = _checked_events(events)
-        if problem := _problem():
-            raise GilTracerUnsupported(problem)
+        if _PROBLEM:
+            raise GilTracerUnsupported(_PROBLEM)
         self._core = _core.Tracer(size)
         self._names: dict[int, str] = {}  # by serial
 
@@ -101,10 +110,9 @@ class GilTracer:
     def supported() -> tuple[bool, str]:
         """Say whether the GIL can be traced here, and if not why, in a sentence.
 
-        The first call tries it out, which takes a fraction of a millisecond and one thread.
+        It was tried out when this module was imported: that takes some 0.2 ms and one thread.
         """
-        problem = _problem()
-        return not problem, problem
+        return not _PROBLEM, _PROBLEM
 
     def start(self) -> None:
         """Go on counting; nothing happens if it runs.
@@ -299,11 +307,6 @@ def _checked_events(events: SupportsIndex) -> int:
     if not 0 <= size <= MOST_EVENTS:
         raise ValueError(f"events must be {allowed}, not {shown(events)}")
     return size
-
-
-def _problem() -> str:
-    problem = _core.trace_problem()
-    return f"The GIL cannot be traced here: {problem}." if problem else ""
 
 
 @atexit.register
