@@ -23,8 +23,9 @@ SHARE = Limit("limit_gil_contention", share=0.5)
 
 def sampled(held: int, free: int, waits: list[int], **changes: Any) -> Reading:
     """Return what a sampler says after so many looks of 1 ms."""
-    snapshot = tell(["held"] * held + ["free"] * free, waits, **changes)
-    return Reading(snapshot, snapshot)
+    timely = {"ticks_late": 0, "ticks_missed": 0}
+    snapshot = tell(["held"] * held + ["free"] * free, waits, **{**timely, **changes})
+    return Reading(snapshot, snapshot, snapshot)
 
 
 def traced(
@@ -32,6 +33,7 @@ def traced(
     fraction: float = 0.5,
     waits: Snapshot | None = None,
     body_ns: int = 100 * MS,
+    asked: Snapshot | None = None,
 ) -> Reading:
     """Return what a tracer says, with or without knocks beside it."""
     times: Any = SimpleNamespace(
@@ -46,7 +48,7 @@ def traced(
         histogram=WaitHistogram(),
         in_flight_ns=0,
     )
-    return Reading(times, waits or times)
+    return Reading(times, waits or times, waits or asked)
 
 
 @pytest.mark.parametrize(
@@ -56,10 +58,20 @@ def traced(
         (HOLD, sampled(200, 0, [50 * MS]), "kept"),
         (HOLD, sampled(200, 0, [50 * MS + 1]), "exceeded"),
         (HOLD, sampled(200, 0, [], in_flight_ns=60 * MS), "exceeded"),
+        (HOLD, sampled(200, 0, [90 * MS], ticks_missed=100), "undecided"),  # a busy machine
+        (HOLD, sampled(4, 0, [90 * MS], ticks_missed=5), "exceeded"),  # too few to say so
+        (HOLD, sampled(200, 0, [5 * MS], ticks_missed=100), "kept"),
+        (WAIT, sampled(200, 0, [90 * MS] * 10, ticks_missed=100), "undecided"),
         (HOLD, sampled(50, 0, []), "kept"),  # it did not take longer itself
         (HOLD, sampled(51, 0, []), "undecided"),
         (HOLD, traced(50 * MS), "kept"),
         (HOLD, traced(50 * MS + 1), "exceeded"),
+        (HOLD, traced(90 * MS, waits=tell([], [36 * MS])), "exceeded"),
+        (HOLD, traced(90 * MS, asked=tell([], [36 * MS])), "exceeded"),
+        (HOLD, traced(90 * MS, asked=tell([], [], in_flight_ns=36 * MS)), "exceeded"),
+        # It did give the GIL up when it was asked, but for a busy machine that was late.
+        (HOLD, traced(90 * MS, waits=tell([], [5 * MS] * 9)), "undecided"),
+        (HOLD, traced(90 * MS, asked=tell([], [5 * MS] * 9)), "undecided"),
         (HOLD, traced(1 * MS, waits=tell([], [90 * MS])), "kept"),  # a queue, and no hold
         (WAIT, sampled(200, 0, [21 * MS] * 10), "exceeded"),
         (WAIT, sampled(200, 0, [1 * MS] * 9 + [90 * MS]), "kept"),
@@ -69,7 +81,7 @@ def traced(
         (WAIT, sampled(200, 0, [], knocks_missed=10, in_flight_ns=90 * MS), "exceeded"),
         (WAIT, sampled(20, 0, []), "kept"),
         (WAIT, traced(90 * MS), "kept"),  # nobody waited
-        (WAIT, traced(1, waits=tell(["free"] * 99, [21 * MS] * 10)), "exceeded"),
+        (WAIT, traced(1, waits=sampled(0, 99, [21 * MS] * 10).waits), "exceeded"),
         (SHARE, sampled(100, 0, []), "exceeded"),
         (SHARE, sampled(55, 45, []), "kept"),  # the interval has 50 % in it
         (SHARE, sampled(10, 0, []), "exceeded"),  # few looks, but all of them
@@ -91,7 +103,7 @@ def test_verdicts(limit: Limit, reading: Reading, state: str) -> None:
 @pytest.mark.parametrize("limit", [HOLD, WAIT, SHARE])
 def test_no_gil_keeps_to_any_limit(limit: Limit) -> None:
     snapshot = tell(["disabled"] * 200, [90 * MS] * 20)
-    assert judge(limit, Reading(snapshot, snapshot)).state == "kept"
+    assert judge(limit, Reading(snapshot, snapshot, snapshot)).state == "kept"
 
 
 def test_messages() -> None:
