@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from select import select
 
@@ -14,9 +13,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Meter", "Reading"]
 
-# Long enough for a thread to wake up and take what was let go of.
-_BREAK_SECONDS = 0.0001
-_BREAKS = 20
 _LEAST_INSTANTS = 10
 # Python code lets a knock wait for 5 ms: half of the least limit that does not warn.
 _MOST_OF = 0.7
@@ -130,25 +126,22 @@ class Meter:
     def begin(self) -> None:
         """Forget all before this instant; start if that was not done yet, or not in this process.
 
-        A hold and a knock that are under way end here: what came before the test is not its.
+        A hold that is under way ends here: what came before the body is not its.
         """
         for part in (self._knocker, self._tracer):
             if part is not None and not part.is_running:
                 part.start()
-        self._take_breaks()
+        _let_go()
         if self._knocker is not None:
             self._knocker.reset_contention_metric()
         if self._tracer is not None:
-            _let_go()
             self._tracer.reset()
 
     def end(self) -> Reading:
         """Return what was measured since the last `begin`."""
-        sampled = self._take_breaks()
-        traced = None
-        if self._tracer is not None:
-            _let_go()  # the last hold is known when it has ended
-            traced = self._tracer.snapshot()
+        _let_go()  # the last hold is among the others when it has ended
+        sampled = None if self._knocker is None else self._knocker.snapshot()
+        traced = None if self._tracer is None else self._tracer.snapshot()
         known = [s for s in (traced, sampled if self._reads_knocks else None) if s is not None]
         return Reading(known[0], known[-1], sampled)
 
@@ -157,18 +150,6 @@ class Meter:
         for part in (self._knocker, self._tracer):
             if part is not None:
                 part.stop()
-
-    def _take_breaks(self) -> Snapshot | None:
-        """Let a knock that is under way be answered, unless others keep the GIL from it."""
-        if self._knocker is None:
-            return None
-        snapshot = self._knocker.snapshot()
-        for _ in range(_BREAKS):
-            if not snapshot.in_flight_ns:
-                break
-            time.sleep(_BREAK_SECONDS)
-            snapshot = self._knocker.snapshot()
-        return snapshot
 
 
 def _longest_wait_ns(snapshot: Snapshot) -> int:
