@@ -139,7 +139,6 @@ class Meter:
 
     def end(self) -> Reading:
         """Return what was measured since the last `begin`."""
-        _let_go()  # the last hold is among the others when it has ended
         sampled = None if self._knocker is None else self._knocker.snapshot()
         traced = None if self._tracer is None else self._tracer.snapshot()
         known = [s for s in (traced, sampled if self._reads_knocks else None) if s is not None]
