@@ -21,6 +21,7 @@ __all__ = [
     "ThreadTimes",
     "WaitHistogram",
     "__version__",
+    "compare",
 ]
 
 _HOMES = {
@@ -29,8 +30,9 @@ _HOMES = {
     "Holder": "holders",
     "KnockKnock": "knock_knock",
     "Snapshot": "snapshot",
-    "ThreadTimes": "tracer",
+    "ThreadTimes": "thread_times",
     "WaitHistogram": "histogram",
+    "compare": "comparison",
 }
 
 
@@ -46,3 +48,17 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+def load_ipython_extension(ipython: object) -> None:
+    """Let ``%load_ext gilknocker`` bring the magic ``%gil``."""
+    from gilknocker.ipython import load
+
+    load(ipython)
+
+
+def unload_ipython_extension(ipython: object) -> None:
+    """Let ``%unload_ext gilknocker`` take it away."""
+    from gilknocker.ipython import unload
+
+    unload(ipython)

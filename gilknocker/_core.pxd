@@ -103,6 +103,21 @@ cdef extern from "gilknocker/tally.hpp" namespace "gilknocker" nogil:
         int64_t wait_max
 
 
+cdef extern from "gilknocker/holder_counts.hpp" namespace "gilknocker" nogil:
+    cdef cppclass HolderId:
+        unsigned long long serial
+        unsigned long long ident
+        int64_t native_id
+
+    cdef cppclass ThreadName:
+        const char* data() noexcept
+
+    cdef cppclass HolderCount:
+        HolderId id
+        ThreadName name
+        int64_t ticks
+
+
 cdef extern from "gilknocker/ledger.hpp" namespace "gilknocker" nogil:
     cdef cppclass Reading:
         int64_t epoch
@@ -118,6 +133,7 @@ cdef extern from "gilknocker/ledger.hpp" namespace "gilknocker" nogil:
         int64_t cpu
         cbool slice_active
         vector[HistogramBucket] histogram
+        vector[HolderCount] holders
         optional[WaitView] waits
 
     cdef cppclass Ledger:
@@ -178,6 +194,7 @@ cdef extern from "gilknocker/trace_book.hpp" namespace "gilknocker" nogil:
     cdef cppclass ThreadReading:
         int64_t native_id
         int64_t serial
+        int64_t since
         cbool ours
         cbool alive
         ThreadTotals totals
@@ -209,7 +226,7 @@ cdef extern from "gilknocker/trace_book.hpp" namespace "gilknocker" nogil:
 
 # With the GIL held, all of them: they let go of it where they have to.
 cdef extern from "cpython/gil_hooks.hpp" namespace "gilknocker::gil_hooks":
-    const char* problem() except +
+    const char* prepare() except +
     void attach(TraceBook& book, const vector[int64_t]& present) except +
     void detach(TraceBook& book) except +
     TraceReading read_book(TraceBook& book) except +

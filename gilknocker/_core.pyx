@@ -290,7 +290,9 @@ cdef class Sampler:
             result.view = sampler.waits()
         return result
 
-    def read(self, bint waits=False) -> tuple[dict[str, int], bytes, WaitSlice | None]:
+    def read(self, bint waits=False) -> tuple[
+        dict[str, int], bytes, WaitSlice | None, list[tuple[int, int, int, str, int]]
+    ]:
         cdef CppSampler* sampler = self._here()
         cdef Reading reading
         cdef WaitSlice taken = None
@@ -301,17 +303,27 @@ cdef class Sampler:
             taken.view = move(reading.waits.value())
         counts = counts_of(reading)
         counts["sampler_id"] = sampler.id()
+        holders = [
+            (
+                one.id.native_id,
+                one.id.serial,
+                one.id.ident,
+                one.name.data().decode("utf-8", "ignore"),  # may be cut within a letter
+                one.ticks,
+            )
+            for one in reading.holders
+        ]
         histogram = PyBytes_FromStringAndSize(
             <const char*>reading.histogram.data(),
             reading.histogram.size() * sizeof(HistogramBucket),
         )
-        return counts, histogram, taken
+        return counts, histogram, taken, holders
 
 
-def trace_problem() -> str | None:
-    """Why the GIL cannot be traced here, or None where it can."""
-    cdef const char* found = problem()
-    return None if found == NULL else found.decode()
+def prepare_tracing() -> str | None:
+    """Call once, before a Tracer: None where the GIL can be traced, else why not."""
+    cdef const char* problem = prepare()
+    return None if problem == NULL else problem.decode()
 
 
 def trace_slots() -> list[int]:
@@ -435,6 +447,7 @@ cdef class Tracer:
                 {
                     "native_id": one.native_id,
                     "serial": one.serial,
+                    "since_ns": one.since,
                     "ours": bool(one.ours),
                     "alive": bool(one.alive),
                     **totals_of(one.totals),

@@ -69,6 +69,11 @@ class RawWaits:
         columns = (self.wait_times, self.knock_times)
         return _restore, (self.first_sequence, *(c.astype("<i8").tobytes() for c in columns))
 
+    def pairs(self) -> list[tuple[int, int]]:
+        """Return when each was asked for and how long it waited, ns, without need of numpy."""
+        columns = (self._source.times(), self._source.waits())
+        return list(zip(*(memoryview(column).tolist() for column in columns), strict=True))
+
     def newest(self, count: int) -> RawWaits:
         """Return the newest `count` waits, or all of them if there are fewer."""
         return RawWaits(self._source.since(self.first_sequence + len(self) - count))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from gilknocker.tracer import ThreadTimes
+    from gilknocker.thread_times import ThreadTimes
 
 __all__ = ["write"]
 

@@ -37,6 +37,9 @@ options of run, before the program:
   --interval-micros N  look at the GIL every N microseconds (1000), and knock a tenth as often
   --live               show a status line every second, if stderr is a terminal
   --json FILE          write the report to FILE too, as JSON (docs/json.md)
+  --html FILE          write the report to FILE too, as a page with charts
+  --trace              count every hold and wait of every thread, rather than look and knock
+  --chrome-trace FILE  the same, and write them to FILE for the Perfetto UI (gzipped: FILE.gz)
 
 options:
   -h, --help           show this
@@ -57,8 +60,10 @@ class RunOptions:
         None for the default.
     live : bool
         Whether to show a status line.
-    json : str or None
-        Where to write the report.
+    trace : bool
+        Whether to trace.
+    json, html, chrome_trace : str or None
+        Where to write the report, and the trace.
     kind : {"script", "module", "code"}
         What the program is.
     target : str
@@ -67,11 +72,24 @@ class RunOptions:
         What it is given.
     """
 
-    __slots__ = ("arguments", "interval_micros", "json", "kind", "live", "target")
+    __slots__ = (
+        "arguments",
+        "chrome_trace",
+        "html",
+        "interval_micros",
+        "json",
+        "kind",
+        "live",
+        "target",
+        "trace",
+    )
 
     interval_micros: int | None
     live: bool
     json: str | None
+    html: str | None
+    chrome_trace: str | None
+    trace: bool
     kind: str
     target: str
     arguments: list[str]
@@ -80,6 +98,9 @@ class RunOptions:
         self.interval_micros = None
         self.live = False
         self.json = None
+        self.html = None
+        self.chrome_trace = None
+        self.trace = False
 
     @property
     def words(self) -> list[str]:
@@ -114,6 +135,8 @@ def parse_run(words: Sequence[str]) -> RunOptions:
     else:
         raise UsageError("run needs a program: SCRIPT, -m MODULE or -c CODE")
     options.arguments = rest
+    if options.trace and options.interval_micros is not None:
+        raise UsageError("--interval-micros is for looks, and --trace takes none: not both")
     return options
 
 
@@ -121,10 +144,14 @@ def _take_option(options: RunOptions, word: str, rest: list[str]) -> None:
     name, equals, value = word.partition("=")
     if word == "--live":
         options.live = True
-    elif name == "--json":
-        options.json = value if equals else _value(name, rest)
-        if not options.json:
-            raise UsageError("--json needs the name of a file")
+    elif word == "--trace":
+        options.trace = True
+    elif name in ("--json", "--html", "--chrome-trace"):
+        path = value if equals else _value(name, rest)
+        if not path:
+            raise UsageError(f"{name} needs the name of a file")
+        setattr(options, name[2:].replace("-", "_"), path)
+        options.trace |= name == "--chrome-trace"
     elif name == "--interval-micros":
         options.interval_micros = _micros(value if equals else _value(name, rest))
     elif word == "-":
@@ -158,7 +185,8 @@ def show(path: str) -> None:
     from gilknocker.report import text
 
     program, status = envelope.get("program"), envelope.get("exit_status")
-    print(text(snapshot, program=program, exit_status=status), end="")
+    threads = envelope.get("threads", ())
+    print(text(snapshot, program=program, exit_status=status, threads=threads), end="")
 
 
 def compare(a: str, b: str) -> None:

@@ -27,13 +27,24 @@ from __future__ import annotations
 
 import math
 
+from gilknocker._checks import shown
 from gilknocker._units import format_ns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gilknocker.snapshot import Snapshot
 
-__all__ = ["Difference", "held_difference", "percentile_interval", "text", "wait_difference"]
+__all__ = [
+    "Comparison",
+    "Difference",
+    "compare",
+    "held_difference",
+    "percentile_interval",
+    "text",
+    "wait_difference",
+]
 
 PERCENTS = (50, 90, 99)
 _TAIL = 0.025  # on either side of a 95 % interval
@@ -140,35 +151,114 @@ def _ranks(n: int, q: float) -> tuple[int, int]:
     return lower, n + 1
 
 
-def text(a: Snapshot, b: Snapshot, *, names: tuple[str, str]) -> str:
-    """Return the comparison as text, ending in a newline.
+class Comparison:
+    """What changed from one snapshot to another: made by :func:`compare`.
+
+    ``str()`` is it as text, and a notebook shows it as a table.
+
+    Attributes
+    ----------
+    a, b : Snapshot
+        Before and after.
+    names : (str, str)
+        What they are called.
+    held : Difference or None
+        Of the held fractions; None where one has no GIL or no looks.
+    waits : dict of int to Difference or None
+        Of the waits, ns, at the percentiles 50, 90 and 99; None where one has no knocks.
+    """
+
+    __slots__ = ("a", "b", "held", "names", "waits")
+
+    def __init__(self, a: Snapshot, b: Snapshot, names: tuple[str, str]) -> None:
+        self.a, self.b, self.names = a, b, names
+        self.held = held_difference(a, b)
+        self.waits = {percent: wait_difference(a, b, percent) for percent in PERCENTS}
+
+    def __str__(self) -> str:
+        rows = self._rows()
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = self._heads()
+        for row in rows:
+            cells = zip(row, widths, strict=True)
+            lines.append("  " + "  ".join(cell.ljust(width) for cell, width in cells).rstrip())
+        lines += _MEANING
+        return "\n".join(lines + self._caveats())
+
+    def __repr__(self) -> str:
+        return str(self)  # a notebook without HTML, or a terminal, shows this
+
+    def _repr_html_(self) -> str:
+        from gilknocker.html import comparison_card
+
+        return comparison_card(self._heads(), self._rows(), [" ".join(_MEANING), *self._caveats()])
+
+    def _heads(self) -> list[str]:
+        return [
+            f"{letter}: {name}, {format_ns(snapshot.observed_ns, digits=3)}"
+            for letter, name, snapshot in zip("AB", self.names, (self.a, self.b), strict=True)
+        ]
+
+    def _rows(self) -> list[Sequence[str]]:
+        rows: list[Sequence[str]] = [("", "A", "B", "B - A (95 % interval)", "")]
+        rows.append(("GIL held", *_held_cells(self.held)))
+        for percent, difference in self.waits.items():
+            rows.append((f"wait p{percent}", *_wait_cells(difference)))
+        return rows
+
+    def _caveats(self) -> list[str]:
+        if self.a.method == self.b.method:
+            return []
+        return [f"Note: measured by different methods, {self.a.method!r} and {self.b.method!r}."]
+
+
+_MEANING = [
+    "The uncertainty is that of measuring these two runs; how much runs differ by themselves,",
+    "only more runs can tell.",
+]
+
+
+def compare(a: Snapshot, b: Snapshot, names: tuple[str, str] = ("before", "after")) -> Comparison:
+    """Say what changed from one snapshot to another, and whether it is more than chance.
 
     Parameters
     ----------
     a, b : Snapshot
         Before and after.
-    names : (str, str)
+    names : (str, str), default ("before", "after")
         What to call them.
+
+    Returns
+    -------
+    Comparison
+        The differences of held fractions and of percentiles of waits with 95 % intervals; to be
+        printed, or shown in a notebook.
+
+    Raises
+    ------
+    TypeError
+        If `a` or `b` is no snapshot.
+
+    Examples
+    --------
+    >>> print(gilknocker.compare(threads, processes))  # doctest: +SKIP
+    A: before, 2.00 s
+    B: after, 1.30 s
+                A       B       B - A (95 % interval)
+      GIL held  93.6 %  27.9 %  -65.7 (-68.3 to -62.9) points  B is lower
+      ...
     """
-    rows = [("", "A", "B", "B - A (95 % interval)", "")]
-    rows.append(("GIL held", *_held_cells(held_difference(a, b))))
-    for percent in PERCENTS:
-        rows.append((f"wait p{percent}", *_wait_cells(wait_difference(a, b, percent))))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        f"A: {names[0]}, {format_ns(a.observed_ns, digits=3)}",
-        f"B: {names[1]}, {format_ns(b.observed_ns, digits=3)}",
-    ]
-    for row in rows:
-        cells = zip(row, widths, strict=True)
-        lines.append("  " + "  ".join(cell.ljust(width) for cell, width in cells).rstrip())
-    lines += [
-        "The uncertainty is that of measuring these two runs; how much runs differ by themselves,",
-        "only more runs can tell.",
-    ]
-    if a.method != b.method:
-        lines.append(f"Note: measured by different methods, {a.method!r} and {b.method!r}.")
-    return "\n".join(lines) + "\n"
+    from gilknocker.snapshot import Snapshot
+
+    for name, value in (("a", a), ("b", b)):
+        if not isinstance(value, Snapshot):
+            raise TypeError(f"{name} must be a Snapshot, not {shown(value)}")
+    return Comparison(a, b, names)
+
+
+def text(a: Snapshot, b: Snapshot, *, names: tuple[str, str]) -> str:
+    """Return the comparison as text, ending in a newline."""
+    return f"{Comparison(a, b, names)}\n"
 
 
 def _held_cells(difference: Difference | None) -> tuple[str, str, str, str]:

@@ -178,7 +178,7 @@ class WaitHistogram:
     @property
     def total_count(self) -> int:
         """The number of waits."""
-        return sum(self._counts().values())
+        return sum(count for _, count in _PAIR.iter_unpack(self._packed))
 
     @property
     def highest_ns(self) -> int:
@@ -230,9 +230,10 @@ class WaitHistogram:
         total = self.total_count
         rank = min(max(math.ceil(share * total / 100), 1), total)
         reached = 0
-        for lower, upper, count in self:
+        for bucket, count in _PAIR.iter_unpack(self._packed):
             reached += count
             if reached >= rank:
+                lower, upper = bucket_bounds(bucket)
                 middle = (lower + upper - 1) / 2
                 return middle if max_ns is None else min(middle, float(max_ns))
         return math.nan

@@ -6,6 +6,7 @@ import sys
 import warnings
 
 from gilknocker import _core
+from gilknocker._holder_names import named
 from gilknocker._raw_waits import as_int64
 from gilknocker._snapshot_sources import from_core
 from gilknocker._units import format_ns, format_percent
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     from typing_extensions import Self
+
+    from gilknocker.holders import Holder
 
 __all__ = ["KnockKnock"]
 
@@ -208,7 +211,7 @@ class KnockKnock:
             Whether to keep the single waits too, as `Snapshot.wait_times`. They stay in memory
             as long as the snapshot.
         """
-        counts, histogram, raw = self._sampler.read(bool(waits))
+        counts, histogram, raw, holders = self._sampler.read(bool(waits))
         method = self._sampler.method
         looks = method == "look"
         settings = self._settings
@@ -221,7 +224,23 @@ class KnockKnock:
             interval_ns=settings.interval_ns,
             knock_interval_ns=settings.knock_interval_ns if looks else settings.interval_ns,
             gil_enabled_now=_gil_enabled(),
+            holders=named(holders),
         )
+
+    def holders(self) -> tuple[Holder, ...]:
+        """Return who held the GIL since the last reset, by share of the looks that found it held.
+
+        A sample: :meth:`GilTracer.threads` has it exactly. The same as ``snapshot().holders``.
+
+        Returns
+        -------
+        tuple of Holder
+            ``(name, native_id, share)``, largest share first; empty where looks are not possible.
+            A name is found by the first knock after a thread was seen, or when one asks: of a
+            thread that was gone by then it is ``"thread N"``. Holders beyond the first 256 since
+            the reset are together, as ``"other threads"``.
+        """
+        return self.snapshot().holders
 
     @property
     def interval_micros(self) -> int:

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gilknocker.snapshot import Snapshot
+    from gilknocker.thread_times import ThreadTimes
 
-__all__ = ["caveats", "facts", "interpretation", "text"]
+__all__ = ["caveats", "facts", "interpretation", "table", "text"]
 
 # Below so many looks the held fraction is uncertain by more than +-0.15, and nothing is concluded.
 LEAST_LOOKS = 40
@@ -26,6 +27,7 @@ LEAST_KNOCKS_FOR_P99 = 100
 
 IDLE = 0.2  # held less than that: room for a few more threads that use it as much
 BUSY = 0.8
+HARDLY = 0.02  # of their time: threads that wait no longer than that do not mind
 # In units of sys.getswitchinterval(), after which a waiting thread makes a holder let go that runs
 # Python code. A little more than one passes until it does; a thread in the queue adds another.
 QUICK = 0.2
@@ -35,12 +37,20 @@ UNBROKEN = 20.0
 OUTLIER = 10.0
 UNTIMELY = 0.1  # the share of late and missed looks from which on it matters
 
+MOST_THREADS = 12
+_HEADS = ("thread", "held", "waited", "neither", "longest hold", "forced out")
+_MOST_HOLDERS = 4
+
 _DEFAULT_SWITCH_NS = 5_000_000
 _WIDTH = 96
 
 
 def text(
-    snapshot: Snapshot, *, program: Sequence[str] | None = None, exit_status: int | None = None
+    snapshot: Snapshot,
+    *,
+    program: Sequence[str] | None = None,
+    exit_status: int | None = None,
+    threads: Sequence[ThreadTimes] = (),
 ) -> str:
     """Return the report as text, ending in a newline: ASCII unless `program` is not.
 
@@ -52,6 +62,8 @@ def text(
         The words of the command.
     exit_status : int, optional
         How it ended.
+    threads : sequence of ThreadTimes, optional
+        What each thread did, of a trace.
     """
     title = ["gilknocker:", format_ns(snapshot.observed_ns, digits=3)]
     if program:
@@ -60,6 +72,7 @@ def text(
         title += [f"(exit status {exit_status})"]
     lines = [" ".join(title)]
     lines += [f"  {label:<10}{value}" for label, value in facts(snapshot)]
+    lines += table(threads)
     lines += _wrapped(interpretation(snapshot), "  ")
     for caveat in caveats(snapshot):
         lines += _wrapped(f"Note: {caveat}", "  ")
@@ -68,12 +81,32 @@ def text(
 
 def facts(snapshot: Snapshot) -> list[tuple[str, str]]:
     """Return the figures: pairs of a label and a text."""
-    return [
-        ("GIL held", _held(snapshot)),
-        ("waits", _waits(snapshot)),
-        ("looks", _looks(snapshot)),
-        ("own cost", _own_cost(snapshot)),
+    found = [("GIL held", _held(snapshot))]
+    if snapshot.holders:
+        found.append(("held by", _holders(snapshot)))
+    found.append(("waits", _waits(snapshot)))
+    if snapshot.method == "trace":
+        return [*found, ("holds", _holds(snapshot)), ("waiting", _waiting(snapshot))]
+    return [*found, ("looks", _looks(snapshot)), ("own cost", _own_cost(snapshot))]
+
+
+def table(threads: Sequence[ThreadTimes]) -> list[str]:
+    """Return the lines of a table of threads: those that held the GIL or waited for it longest."""
+    if not threads:
+        return []
+    ordered = sorted(threads, key=lambda thread: (thread.ours, -thread.held_ns - thread.waited_ns))
+    rows = [_HEADS]
+    for one in ordered[:MOST_THREADS]:
+        times = (one.held_ns, one.waited_ns, one.released_ns, one.longest_hold_ns)
+        rows.append((_printable(one.name)[:32], *map(format_ns, times), str(one.forced_releases)))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  " + "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])])
+        for row in rows
     ]
+    if len(ordered) > MOST_THREADS:
+        lines.append(f"  and {_times(len(ordered) - MOST_THREADS, 'thread')} more")
+    return lines
 
 
 def interpretation(snapshot: Snapshot) -> str:
@@ -81,6 +114,8 @@ def interpretation(snapshot: Snapshot) -> str:
     fraction, interval = snapshot.held_fraction, snapshot.held_fraction_interval
     if fraction is None or interval is None:
         return "There was no GIL: no thread had to wait for it."
+    if snapshot.method == "trace":
+        return _on_trace(snapshot, fraction)
     looks = effective_ticks(snapshot)
     if looks < LEAST_LOOKS:
         return (
@@ -124,6 +159,28 @@ def caveats(snapshot: Snapshot) -> list[str]:
             "answered: it is not among the waits."
         )
     return found
+
+
+def _on_trace(snapshot: Snapshot, fraction: float) -> str:
+    waited = snapshot.wait_fraction
+    if not snapshot.observed_ns or waited is None or waited != waited:
+        return "Nothing was traced."
+    switch = _switch_ns(snapshot)
+    held = f"The GIL was held {format_percent(fraction)} % of the time"
+    waits = f"the threads waited for it {format_percent(waited)} % of theirs"
+    if waited < HARDLY:
+        return f"{held}, and {waits}: hardly anybody had to wait."
+    if snapshot.hold_max_ns >= UNBROKEN * switch:
+        return (
+            f"{held}, and {waits}. One hold lasted {format_ns(snapshot.hold_max_ns)}, far more "
+            f"than the {format_ns(switch)} after which Python code gives it up to another that "
+            "asks: nobody asked, or it was code that keeps it without a break, as a C extension "
+            "can."
+        )
+    return (
+        f"{held}, and {waits}: they were in each other's way. Processes would not be, nor code "
+        "that releases the GIL."
+    )
 
 
 def _on_idle(snapshot: Snapshot) -> str:
@@ -215,18 +272,53 @@ def _held(snapshot: Snapshot) -> str:
         return "never: there was none"
     if fraction != fraction:  # NaN
         return "unknown: no looks"
+    if snapshot.method == "trace":
+        return f"{format_percent(fraction)} % of the time, exactly"
     low, high = map(format_percent, interval)
     return f"{format_percent(fraction)} % of the time ({low} to {high}, 95 % confidence)"
 
 
+def _holders(snapshot: Snapshot) -> str:
+    holders = snapshot.holders
+    named = [
+        f"{_printable(holder.name)[:32]} {format_percent(holder.share)} %"
+        for holder in holders[:_MOST_HOLDERS]
+    ]
+    if len(holders) > _MOST_HOLDERS:
+        rest = sum(holder.share for holder in holders[_MOST_HOLDERS:])
+        named.append(f"{len(holders) - _MOST_HOLDERS} more {format_percent(rest)} %")
+    return ", ".join(named)
+
+
+def _holds(snapshot: Snapshot) -> str:
+    if not snapshot.holds:
+        return f"one, of {format_ns(snapshot.hold_max_ns)}"
+    shown = [f"p{p} {format_ns(snapshot.hold_percentile(p))}" for p in (50, 90, 99)]
+    at_most = "" if snapshot.hold_max_exact else "<= "
+    shown.append(f"max {at_most}{format_ns(snapshot.hold_max_ns)}")
+    return f"{', '.join(shown)}; {_times(snapshot.holds, 'hold')}; method trace"
+
+
+def _waiting(snapshot: Snapshot) -> str:
+    fraction = snapshot.wait_fraction
+    if fraction is None or fraction != fraction:
+        return "unknown: no thread was seen"
+    return (
+        f"{format_percent(fraction)} % of the threads' time: {format_ns(snapshot.waited_ns)} of "
+        f"{format_ns(snapshot.thread_ns)}"
+    )
+
+
 def _waits(snapshot: Snapshot) -> str:
+    traced = snapshot.method == "trace"
     if not snapshot.knocks:
-        return "unknown: no knock was answered"
+        return "none" if traced else "unknown: no knock was answered"
     shown = [f"p{p} {format_ns(snapshot.percentile(p))}" for p in (50, 90, 99)]
     at_most = "" if snapshot.wait_max_exact else "<= "
     shown.append(f"max {at_most}{format_ns(snapshot.wait_max_ns)}")
     total = format_ns(snapshot.wait_total_ns)
-    return f"{', '.join(shown)}; {total} in all, of {_times(snapshot.knocks, 'knock')}"
+    noun = "wait" if traced else "knock"
+    return f"{', '.join(shown)}; {total} in all, of {_times(snapshot.knocks, noun)}"
 
 
 def _looks(snapshot: Snapshot) -> str:
@@ -249,9 +341,12 @@ def _times(count: int, noun: str) -> str:
 
 def _command(words: Sequence[str]) -> str:
     """Return a command on one line, and not too long a one."""
-    line = " ".join(words)
-    line = "".join(letter if letter.isprintable() else " " for letter in line)
+    line = _printable(" ".join(words))
     return line if len(line) <= 60 else f"{line[:57]}..."
+
+
+def _printable(text: str) -> str:
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def _wrapped(sentence: str, indent: str) -> list[str]:

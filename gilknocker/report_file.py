@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 import sys
 
 from gilknocker import __version__
@@ -14,15 +12,20 @@ from gilknocker.snapshot import Snapshot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
-__all__ = ["FORMAT", "VERSION", "ReportFile", "envelope", "load"]
+    from gilknocker.thread_times import ThreadTimes
+
+__all__ = ["FORMAT", "VERSION", "content", "envelope", "load"]
 
 FORMAT = "gilknocker.report"
 VERSION = 1
 
 
-def envelope(snapshot: Snapshot, program: list[str], exit_status: int) -> dict[str, Any]:
+def envelope(
+    snapshot: Snapshot, program: list[str], exit_status: int, threads: Sequence[ThreadTimes] = ()
+) -> dict[str, Any]:
     """Return what is stored of a run: a dict for ``json.dump``."""
     return {
         "format": FORMAT,
@@ -32,68 +35,15 @@ def envelope(snapshot: Snapshot, program: list[str], exit_status: int) -> dict[s
         "program": program,
         "exit_status": exit_status,
         "snapshot": snapshot.to_dict(),
+        "threads": [thread._asdict() for thread in threads],
     }
 
 
-class ReportFile:
-    """Where a report will be written, whole or not at all.
-
-    Parameters
-    ----------
-    path : str
-        The file. What is no regular file (a pipe, /dev/stdout) is written to as it is; else a file
-        beside it is written first and renamed.
-
-    Raises
-    ------
-    UsageError
-        If nothing can be written there, as was tried.
-    """
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self._in_place = os.path.exists(path) and not os.path.isfile(path)
-        # Of now: the program may go to another folder. The file itself, not a link to it.
-        self._target = os.path.abspath(path) if self._in_place else os.path.realpath(path)
-        self._scratch = f"{self._target}.{os.getpid()}.tmp"
-        try:
-            self._try()
-        except OSError as error:
-            raise UsageError(f"--json cannot write {path!r}: {error.strerror}") from None
-
-    def _try(self) -> None:
-        if self._in_place and not os.path.isdir(self._target):
-            # Without opening it: that would end what reads from a pipe.
-            if not os.access(self._target, os.W_OK):
-                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-            return
-        if os.path.exists(self._target):
-            with open(self._target, "a"):
-                pass
-        with open(self._scratch, "x"):
-            os.unlink(self._scratch)
-
-    def write(self, snapshot: Snapshot, program: list[str], exit_status: int) -> None:
-        """Write the report.
-
-        Raises
-        ------
-        OSError
-            If that fails now; a file that was there before is as it was.
-        """
-        content = json.dumps(envelope(snapshot, program, exit_status), indent=1) + "\n"
-        if self._in_place:
-            with open(self._target, "w") as file:
-                file.write(content)
-            return
-        try:
-            with open(self._scratch, "w") as file:
-                file.write(content)
-            os.replace(self._scratch, self._target)
-        except OSError:
-            if os.path.exists(self._scratch):
-                os.unlink(self._scratch)
-            raise
+def content(
+    snapshot: Snapshot, program: list[str], exit_status: int, threads: Sequence[ThreadTimes] = ()
+) -> str:
+    """Return what a report's file holds."""
+    return json.dumps(envelope(snapshot, program, exit_status, threads), indent=1) + "\n"
 
 
 def load(path: str) -> tuple[dict[str, Any], Snapshot]:
@@ -135,4 +85,14 @@ def _checked_envelope(data: Any) -> dict[str, Any]:
         raise TypeError(f"exit_status must be an integer, not {shown(status)}")
     if "snapshot" not in data:
         raise ValueError("it must have the key 'snapshot'")
-    return dict(data)
+    return {**data, "threads": _threads(data.get("threads", []))}
+
+
+def _threads(rows: Any) -> list[ThreadTimes]:
+    if not isinstance(rows, list):
+        raise TypeError(f"threads must be a list, not {shown(rows)}")
+    if not rows:
+        return []
+    from gilknocker.thread_times import ThreadTimes
+
+    return [ThreadTimes.from_dict(row) for row in rows]

@@ -14,6 +14,7 @@ from gilknocker._snapshot_fields import (
     wilson_interval,
 )
 from gilknocker._snapshot_text import describe
+from gilknocker._snapshot_views import SnapshotViews
 from gilknocker.histogram import WaitHistogram, checked_percent
 
 TYPE_CHECKING = False
@@ -32,7 +33,7 @@ __all__ = ["Snapshot"]
 _set = object.__setattr__
 
 
-class Snapshot:
+class Snapshot(SnapshotViews):
     """The numbers of one window: immutable, hashable, made by the meters.
 
     ``later - earlier`` is the window between two snapshots of one sampler, without a reset.

@@ -5,14 +5,15 @@ from __future__ import annotations
 import atexit
 import operator
 import sys
-import threading
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from gilknocker import _core
 from gilknocker._checks import is_bool, shown
 from gilknocker._raw_waits import StoredWaits
 from gilknocker._snapshot_sources import from_trace
+from gilknocker.thread_names import ThreadNames, present
+from gilknocker.thread_times import ThreadTimes
 
 if TYPE_CHECKING:
     import os
@@ -25,51 +26,27 @@ if TYPE_CHECKING:
 
     from gilknocker.snapshot import Snapshot
 
-__all__ = ["GilTracer", "GilTracerUnsupported", "ThreadTimes"]
+__all__ = ["GilTracer", "GilTracerUnsupported"]
 
 MOST_EVENTS = 2**32
 
 # What the meter's own threads are called in tables.
 _OURS = "(gilknocker)"
 _RUNNING: WeakSet[GilTracer] = WeakSet()
+_NAMES = ThreadNames()
+
+
+def _tried_out() -> str:
+    problem = _core.prepare_tracing()
+    return f"The GIL cannot be traced here: {problem}." if problem else ""
+
+
+# Now, for the lock of the import is what lets one thread try and all others wait.
+_PROBLEM = _tried_out()
 
 
 class GilTracerUnsupported(RuntimeError):
     """The GIL cannot be traced here; the message says why."""
-
-
-class ThreadTimes(NamedTuple):
-    """What one thread did with the GIL while a tracer ran. All times in ns."""
-
-    native_id: int
-    """The system's number of it, as ``threading.Thread.native_id``: given out again later."""
-    serial: int
-    """Its number in this trace: never given out again, and ``thread`` in `GilTracer.events`."""
-    name: str
-    """As far as known: of a thread that ended before anybody asked, its number."""
-    ours: bool
-    """Whether it is one of the meter's own threads."""
-    alive: bool
-    """Whether it is still there."""
-    held_ns: int
-    """How long it held the GIL."""
-    waited_ns: int
-    """How long it waited for the GIL: wanted to run Python code and could not."""
-    released_ns: int
-    """How long it neither held the GIL nor asked for it: slept, computed without it, did input or
-    output. ``held_ns + waited_ns + released_ns == lifetime_ns``."""
-    lifetime_ns: int
-    """How long it was there while the tracer ran, as far as seen."""
-    acquisitions: int
-    """How often it took the GIL."""
-    waits: int
-    """How often it found the GIL taken."""
-    forced_releases: int
-    """How often it let go while another thread had asked it to, after the switch interval."""
-    longest_hold_ns: int
-    """The longest time without letting go; also if it still goes on."""
-    longest_wait_ns: int
-    """The longest wait; also if it still goes on."""
 
 
 class GilTracer:
@@ -124,19 +101,18 @@ class GilTracer:
 
     def __init__(self, events: SupportsIndex = 1_048_576) -> None:
         size = _checked_events(events)
-        if problem := _problem():
-            raise GilTracerUnsupported(problem)
+        if _PROBLEM:
+            raise GilTracerUnsupported(_PROBLEM)
         self._core = _core.Tracer(size)
-        self._names: dict[int, str] = {}
+        self._names: dict[int, str] = {}  # by serial
 
     @staticmethod
     def supported() -> tuple[bool, str]:
         """Say whether the GIL can be traced here, and if not why, in a sentence.
 
-        The first call tries it out, which takes a fraction of a millisecond and one thread.
+        It was tried out when this module was imported: that takes some 0.2 ms and one thread.
         """
-        problem = _problem()
-        return not problem, problem
+        return not _PROBLEM, _PROBLEM
 
     def start(self) -> None:
         """Go on counting; nothing happens if it runs.
@@ -146,14 +122,18 @@ class GilTracer:
         RuntimeError
             If it cannot: somebody else redirects the same pointers by now, or 4 tracers run.
         """
-        threads = [thread.native_id for thread in threading.enumerate()]
-        self._core.start([native_id for native_id in threads if native_id is not None])
+        if self._core.is_running:
+            return
+        self._core.start(list(present()))
+        _NAMES.listen()
         _RUNNING.add(self)
 
     def stop(self) -> None:
         """Stop counting; nothing happens if it does not run. The numbers stay."""
-        self._learn_names()
-        self._core.stop()
+        if self._core.is_running:
+            self._read()  # the names
+            self._core.stop()
+            _NAMES.leave()
         _RUNNING.discard(self)
 
     def __enter__(self) -> Self:
@@ -274,19 +254,18 @@ class GilTracer:
 
     def _read(self, events: bool = False) -> dict[str, Any]:
         reading = self._core.read(events)
-        self._learn_names()
+        here = present()
+        for thread in reading["threads"]:
+            serial, native_id = thread["serial"], thread["native_id"]
+            name = here.get(native_id) if thread["alive"] else None
+            if name is None and serial not in self._names:
+                name = _NAMES.name_of(native_id, thread["since_ns"])
+            if name is not None:
+                self._names[serial] = name
         return reading
 
-    def _learn_names(self) -> None:
-        for thread in threading.enumerate():
-            if thread.native_id is not None:
-                self._names[thread.native_id] = thread.name
-
     def _name(self, thread: dict[str, Any]) -> str:
-        if thread["ours"]:
-            return _OURS
-        native_id = thread["native_id"]
-        return self._names.get(native_id) or f"thread {native_id}"
+        return _OURS if thread["ours"] else self._names.get(thread["serial"], _unnamed(thread))
 
     def _times(self, thread: dict[str, Any]) -> ThreadTimes:
         released = thread["lifetime_ns"] - thread["held_ns"] - thread["waited_ns"]
@@ -308,6 +287,10 @@ class GilTracer:
 _EVENT = [("start", "i8"), ("end", "i8"), ("thread", "u4"), ("kind", "u4")]
 
 
+def _unnamed(thread: dict[str, Any]) -> str:
+    return f"thread {thread['native_id']}"
+
+
 def _stored(events: npt.NDArray[np.void], counted: int) -> StoredWaits:
     durations = (events["end"] - events["start"]).tobytes()
     return StoredWaits(counted - len(events), durations, events["start"].tobytes())
@@ -324,11 +307,6 @@ def _checked_events(events: SupportsIndex) -> int:
     if not 0 <= size <= MOST_EVENTS:
         raise ValueError(f"events must be {allowed}, not {shown(events)}")
     return size
-
-
-def _problem() -> str:
-    problem = _core.trace_problem()
-    return f"The GIL cannot be traced here: {problem}." if problem else ""
 
 
 @atexit.register

@@ -76,6 +76,15 @@ def tell(
     return from_core(counts, packed(waits), kept if raw else None, **context)
 
 
+def held_by(snapshot: Snapshot, held: list[tuple[str, int]]) -> Snapshot:
+    """Return the same with holders: names, and for how long."""
+    names = ("native_id", "serial", "name", "held")
+    holders = [(7 + n, n, name, time) for n, (name, time) in enumerate(held)]
+    data = snapshot.to_dict()
+    data["holders"] = [dict(zip(names, holder, strict=True)) for holder in holders]
+    return Snapshot.from_dict(data)
+
+
 def times_of(waits: list[int]) -> list[int]:
     return [10_000 * n for n in range(len(waits))]
 

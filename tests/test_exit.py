@@ -109,9 +109,35 @@ PROGRAMS = {
         """
         from gilknocker import lifecycle
         lifecycle.EXIT_TIMEOUT_NS = 1_000_000
+        def hold():
+            while going:
+                hold_gil(0.01)
+        # They end after our exit handler: one that waits for the GIL at the very end may crash
+        # CPython 3.10, for take_gil() uses the interpreter when that is gone.
+        def end():
+            going.clear()
+            for thread in threads:
+                thread.join()
+        handlers.append(end)
         kept = run_some(2)
-        for _ in range(3):
-            daemon(lambda: [hold_gil(0.01) for _ in range(100)])
+        going = [True]
+        threads = [threading.Thread(target=hold, daemon=True) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        wait()
+        """
+    ),
+    "daemon that keeps the GIL once while knockers are waited for": Program(
+        """
+        from gilknocker import lifecycle
+        from gilknocker._load import Load
+        lifecycle.EXIT_TIMEOUT_NS = 1_000_000
+        kept = run_some(2)
+        load = Load(hold_ns=30_000_000, free_ns=10**13)  # it never asks a second time
+        go = threading.Lock()
+        go.acquire()
+        daemon(lambda: (go.acquire(), load.run()))
+        atexit.register(go.release)  # called before ours
         wait()
         """
     ),

@@ -76,8 +76,10 @@ class FakeSampler:
     def waits(self) -> StoredWaits:
         return StoredWaits.from_lists(0, [3, 1], [10, 20])
 
-    def read(self, waits: bool) -> tuple[dict[str, int], bytes, StoredWaits | None]:
-        return self.counts, b"", StoredWaits.from_lists(0, [], []) if waits else None
+    def read(
+        self, waits: bool
+    ) -> tuple[dict[str, int], bytes, StoredWaits | None, list[tuple[int, int, int, str, int]]]:
+        return self.counts, b"", StoredWaits.from_lists(0, [], []) if waits else None, []
 
 
 @pytest.fixture(autouse=True)

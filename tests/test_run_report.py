@@ -142,7 +142,8 @@ def test_a_busy_program(tmp_path: Path) -> None:
     assert (got.returncode, got.stdout, got.stderr) == (0, "", "")
     lines = got.report.splitlines()
     assert re.match(r"gilknocker: .* m?s of -c import time", lines[0])
-    assert [line[:10].strip() for line in lines[1:5]] == ["GIL held", "waits", "looks", "own cost"]
+    labels = [line[:10].strip() for line in lines[1:6]]
+    assert labels == ["GIL held", "held by", "waits", "looks", "own cost"]
     stored = json.loads(target.read_text())
     snapshot = Snapshot.from_dict(stored.pop("snapshot"))
     assert stored == {
@@ -151,6 +152,7 @@ def test_a_busy_program(tmp_path: Path) -> None:
         "gilknocker": __import__("gilknocker").__version__,
         "python": ".".join(map(str, sys.version_info[:3])),
         "program": ["-c", BUSY, "arg"],
+        "threads": [],
         "exit_status": 0,
     }
     assert snapshot.interval_ns == 500_000 and snapshot.knock_interval_ns == 5_000_000

@@ -64,10 +64,13 @@ void Knocker::give_back() {
 
 KnockRecord Knocker::knock(std::int64_t missed_before) {
   KnockRecord record;
-  ledger_.begin_knock(run_);
+  record.named = ledger_.begin_knock(run_);
   record.asked = clock_.now();
   const std::optional<bool> had_to_wait = acquire();
   const Nanos got = clock_.now();
+  for (std::size_t i = 0; i < record.named.count; ++i) {
+    record.named.names[i] = gil_.name_of(record.named.ids[i]);
+  }
   give_back();
   const std::int64_t passed = schedule_.due() <= got ? schedule_.advance_past(got) + 1 : 0;
   record.wait = got - record.asked;

@@ -53,11 +53,14 @@ void Ledger::record_tick(const TickRecord& record) {
   ticks_.disabled += record.look == Look::kDisabled;
   ticks_.late += record.late;
   ticks_.missed += record.missed;
+  if (record.holder) holders_.add(*record.holder);
 }
 
-void Ledger::begin_knock(std::int64_t run) {
+Unnamed Ledger::begin_knock(std::int64_t run) {
   MutexLock lock(mutex_);
-  if (run == run_ && !abandoned_) asked_ = clock_.now();
+  if (run != run_ || abandoned_) return {};
+  asked_ = clock_.now();
+  return holders_.unnamed();
 }
 
 void Ledger::end_knock(std::int64_t run, const KnockRecord& record) {
@@ -79,6 +82,7 @@ void Ledger::end_knock(std::int64_t run, const KnockRecord& record) {
   answered.held = std::max(answered.held, told_.held);
   ticks_ += answered;
   told_ = {};
+  holders_.name(record.named);
   histogram_.add(record.wait);
   log_.append({record.asked, record.wait});
 }
@@ -111,6 +115,7 @@ void Ledger::reset_locked() {
   told_ = {};
   knocks_ = {};
   histogram_.clear();
+  holders_.clear();
   log_.clear();
 }
 
@@ -160,6 +165,7 @@ Reading Ledger::read(bool with_waits) const {
   reading.cpu = cpu_;
   reading.slice_active = slice_active_;
   reading.histogram = histogram_.occupied();
+  reading.holders = holders_.all();
   if (with_waits) reading.waits = log_.view();
   return reading;
 }

@@ -91,7 +91,9 @@ void Sampler::claim_seat() {
 }
 
 bool Sampler::end_knocker(Run& run, Nanos deadline) {
-  if (!run.knocker->wait_ended(deadline)) {
+  // Without its seat it needs the GIL no more: it ends soon, and must have done so before the
+  // interpreter frees the thread state that it is about to delete.
+  if (!run.knocker->wait_ended(run.knocks->is_claimed() ? kNever : deadline)) {
     ledger_->abandon_knock();
     run.knocker->detach();
     return false;

@@ -162,8 +162,12 @@ TraceReading TraceBook::read(Nanos now, const IsAlive& is_alive) {
   reading.threads.reserve(count);
   for (std::size_t i = 0; i < count; ++i) {
     const TracedThread& thread = threads_[i];
-    ThreadReading one{thread.native_id(), static_cast<std::int64_t>(i), thread.ours(),
-                      !thread.ended(), thread.totals(end)};
+    ThreadReading one{.native_id = thread.native_id(),
+                      .serial = static_cast<std::int64_t>(i),
+                      .since = thread.since(),
+                      .ours = thread.ours(),
+                      .alive = !thread.ended(),
+                      .totals = thread.totals(end)};
     if (!one.ours) {
       reading.all += one.totals;
       reading.in_flight = std::max(reading.in_flight, thread.waiting_for(end));

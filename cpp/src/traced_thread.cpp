@@ -23,7 +23,7 @@ void TracedThread::open(std::int64_t native_id, bool ours, bool expected, Nanos 
   ours_ = ours;
   expected_ = expected;
   ended_ = false;
-  living_since_ = out_since_ = now;
+  since_ = living_since_ = out_since_ = now;
   holding_since_ = 0;
   asking_since_.store(0, std::memory_order_relaxed);
   totals_ = {};

@@ -23,6 +23,7 @@ void Watcher::wake(Nanos now) {
   TickRecord record;
   record.look = gil_.look();  // before all else: each later instruction is a chance to be late
   record.at = now;
+  if (record.look == Look::kHeld) record.holder = gil_.holder();
   record.late = now - schedule_.due() > late_after_;
   record.missed = schedule_.advance_past(now);
   record.cpu = cpu_.portion(now);

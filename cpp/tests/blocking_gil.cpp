@@ -63,6 +63,7 @@ class BlockingGil::Seat final : public GilSeat {
     check_mine();
     CHECK(cleared_);
     CHECK(!in_use_);
+    std::this_thread::sleep_for(gil_.dispose_takes_.load());
     left_ = true;
   }
 

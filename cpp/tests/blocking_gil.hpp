@@ -7,6 +7,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <thread>
@@ -34,6 +35,9 @@ class BlockingGil final : public Gil {
   // From now on acquire() ends the thread, as CPython <= 3.13.0 does when it finalizes.
   void finalize() { finalizing_ = true; }
 
+  // From now on a thread needs so long to get rid of a seat that was cleared.
+  void slow_down(std::chrono::milliseconds dispose) { dispose_takes_ = dispose; }
+
   int waiting() const { return waiting_; }
   int knocks() const { return knocks_; }  // how often a seat got it
   int seats_opened() const { return seats_opened_; }
@@ -48,6 +52,7 @@ class BlockingGil final : public Gil {
   const bool can_look_;
   std::atomic<bool> refuses_{false};
   std::atomic<bool> finalizing_{false};
+  std::atomic<std::chrono::milliseconds> dispose_takes_{std::chrono::milliseconds(0)};
   std::atomic<int> waiting_{0};
   std::atomic<int> knocks_{0};
   std::atomic<int> seats_opened_{0};

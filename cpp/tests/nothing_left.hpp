@@ -8,6 +8,7 @@
 #include "gilknocker/gil.hpp"
 #include "gilknocker/ledger.hpp"
 #include "gilknocker/sampler.hpp"
+#include "gilknocker/trace_book.hpp"
 #include "gilknocker/wait_log.hpp"
 #include "gilknocker/worker.hpp"
 
@@ -37,13 +38,14 @@ class NothingLeft {
   ~NothingLeft() {
     eventually([] {
       return Sampler::value() == 0 && Ledger::value() == 0 && Worker::value() == 0 &&
-             GilSeat::value() == 0 && WaitChunk::value() == 0;
+             GilSeat::value() == 0 && WaitChunk::value() == 0 && TraceBook::value() == 0;
     });
     CHECK_EQ(Sampler::value(), 0);
     CHECK_EQ(Ledger::value(), 0);
     CHECK_EQ(Worker::value(), 0);
     CHECK_EQ(GilSeat::value(), 0);
     CHECK_EQ(WaitChunk::value(), 0);
+    CHECK_EQ(TraceBook::value(), 0);
   }
 };
 

@@ -204,9 +204,11 @@ TEST(sampler_may_be_gone_before_a_thread_that_it_let_go) {
 TEST(sampler_whose_seat_was_claimed_stops_without_the_gil) {
   const NothingLeft nothing_left;
   BlockingGil gil;
-  bool stopped = false;
+  int stopped = 0;
   // A claim fails if the knocker has not begun yet, or is just at work; most do not.
-  for (int tries = 0; tries < 100 && !stopped; ++tries) {
+  constexpr int kTries = 10;
+  gil.slow_down(std::chrono::milliseconds(5));
+  for (int i = 0; i < kTries; ++i) {
     Sampler sampler(gil, the_clock, plan_of(kHour, 20 * kMillisecond));
     sampler.start();
     CHECK(eventually_knocks(sampler, 0));
@@ -214,9 +216,10 @@ TEST(sampler_whose_seat_was_claimed_stops_without_the_gil) {
     const Held held(gil);
     sampler.claim_seat();
     sampler.claim_seat();  // claimed already
-    stopped = sampler.stop(500 * kMillisecond);
+    // No timeout lets it go before it has disposed of its seat: the interpreter may end next.
+    if (sampler.stop(0)) ++stopped;
   }
-  CHECK(stopped);
+  CHECK(stopped > kTries / 2);
 }
 
 TEST(sampler_survives_a_finalizing_interpreter) {

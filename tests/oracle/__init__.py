@@ -109,10 +109,14 @@ class Oracle:
     ----------
     log : int, default 0
         How many of the newest changes of state to keep for :meth:`transitions`.
+    beneath : bool, default False
+        Where somebody else has redirected the same pointers (a tracer), see what that one passes
+        on, rather than refuse.
     """
 
-    def __init__(self, *, log: int = 0) -> None:
+    def __init__(self, *, log: int = 0, beneath: bool = False) -> None:
         self._capacity = log
+        self._beneath = beneath
         self._live: _Extension | None = None
 
     @staticmethod
@@ -123,7 +127,7 @@ class Oracle:
 
     def __enter__(self) -> Self:
         extension = _extension()
-        extension.start(self._capacity)
+        extension.start(self._capacity, self._beneath)
         self._live = extension
         self._started = self._window = self._now = _Counters(*extension.counters(True))
         self._longest_before = 0
@@ -227,7 +231,7 @@ def _reading(start: _Counters, end: _Counters, longest: int) -> Reading:
 
 
 class _Extension(Protocol):
-    def start(self, capacity: int) -> None: ...
+    def start(self, capacity: int, beneath: bool) -> None: ...
     def stop(self) -> None: ...
     def counters(self, forget_longest: bool) -> tuple[int, int, int, int, int, int]: ...
     def transitions(self) -> tuple[int, int, bytes]: ...

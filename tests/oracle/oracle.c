@@ -148,8 +148,12 @@ static bool must_run(void) {
   return running;
 }
 
-static bool find(void) {
+/* `beneath`: where somebody else has redirected the interpreter, look into whom it is led to. */
+static bool find(bool beneath) {
   enum found found = find_relocations((const void*)PyEval_RestoreThread);
+  if (found == FOUND_FOREIGN && beneath && foreign_target() != NULL) {
+    found = find_relocations(foreign_target());
+  }
   if (found != FOUND) {
     PyErr_SetString(PyExc_RuntimeError,
                     found == FOUND_NONE
@@ -205,14 +209,15 @@ static bool hook_in(void) {
 
 static PyObject* start(PyObject* Py_UNUSED(module), PyObject* args) {
   long long capacity;
-  if (!PyArg_ParseTuple(args, "L:start", &capacity)) {
+  int beneath;
+  if (!PyArg_ParseTuple(args, "Lp:start", &capacity, &beneath)) {
     return NULL;
   }
   if (running) {
     PyErr_SetString(PyExc_RuntimeError, "the oracle is running already");
     return NULL;
   }
-  if (!find() || !begin_session(capacity)) {
+  if (!find(beneath) || !begin_session(capacity)) {
     return NULL;
   }
   if (!hook_in()) {
@@ -267,7 +272,7 @@ static PyObject* transitions(PyObject* Py_UNUSED(module), PyObject* Py_UNUSED(ig
 }
 
 static PyObject* slots(PyObject* Py_UNUSED(module), PyObject* Py_UNUSED(ignored)) {
-  if (!running && !find()) {
+  if (!running && !find(false)) {
     return NULL;
   }
   PyObject* addresses = PyList_New(0);
@@ -282,7 +287,7 @@ static PyObject* slots(PyObject* Py_UNUSED(module), PyObject* Py_UNUSED(ignored)
 }
 
 static PyMethodDef methods[] = {
-    {"start", start, METH_VARARGS, "start(capacity): hook in; log the newest `capacity` changes."},
+    {"start", start, METH_VARARGS, "start(capacity, beneath): hook in; log the newest `capacity` changes."},
     {"stop", stop, METH_NOARGS, "stop(): put back what was there."},
     {"counters", counters, METH_VARARGS,
      "counters(forget_longest): (now, held, holds, own_held, own_holds, own_longest), in ns."},

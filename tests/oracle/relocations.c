@@ -27,6 +27,9 @@ struct slot {
 
 static struct slot slots[8];
 static size_t slot_count;
+static const void* foreign;
+
+const void* foreign_target(void) { return foreign; }
 
 size_t relocation_count(void) { return slot_count; }
 
@@ -56,6 +59,9 @@ static enum found add_slot(const struct dl_phdr_info* object, ElfW(Addr) offset)
   cond_signal value = atomic_load(address);
   /* An address inside the object is the stub that binds lazily, at the first call. */
   bool untouched = value == pthread_cond_signal || contains(object, (const void*)value);
+  if (!untouched) {
+    foreign = (const void*)value;
+  }
   if (!untouched || slot_count == sizeof slots / sizeof slots[0]) {
     return FOUND_FOREIGN;
   }
@@ -124,6 +130,7 @@ static int visit(struct dl_phdr_info* object, size_t size, void* data) {
 enum found find_relocations(const void* code) {
   struct search search = {.code = code, .found = FOUND_NONE};
   slot_count = 0;
+  foreign = NULL;
   dl_iterate_phdr(visit, &search);
   return search.found;
 }

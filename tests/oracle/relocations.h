@@ -15,7 +15,8 @@ typedef int (*cond_signal)(pthread_cond_t*);
 enum found { FOUND, FOUND_NONE, FOUND_FOREIGN /* redirected already, or too many */ };
 enum found find_relocations(const void* code);
 
-/* What find_relocations() found last. */
+/* What find_relocations() found last: where somebody else led them, or NULL. */
+const void* foreign_target(void);
 size_t relocation_count(void);
 const void* relocation_address(size_t index);
 

@@ -9,6 +9,8 @@
 // (CPython <= 3.13.0): no frame above it may be noexcept or swallow exceptions.
 #pragma once
 
+#include <array>
+#include <cstdint>
 #include <memory>
 #include <optional>
 
@@ -22,6 +24,17 @@ enum class Look : unsigned char {
   kHeld,  // by a thread of the program
   kOwn,   // by a knocker of ours: not contention
 };
+
+// A thread of the program, as the interpreter knows it.
+struct HolderId {
+  std::uint64_t serial = 0;    // never given out again in an interpreter
+  std::uint64_t ident = 0;     // threading.get_ident()
+  std::int64_t native_id = 0;  // the system's; 0 where the interpreter does not keep it
+
+  bool operator==(const HolderId&) const = default;
+};
+
+using ThreadName = std::array<char, 64>;  // UTF-8, ends with a zero; empty if there is none
 
 class GilSeat : private LiveCount<GilSeat> {
  public:
@@ -57,6 +70,10 @@ class Gil {
   // False where the lock word could not be found and proven: knocks are all there is then.
   virtual bool can_look() const noexcept = 0;
   virtual Look look() const noexcept = 0;  // REQUIRES: can_look()
+  // Who holds it at this instant, where that can be told without it.
+  virtual std::optional<HolderId> holder() const noexcept { return std::nullopt; }
+  // What the program calls that thread. REQUIRES: a seat of the calling thread holds the GIL.
+  virtual ThreadName name_of(const HolderId&) const { return {}; }
   // Null when the interpreter has no room for another thread.
   virtual std::unique_ptr<GilSeat> open_seat() = 0;
 };

@@ -43,6 +43,10 @@ class Knocker final : public Task {
   // thread can end without acquiring. Never blocks. False if the knocker is at work: it will then
   // leave by itself as soon as it gets the GIL.
   bool claim();
+  // Whether the thread ends without the GIL, whoever holds that. Any thread; once true, it stays.
+  bool is_claimed() const noexcept {
+    return phase_.load(std::memory_order_acquire) == Phase::kClaimed;
+  }
   void announce_stop() noexcept { stopping_.store(true, std::memory_order_relaxed); }
 
  private:

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "gilknocker/gil.hpp"
+#include "gilknocker/holder_counts.hpp"
 #include "gilknocker/knock_as_look.hpp"
 #include "gilknocker/live_count.hpp"
 #include "gilknocker/nanos.hpp"
@@ -31,7 +32,8 @@ struct TickRecord {
   Look look = Look::kFree;
   bool late = false;
   std::int64_t missed = 0;
-  Nanos cpu = 0;  // a portion of the recording thread's
+  Nanos cpu = 0;                                  // a portion of the recording thread's
+  std::optional<HolderId> holder = std::nullopt;  // of a look that found it held
 };
 
 struct KnockRecord {
@@ -40,7 +42,8 @@ struct KnockRecord {
   Nanos observed = 0;  // time since the last knock of the burst, or since the burst began
   std::int64_t missed = 0;
   Nanos cpu = 0;
-  TickTally ticks;  // where knocks answer for looks; else zero
+  TickTally ticks{};  // where knocks answer for looks; else zero
+  Unnamed named{};    // what begin_knock() asked for
 };
 
 struct Reading {
@@ -57,6 +60,7 @@ struct Reading {
   Nanos cpu = 0;
   bool slice_active = false;
   std::vector<HistogramBucket> histogram;
+  std::vector<HolderCount> holders;
   std::optional<WaitView> waits;
 };
 
@@ -73,8 +77,8 @@ class Ledger : private LiveCount<Ledger> {
   void abandon_knock() GILKNOCKER_EXCLUDES(mutex_);
 
   void record_tick(const TickRecord& record) GILKNOCKER_EXCLUDES(mutex_);
-  // Marks a knock as in flight from now on.
-  void begin_knock(std::int64_t run) GILKNOCKER_EXCLUDES(mutex_);
+  // Marks a knock as in flight from now on, and says whose names it may find out meanwhile.
+  Unnamed begin_knock(std::int64_t run) GILKNOCKER_EXCLUDES(mutex_);
   void end_knock(std::int64_t run, const KnockRecord& record) GILKNOCKER_EXCLUDES(mutex_);
   void add_cpu(Nanos used) GILKNOCKER_EXCLUDES(mutex_);
   void add_knocker_cpu(std::int64_t run, Nanos used) GILKNOCKER_EXCLUDES(mutex_);
@@ -117,6 +121,7 @@ class Ledger : private LiveCount<Ledger> {
   Nanos cpu_ GILKNOCKER_GUARDED_BY(mutex_) = 0;
   bool slice_active_ GILKNOCKER_GUARDED_BY(mutex_) = false;
   WaitHistogram histogram_ GILKNOCKER_GUARDED_BY(mutex_);
+  HolderCounts holders_ GILKNOCKER_GUARDED_BY(mutex_);
   WaitLog log_ GILKNOCKER_GUARDED_BY(mutex_);
 };
 

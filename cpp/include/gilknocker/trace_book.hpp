@@ -36,6 +36,7 @@ struct TraceEvent {
 struct ThreadReading {
   std::int64_t native_id = 0;
   std::int64_t serial = 0;
+  Nanos since = 0;  // when it was first seen
   bool ours = false;
   bool alive = true;
   ThreadTotals totals;

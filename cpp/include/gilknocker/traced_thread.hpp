@@ -48,6 +48,7 @@ class TracedThread {
   bool meet() noexcept;  // true at the first time, of a thread that was expected
 
   std::int64_t native_id() const noexcept { return native_id_; }
+  Nanos since() const noexcept { return since_; }  // when it was first seen
   bool ours() const noexcept { return ours_; }
   bool ended() const noexcept { return ended_; }
 
@@ -74,6 +75,7 @@ class TracedThread {
 
  private:
   std::int64_t native_id_;
+  Nanos since_;
   bool ours_;
   bool expected_;
   bool ended_;

@@ -4,6 +4,7 @@
 #include <pthread.h>
 
 #include <atomic>
+#include <cstring>
 #include <new>
 
 #include "gilknocker/this_thread.hpp"
@@ -102,6 +103,48 @@ Look CPythonGil::look() const noexcept {
   if (gilknocker_is_enabled(&layout_) == 0) return Look::kDisabled;
   if (gilknocker_is_locked(&layout_) == 0) return Look::kFree;
   return own_holders_.contains(gilknocker_last_holder(&layout_)) ? Look::kOwn : Look::kHeld;
+}
+
+std::optional<HolderId> CPythonGil::holder() const noexcept {
+  const void* const state = gilknocker_last_holder(&layout_);
+  gilknocker_thread thread{};
+  if (state == nullptr || gilknocker_identify(state, &thread) != 0) return std::nullopt;
+  // Still the same, and so it was there while we read.
+  if (gilknocker_is_locked(&layout_) == 0 || gilknocker_last_holder(&layout_) != state) {
+    return std::nullopt;
+  }
+  // From 1: all zero is nobody.
+  return HolderId{thread.id + 1, thread.ident, static_cast<std::int64_t>(thread.native_id)};
+}
+
+// threading._active[ident]._name, without running any Python code. Whatever is missing is no error:
+// the program may have no threading, or a thread that it does not know.
+ThreadName CPythonGil::name_of(const HolderId& id) const {
+  ThreadName name{};
+  PyObject* const key = PyUnicode_InternFromString("threading");
+  PyObject* const threading = key == nullptr ? nullptr : PyImport_GetModule(key);
+  Py_XDECREF(key);
+  PyObject* const active =
+      threading == nullptr ? nullptr : PyObject_GetAttrString(threading, "_active");
+  Py_XDECREF(threading);
+  PyObject* const ident = PyLong_FromUnsignedLongLong(id.ident);
+  PyObject* thread = nullptr;  // borrowed from `active`, which nobody can change: we have the GIL
+  if (active != nullptr && PyDict_CheckExact(active) && ident != nullptr) {
+    thread = PyDict_GetItemWithError(active, ident);
+  }
+  PyObject* const attribute = thread == nullptr ? nullptr : PyUnicode_InternFromString("_name");
+  PyObject* const text =
+      attribute == nullptr ? nullptr : PyObject_GenericGetAttr(thread, attribute);
+  if (text != nullptr && PyUnicode_Check(text)) {
+    const char* const utf8 = PyUnicode_AsUTF8(text);
+    if (utf8 != nullptr) std::strncpy(name.data(), utf8, name.size() - 1);
+  }
+  Py_XDECREF(text);
+  Py_XDECREF(attribute);
+  Py_XDECREF(ident);
+  Py_XDECREF(active);
+  PyErr_Clear();
+  return name;
 }
 
 std::unique_ptr<GilSeat> CPythonGil::open_seat() {

@@ -22,6 +22,8 @@ class CPythonGil final : public Gil {
 
   bool can_look() const noexcept override { return problem_ == nullptr; }
   Look look() const noexcept override;
+  std::optional<HolderId> holder() const noexcept override;
+  ThreadName name_of(const HolderId& id) const override;
   std::unique_ptr<GilSeat> open_seat() override;
   // Whether there is a GIL now. REQUIRES: can_look()
   bool enabled() const noexcept { return gilknocker_is_enabled(&layout_) != 0; }

@@ -281,12 +281,9 @@ void forget_parent() noexcept {
 
 }  // namespace
 
-const char* problem() {
-  static const char* const found = [] {
-    pthread_atfork(nullptr, nullptr, &forget_parent);
-    return try_out();
-  }();
-  return found;
+const char* prepare() {
+  pthread_atfork(nullptr, nullptr, &forget_parent);
+  return try_out();
 }
 
 void attach(TraceBook& book, const std::vector<std::int64_t>& present) {

@@ -8,7 +8,7 @@
 // sub-interpreters with a GIL of their own have other condition variables.
 //
 // Thread safety
-//   problem(), attach(), detach(), slots()   with the GIL held. detach() lets go of it once.
+//   prepare(), attach(), detach(), slots()   with the GIL held. detach() lets go of it once.
 //   the hooks run on any thread, inside the lock: they allocate nothing, lock nothing, call no
 //   Python, and keep errno. What they share with attach() and detach() is atomic:
 //     books        published with release, read with acquire, for what is behind the pointer must
@@ -26,9 +26,10 @@ namespace gilknocker::gil_hooks {
 
 inline constexpr int kMostBooks = 4;
 
-// Null where the GIL can be traced, else why not: a sentence without its full stop. The first call
-// tries it out, with a thread of its own that waits for the GIL once.
-const char* problem();
+// Called once, before all else. Null where the GIL can be traced, else why not: a sentence without
+// its full stop. Tries it out, with a thread of its own that waits for the GIL once; lets go of the
+// GIL meanwhile, so that who else wants to call must not wait for this one with the GIL in hand.
+const char* prepare();
 
 // From now on `book` gets everything; the threads in `present` are there already. Throws
 // std::runtime_error if it cannot be done (any more), or if there are kMostBooks already.

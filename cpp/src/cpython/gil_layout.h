@@ -9,6 +9,7 @@
 #define GILKNOCKER_GIL_LAYOUT_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -31,6 +32,16 @@ int gilknocker_safe_read(void* to, const void* from, size_t size);
 /* Whether the holder of the GIL, who calls, was asked by another thread to let go of it.
  * REQUIRES: a call from within the taking or dropping of the GIL, where its holder is alive. */
 int gilknocker_drop_requested(const struct gilknocker_gil* gil);
+
+/* Who is behind a thread state, which may be gone any moment. */
+struct gilknocker_thread {
+  uint64_t id;
+  unsigned long ident;
+  unsigned long native_id; /* 0 where this Python does not keep it */
+};
+
+/* 0 if *thread was filled in. */
+int gilknocker_identify(const void* state, struct gilknocker_thread* thread);
 
 int gilknocker_is_enabled(const struct gilknocker_gil* gil);
 int gilknocker_is_locked(const struct gilknocker_gil* gil);

@@ -1,0 +1,295 @@
+// The book of a trace: against a naive one that keeps every interval, and from many threads.
+#include <algorithm>
+#include <map>
+#include <thread>
+#include <vector>
+
+#include "check.hpp"
+#include "gilknocker/sync.hpp"
+#include "gilknocker/trace_book.hpp"
+#include "nothing_left.hpp"
+#include "random_cases.hpp"
+
+namespace gilknocker {
+namespace {
+
+bool all_alive(std::int64_t) { return true; }
+
+// Every interval for ever: the sums by adding them up.
+struct Naive {
+  struct Interval {
+    std::size_t thread;
+    Nanos start;
+    Nanos end;
+  };
+  std::vector<Interval> holds;
+  std::vector<Interval> waits;
+
+  static Nanos sum(const std::vector<Interval>& intervals, Nanos from) {
+    Nanos total = 0;
+    for (const Interval& one : intervals) total += one.end - std::max(one.start, from);
+    return total;
+  }
+};
+
+// One GIL, some threads, at random: who has none asks or gets it, who has it lets go.
+class Program {
+ public:
+  Program(TraceBook& book, std::size_t threads, Random& random)
+      : book_(book), random_(random), asked_(threads, 0) {
+    for (std::size_t i = 0; i < threads; ++i) {
+      threads_.push_back(&book.enter(static_cast<std::int64_t>(i), false, now_));
+    }
+  }
+
+  Nanos now() const { return now_; }
+  const Naive& naive() const { return naive_; }
+
+  void step() {
+    now_ += 1 + static_cast<Nanos>(random_() % 1'000);
+    const std::size_t i = random_() % threads_.size();
+    if (holder_ == i) {
+      book_.released(*threads_[i], now_, random_() % 2 == 0);
+      naive_.holds.push_back({i, since_, now_});
+      holder_ = kNobody;
+    } else if (holder_ != kNobody) {
+      book_.asked(*threads_[i], now_, false);
+      if (asked_[i] == 0) asked_[i] = now_;
+    } else {
+      book_.acquired(*threads_[i], now_, false);
+      if (asked_[i] != 0) naive_.waits.push_back({i, asked_[i], now_});
+      asked_[i] = 0;
+      holder_ = i;
+      since_ = now_;
+    }
+  }
+
+  // What goes on, up to now.
+  Naive so_far() const {
+    Naive all = naive_;
+    if (holder_ != kNobody) all.holds.push_back({holder_, since_, now_});
+    for (std::size_t i = 0; i < asked_.size(); ++i) {
+      if (asked_[i] != 0) all.waits.push_back({i, asked_[i], now_});
+    }
+    return all;
+  }
+
+ private:
+  static constexpr std::size_t kNobody = static_cast<std::size_t>(-1);
+  TraceBook& book_;
+  Random& random_;
+  Nanos now_ = 1;
+  std::vector<TracedThread*> threads_;
+  std::vector<Nanos> asked_;
+  std::size_t holder_ = kNobody;
+  Nanos since_ = 0;
+  Naive naive_;
+};
+
+TEST(trace_book_agrees_with_keeping_everything) {
+  for_seeds(300, [](Random& random) {
+    TraceBook book(random() % 50, 1, 64);
+    book.begin(1);
+    Program program(book, 1 + random() % 5, random);
+    const std::size_t steps = random() % 400;
+    for (std::size_t i = 0; i < steps; ++i) program.step();
+    const Naive all = program.so_far();
+    const TraceReading reading = book.read(program.now(), &all_alive);
+    CHECK_EQ(reading.all.held, Naive::sum(all.holds, 0));
+    CHECK_EQ(reading.all.waited, Naive::sum(all.waits, 0));
+    CHECK_EQ(reading.wait_total, Naive::sum(program.naive().waits, 0));
+    CHECK_EQ(reading.all.holds, static_cast<std::int64_t>(program.naive().holds.size()));
+    CHECK_EQ(reading.all.waits, static_cast<std::int64_t>(program.naive().waits.size()));
+    CHECK_EQ(reading.observed, program.now() - 1);
+    CHECK_EQ(reading.all.lived,
+             reading.observed * static_cast<std::int64_t>(reading.threads.size()));
+    std::int64_t in_buckets = 0;
+    for (const HistogramBucket& bucket : reading.holds) in_buckets += bucket.count;
+    CHECK_EQ(in_buckets, reading.all.holds);
+    for (const ThreadReading& one : reading.threads) {
+      CHECK(one.totals.held + one.totals.waited <= one.totals.lived);
+    }
+  });
+}
+
+TEST(trace_book_keeps_the_newest_events) {
+  for_seeds(200, [](Random& random) {
+    const std::size_t capacity = random() % 20;
+    TraceBook book(capacity, 1, 8);
+    book.begin(1);
+    Program program(book, 3, random);
+    const std::size_t steps = random() % 100;
+    for (std::size_t i = 0; i < steps; ++i) program.step();
+    std::vector<Nanos> ends;
+    for (const auto& hold : program.naive().holds) ends.push_back(hold.end);
+    for (const auto& wait : program.naive().waits) ends.push_back(wait.end);
+    std::sort(ends.begin(), ends.end());
+    const std::vector<TraceEvent> events = book.events();
+    CHECK_EQ(events.size(), std::min(ends.size(), capacity));
+    for (std::size_t i = 0; i < events.size(); ++i) {
+      CHECK_EQ(events[i].end, ends[ends.size() - events.size() + i]);
+    }
+  });
+}
+
+TEST(trace_book_begins_anew_after_a_reset) {
+  TraceBook book(10, 1, 8);
+  book.begin(1);
+  TracedThread& thread = book.enter(1, false, 1);
+  book.acquired(thread, 10, false);
+  book.released(thread, 20, false);
+  book.acquired(thread, 30, false);
+  book.reset(100);
+  const TraceReading reading = book.read(130, &all_alive);
+  CHECK_EQ(reading.epoch, 1);
+  CHECK_EQ(reading.start, 100);
+  CHECK_EQ(reading.observed, 30);
+  CHECK_EQ(reading.all.held, 30);
+  CHECK_EQ(reading.all.holds, 0);
+  CHECK_EQ(book.events().size(), 0U);
+  book.released(thread, 150, false);
+  CHECK_EQ(book.events().at(0).start, 100);
+}
+
+TEST(trace_book_goes_on_after_a_stop) {
+  TraceBook book(10, 1, 8);
+  book.begin(10);
+  TracedThread& thread = book.enter(1, false, 10);
+  book.acquired(thread, 20, false);
+  book.end(50, &all_alive);
+  CHECK(!book.running());
+  CHECK_EQ(book.read(500, &all_alive).end, 50);
+  book.begin(1'000);
+  CHECK_EQ(book.read(1'010, &all_alive).observed, 50);
+  CHECK_EQ(book.read(1'010, &all_alive).all.held, 30);
+  CHECK_EQ(book.read(1'010, &all_alive).all.lived, 50);
+  CHECK_EQ(book.read(1'010, &all_alive).start, 10);
+}
+
+TEST(trace_book_recognises_the_threads_that_it_expects) {
+  TraceBook book(10, 1, 8);
+  book.expect(5, 1);
+  book.expect(6, 1);
+  book.expect(5, 2);  // known
+  book.begin(10);
+  TracedThread& five = book.enter(5, false, 20);
+  CHECK_EQ(five.since(), 1);
+  CHECK(&book.enter(5, false, 30) != &five);  // another one of that number
+  CHECK_EQ(book.read(40, &all_alive).threads.size(), 3U);
+}
+
+TEST(trace_book_finds_out_who_is_gone) {
+  TraceBook book(10, 1, 8);
+  book.begin(1);
+  TracedThread& gone = book.enter(5, false, 1);
+  book.acquired(gone, 10, false);
+  book.released(gone, 30, false);
+  TracedThread& holds = book.enter(6, false, 1);
+  book.acquired(holds, 40, false);
+  TracedThread& again = book.enter(5, false, 50);  // the number came back
+  const TraceReading reading = book.read(100, [](std::int64_t id) { return id == 5; });
+  CHECK(!reading.threads.at(0).alive);
+  CHECK_EQ(reading.threads.at(0).totals.lived, 29);
+  CHECK(reading.threads.at(1).alive);  // whoever has the GIL is there
+  CHECK(reading.threads.at(2).alive);
+  CHECK(!again.ended());
+}
+
+TEST(trace_book_counts_holds_of_threads_that_find_no_room) {
+  TraceBook book(10, 1, 2);
+  book.begin(1);
+  for (std::int64_t i = 0; i < 5; ++i) {
+    TracedThread& thread = book.enter(i, false, 1);
+    book.asked(thread, 5 + 10 * i, false);
+    book.acquired(thread, 10 + 10 * i, false);
+    book.released(thread, 15 + 10 * i, false);
+  }
+  const TraceReading reading = book.read(100, &all_alive);
+  CHECK_EQ(reading.threads.size(), 2U);
+  CHECK_EQ(reading.crowded_out, 3);
+  CHECK_EQ(reading.all.held, 5 * 5);
+  CHECK_EQ(reading.all.waits, 2);
+  CHECK_EQ(book.events().back().thread, 2U);
+}
+
+TEST(trace_book_counts_ours_apart) {
+  TraceBook book(10, 1, 8);
+  book.begin(1);
+  TracedThread& ours = book.enter(1, true, 1);
+  book.asked(ours, 5, false);
+  book.acquired(ours, 10, false);
+  book.released(ours, 30, false);
+  const TraceReading reading = book.read(100, &all_alive);
+  CHECK_EQ(reading.all.held, 0);
+  CHECK_EQ(reading.all.lived, 0);
+  CHECK_EQ(reading.wait_total, 0);
+  CHECK_EQ(reading.holds.size(), 0U);
+  CHECK_EQ(reading.threads.at(0).totals.held, 20);
+  CHECK_EQ(book.events().size(), 2U);
+}
+
+TEST(trace_book_without_memory_throws) {
+  const NothingLeft nothing_left;
+  bool thrown = false;
+  try {
+    TraceBook book(static_cast<std::size_t>(-1) / 2, 1);
+  } catch (const std::bad_alloc&) {
+    thrown = true;
+  }
+  CHECK(thrown);
+}
+
+// The GIL as CPython has it: a flag, changed with a lock in hand; asking needs the lock only.
+TEST(trace_book_is_read_while_others_ask) {
+  TraceBook book(100, 1);
+  book.begin(1);
+  Mutex lock;
+  CondVar changed;
+  bool held = false;
+  std::atomic<Nanos> clock{1};
+  std::atomic<bool> enough{false};
+  const auto take = [&](TracedThread*& me, std::int64_t id) {
+    MutexLock guard(lock);
+    if (me == nullptr) me = &book.enter(id, false, ++clock);
+    while (held) {
+      book.asked(*me, ++clock, false);
+      changed.wait_until(lock, kNever);
+    }
+    held = true;
+    book.acquired(*me, ++clock, false);
+  };
+  const auto drop = [&](TracedThread* me) {
+    MutexLock guard(lock);
+    book.released(*me, ++clock, false);
+    held = false;
+    changed.notify_all();
+  };
+  std::vector<std::thread> threads;
+  for (std::int64_t id = 1; id <= 3; ++id) {
+    threads.emplace_back([&, id] {
+      TracedThread* me = nullptr;
+      while (!enough) {
+        take(me, id);
+        drop(me);
+      }
+    });
+  }
+  TracedThread* me = nullptr;
+  Nanos before = 0;
+  for (int i = 0; i < 500; ++i) {
+    take(me, 9);
+    const Nanos now = ++clock;
+    const TraceReading reading = book.read(now, &all_alive);
+    CHECK(reading.all.held >= before);
+    CHECK(reading.all.held + reading.all.waited <= reading.all.lived);
+    before = reading.all.held;
+    if (i % 50 == 0) book.reset(now), before = 0;
+    CHECK(book.events().size() <= 100);
+    drop(me);
+  }
+  enough = true;
+  for (std::thread& thread : threads) thread.join();
+}
+
+}  // namespace
+}  // namespace gilknocker

@@ -1,0 +1,109 @@
+"""Make the pictures in this folder, and the outputs of the notebook in examples/, anew.
+
+    pip install '.[notebook]' playwright && python docs/pictures/make.py [pictures|notebook]
+
+What they show is measured now, on an otherwise idle machine if they are to look like the ones that
+are here. The browser is a chromium that is installed (`apt-get install chromium`, or its path in
+`CHROMIUM`), else playwright's own (`playwright install chromium`).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+EXAMPLES = ROOT / "examples"
+sys.path.insert(0, str(EXAMPLES))
+
+import nbformat  # noqa: E402 (the examples are to be found first)
+from matplotlib.figure import Figure  # noqa: E402
+from nbclient import NotebookClient  # noqa: E402
+from parse_sources import names_in, sources, total  # noqa: E402
+from playwright.sync_api import sync_playwright  # noqa: E402
+
+from gilknocker import KnockKnock, Snapshot, compare  # noqa: E402
+from gilknocker.plotting import overlay  # noqa: E402
+
+WIDTHS = (400, 1200)
+SCHEMES = ("light", "dark")
+# As wide as the text of a notebook, on a page of its colours.
+PAGE = """<!DOCTYPE html><meta charset="utf-8"><style>
+:root{{color-scheme:light dark}}
+body{{margin:12px;background:light-dark(#fff,#111);color:light-dark(#222,#ddd);
+font-family:system-ui,sans-serif;display:flex;flex-wrap:wrap;gap:12px;align-items:flex-start}}
+body>div{{flex:1 1 20rem}}
+</style>{}"""
+
+
+def measure(pool: Executor) -> Snapshot:
+    """Return how busy the GIL was while a pool parsed."""
+    with KnockKnock(500) as knocker, pool:
+        total(pool.map(names_in, sources(1), chunksize=10))
+    return knocker.snapshot(waits=True)
+
+
+def report(path: Path) -> None:
+    """Write the page that the runner makes of a program."""
+    run = [sys.executable, "-m", "gilknocker", "run", "--html", str(path)]
+    program = ["parse_sources.py", "--pool", "threads", "--workers", "4"]
+    subprocess.run([*run, *program], cwd=EXAMPLES, check=True)
+
+
+def shoot(pages: dict[str, Path]) -> None:
+    """Take a picture of each page, narrow and wide, light and dark."""
+    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        for name, path in pages.items():
+            for width in WIDTHS:
+                for scheme in SCHEMES:
+                    size = {"width": width, "height": 200}
+                    page = browser.new_page(viewport=size, color_scheme=scheme)
+                    page.goto(path.as_uri())
+                    target = HERE / f"{name}-{width}-{scheme}.png"
+                    page.screenshot(path=target, full_page=True)
+                    page.close()
+        browser.close()
+
+
+def pictures() -> None:
+    """Make all pictures."""
+    threads = measure(ThreadPoolExecutor(4))
+    processes = measure(ProcessPoolExecutor(2, mp_context=get_context("spawn")))
+    for kind in ("percentiles", "timeline"):
+        axes = Figure(figsize=(6.4, 3.8), layout="constrained").add_subplot()
+        overlay({"four threads": threads, "two processes": processes}, axes, kind=kind)
+        axes.figure.savefig(HERE / f"plot-{kind}.png", dpi=100)
+    with tempfile.TemporaryDirectory() as folder:
+        pages = {name: Path(folder, f"{name}.html") for name in ("card", "comparison", "report")}
+        cards = f"<div>{threads._repr_html_()}</div><div>{processes._repr_html_()}</div>"
+        pages["card"].write_text(PAGE.format(cards), encoding="utf-8")
+        difference = compare(threads, processes, names=("four threads", "two processes"))
+        pages["comparison"].write_text(PAGE.format(difference._repr_html_()), encoding="utf-8")
+        report(pages["report"])
+        shoot(pages)
+
+
+def notebook() -> None:
+    """Run the notebook and keep its outputs."""
+    path = EXAMPLES / "wait_distribution.ipynb"
+    book = nbformat.read(path, as_version=4)
+    NotebookClient(book, timeout=300, resources={"metadata": {"path": str(EXAMPLES)}}).execute()
+    for cell in book.cells:
+        cell.metadata.pop("execution", None)  # when each was run: of no interest
+    book.metadata["language_info"] = {"name": "python"}
+    nbformat.write(book, path)
+
+
+if __name__ == "__main__":
+    wanted = sys.argv[1:] or ["pictures", "notebook"]
+    for step in wanted:
+        {"pictures": pictures, "notebook": notebook}[step]()

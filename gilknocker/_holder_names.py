@@ -1,0 +1,40 @@
+"""Names of holders of the GIL that no knock has found out yet."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from gilknocker._snapshot_fields import StoredHolders
+
+
+def named(holders: Iterable[tuple[int, int, int, str, int]]) -> StoredHolders:
+    """Return holders as snapshots store them, each with a name.
+
+    Parameters
+    ----------
+    holders : iterable of (int, int, int, str, int)
+        Native id, serial, ident, name as far as known, and how often it was seen.
+    """
+    return tuple(
+        (native_id, serial, name or _name_of(native_id, ident), seen)
+        for native_id, serial, ident, name, seen in holders
+    )
+
+
+def _name_of(native_id: int, ident: int) -> str:
+    # Not imported for this: a program without it has one thread.
+    threading = sys.modules.get("threading")
+    if threading is not None:
+        for thread in threading.enumerate():
+            if thread.ident == ident and (not native_id or thread.native_id == native_id):
+                return str(thread.name)
+    elif native_id == os.getpid():
+        return "MainThread"
+    if not ident:
+        return "other threads"
+    return f"thread {native_id or ident}"

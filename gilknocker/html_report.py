@@ -1,0 +1,143 @@
+"""A report as one HTML file that needs nothing else: the card, the waits over time, the threads."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from gilknocker import __version__, report
+from gilknocker._units import format_ns, format_percent
+from gilknocker.html import STYLE, card, one_line
+from gilknocker.svg import wait_timeline
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from gilknocker.snapshot import Snapshot
+    from gilknocker.thread_times import ThreadTimes
+
+__all__ = ["page"]
+
+# The system's colours, light or dark as the reader has it.
+PAGE_STYLE = """\
+:root{color-scheme:light dark}
+body{margin:0 auto;max-width:72rem;padding:1rem;background:Canvas;color:CanvasText;
+font:15px/1.5 system-ui,sans-serif}
+h1{font-size:1.25rem;margin:.2rem 0 1rem;overflow-wrap:anywhere}
+h2{font-size:1rem;margin:0 0 .4rem}
+main{display:grid;gap:1rem;grid-template-columns:repeat(auto-fit,minmax(min(100%,28rem),1fr))}
+main>*{min-width:0}
+.gilknocker.gk-wide{max-width:none;margin-bottom:1rem}
+main+.gilknocker{margin-top:1rem}
+pre{overflow-x:auto;font-size:12px}
+footer{margin-top:1rem;font-size:12px;opacity:.75}
+"""
+
+
+def page(
+    snapshot: Snapshot,
+    program: Sequence[str],
+    exit_status: int,
+    threads: Sequence[ThreadTimes] = (),
+) -> str:
+    """Return the text of the file.
+
+    Parameters
+    ----------
+    snapshot : Snapshot
+        What was measured; with raw waits there is a timeline of them.
+    program : sequence of str
+        The words of the command.
+    exit_status : int
+        How it ended.
+    threads : sequence of ThreadTimes
+        What each thread did, of a trace; else the table is of `Snapshot.holders`.
+    """
+    text = report.text(snapshot, program=program, exit_status=exit_status)
+    title = one_line(text.partition("\n")[0])
+    beside = [*_timeline(snapshot), _as_text(text)]
+    below = "".join(_threads(snapshot, threads))  # its table is wide
+    started = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(snapshot.start_unix_ns / 1e9))
+    version = ".".join(map(str, sys.version_info[:3]))
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"/>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1"/>'
+        f"<title>{title}</title>\n<style>{STYLE}{PAGE_STYLE}</style></head>\n"
+        f"<body><h1>{title}</h1>\n<main><div>{card(snapshot, style=False)}</div>\n"
+        f"<div>{''.join(beside)}</div></main>\n{below}"
+        f"<footer>gilknocker {__version__}, Python {version}; started {started} UTC</footer>"
+        "</body></html>\n"
+    )
+
+
+def _section(heading: str, *parts: str) -> str:
+    return f'<section class="gilknocker gk-wide"><h2>{heading}</h2>{"".join(parts)}</section>\n'
+
+
+def _timeline(snapshot: Snapshot) -> Iterable[str]:
+    raw = snapshot._raw
+    if raw is None or not len(raw):
+        return
+    # Not as arrays: this runs while the interpreter exits, and numpy may not be there yet.
+    waits = [((asked - snapshot.start_ns) / 1e9, wait) for asked, wait in raw.pairs()]
+    at, longest = max(waits, key=lambda pair: pair[1])
+    label = f"{len(waits)} waits over time, the longest {format_ns(longest)} at {at:.2f} s"
+    seconds = (snapshot.end_ns - snapshot.start_ns) / 1e9
+    yield _section(
+        "Waits over time",
+        wait_timeline(waits, seconds, label),
+        f'<div class="gk-small gk-soft">{label}. Each dot is a wait, logarithmic.</div>',
+    )
+
+
+def _threads(snapshot: Snapshot, threads: Sequence[ThreadTimes]) -> Iterable[str]:
+    if threads:
+        yield _section("Threads", _table(_TRACED, map(_traced_row, threads)))
+    elif snapshot.holders:
+        rows = (
+            (holder.name, str(holder.native_id), f"{format_percent(holder.share)} %")
+            for holder in snapshot.holders
+        )
+        yield _section("Threads that held the GIL", _table(_HELD, rows))
+
+
+_HELD = ("thread", "native id", "share of the time held")
+_TRACED = (
+    "thread",
+    "native id",
+    "held",
+    "waited",
+    "neither",
+    "times taken",
+    "made to let go",
+    "longest hold",
+    "longest wait",
+)
+
+
+def _traced_row(thread: ThreadTimes) -> tuple[str, ...]:
+    return (
+        thread.name,
+        str(thread.native_id),
+        format_ns(thread.held_ns),
+        format_ns(thread.waited_ns),
+        format_ns(thread.released_ns),
+        str(thread.acquisitions),
+        str(thread.forced_releases),
+        format_ns(thread.longest_hold_ns),
+        format_ns(thread.longest_wait_ns),
+    )
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    parts = ["<tr>", *(f'<th scope="col">{head}</th>' for head in heads), "</tr>"]
+    for name, *figures in rows:
+        cells = "".join(f"<td>{figure}</td>" for figure in figures)
+        parts.append(f'<tr><th scope="row">{one_line(name)}</th>{cells}</tr>')
+    return f"<table>{''.join(parts)}</table>"
+
+
+def _as_text(text: str) -> str:
+    lines = "\n".join(map(one_line, text.splitlines()))
+    return f"<details><summary>The report as text</summary><pre>{lines}</pre></details>"

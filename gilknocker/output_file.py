@@ -1,0 +1,74 @@
+"""A file that is written at exit, whole or not at all; tried at the start, to fail early."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from gilknocker.cli import UsageError
+
+__all__ = ["OutputFile"]
+
+
+class OutputFile:
+    """Where a report will be written, whole or not at all.
+
+    Parameters
+    ----------
+    option : str
+        Which option of the command line asks for it.
+    path : str
+        The file. What is no regular file (a pipe, /dev/stdout) is written to as it is; else a file
+        beside it is written first and renamed.
+
+    Raises
+    ------
+    UsageError
+        If nothing can be written there, as was tried.
+    """
+
+    def __init__(self, option: str, path: str) -> None:
+        self.path = path
+        self._in_place = os.path.exists(path) and not os.path.isfile(path)
+        # Of now: the program may go to another folder. The file itself, not a link to it.
+        self._target = os.path.abspath(path) if self._in_place else os.path.realpath(path)
+        self._scratch = f"{self._target}.{os.getpid()}.tmp"
+        try:
+            self._try()
+        except OSError as error:
+            raise UsageError(f"{option} cannot write {path!r}: {error.strerror}") from None
+
+    def _try(self) -> None:
+        if self._in_place and not os.path.isdir(self._target):
+            # Without opening it: that would end what reads from a pipe.
+            if not os.access(self._target, os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            return
+        if os.path.exists(self._target):
+            with open(self._target, "a"):
+                pass
+        with open(self._scratch, "x"):
+            os.unlink(self._scratch)
+
+    def write(self, content: str) -> None:
+        """Write it, as UTF-8.
+
+        Raises
+        ------
+        OSError
+            If that fails now; a file that was there before is as it was.
+        """
+        if self._in_place:
+            self._write_to(self._target, content)
+            return
+        try:
+            self._write_to(self._scratch, content)
+            os.replace(self._scratch, self._target)
+        except OSError:
+            if os.path.exists(self._scratch):
+                os.unlink(self._scratch)
+            raise
+
+    def _write_to(self, path: str, content: str) -> None:
+        with open(path, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(content)

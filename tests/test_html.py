@@ -1,0 +1,173 @@
+"""The card that a notebook shows of a snapshot: what it says, and that it is sound HTML."""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given
+from stories import MS, any_snapshots, held_by, tell
+
+from gilknocker import Snapshot, compare, html, report
+from gilknocker.svg import held_bar
+
+HALF = ["held"] * 50 + ["free"] * 50
+WAITS = [10_000] * 40 + [5 * MS] * 50 + [80 * MS]
+
+
+def parsed(fragment: str) -> ElementTree.Element:
+    """Read a fragment: only what closes all its tags and escapes all its text can be."""
+    return ElementTree.fromstring(fragment)
+
+
+def shown(element: ElementTree.Element) -> str:
+    return re.sub(r"\s+", " ", " ".join(element.itertext()))
+
+
+def labels(element: ElementTree.Element) -> list[str]:
+    return [e.attrib["aria-label"] for e in element.iter() if e.attrib.get("role") == "img"]
+
+
+def bars(element: ElementTree.Element) -> list[tuple[float, float, int]]:
+    """Return left edge, height and count of each bar of the distribution."""
+    found = []
+    for rect in element.iter("{http://www.w3.org/2000/svg}rect"):
+        for title in rect:
+            count = int((title.text or "").rpartition(": ")[2])
+            found.append((float(rect.attrib["x"]), float(rect.attrib["height"]), count))
+    return found
+
+
+def times_as_many(snapshot: Snapshot, factor: int) -> Snapshot:
+    """Return a snapshot of `factor` times the same waits."""
+    data = snapshot.to_dict()
+    for name in ("knocks", "wait_total_ns", "knock_observed_ns"):
+        data[name] *= factor
+    data["histogram"] = [[low, high, count * factor] for low, high, count in data["histogram"]]
+    return Snapshot.from_dict(data)
+
+
+def calls_to_render(snapshot: Snapshot) -> int:
+    count = 0
+
+    def profile(frame: Any, event: str, argument: Any) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    sys.setprofile(profile)
+    try:
+        html.card(snapshot)
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+def test_the_card_says_what_the_report_says() -> None:
+    snapshot = tell(HALF, WAITS, method="knock", in_flight_ns=100 * MS)
+    text = shown(parsed(snapshot._repr_html_()))
+    assert report.interpretation(snapshot) in text
+    caveats = report.caveats(snapshot)
+    assert len(caveats) >= 3
+    for caveat in caveats:
+        assert f"Note: {caveat}" in text
+    for label, figures in report.facts(snapshot):
+        assert f"{label} {figures}" in text
+    for figure in ("5.0 ms p50", "5.0 ms p90", "80 ms p99", "80 ms max"):
+        assert figure in text
+
+
+def test_charts_are_said_in_words() -> None:
+    bar, distribution = labels(parsed(html.card(tell(HALF, WAITS))))
+    assert bar == "GIL held 50.0 % of the time (40.4 to 59.6, 95 % confidence)"
+    assert distribution == "Distribution of 91 waits: p50 5.0 ms, p90 5.0 ms, p99 80 ms, max 80 ms"
+
+
+def test_a_maximum_that_is_an_upper_bound() -> None:
+    window = tell(HALF, [MS, 5 * MS, 3 * MS]) - tell(HALF[:50], [MS, 5 * MS])
+    assert "≤ 3.0 ms max" in shown(parsed(html.card(window)))
+
+
+@given(any_snapshots)
+def test_any_snapshot_has_a_card(snapshot: Snapshot) -> None:
+    card = parsed(html.card(snapshot))
+    for svg in card.iter("{http://www.w3.org/2000/svg}svg"):
+        drawn = " ".join(value for e in svg.iter() for value in e.attrib.values())
+        assert not re.search(r"\b(nan|inf)\b", drawn)
+    assert sum(count for _, _, count in bars(card)) == snapshot.knocks
+
+
+@pytest.mark.parametrize("ticks", [[], ["disabled"] * 9])
+def test_without_a_fraction_the_bar_is_empty(ticks: list[str]) -> None:
+    card = parsed(html.card(tell(ticks, [])))
+    (svg,) = card.iter("{http://www.w3.org/2000/svg}svg")
+    assert len(svg) == 1
+    assert labels(card)[0].startswith(("GIL held unknown", "GIL held never"))
+
+
+def test_the_bar_is_as_long_as_the_fraction() -> None:
+    _, filled, whisker = parsed(held_bar(0.25, (0.2, 0.5), "a & b"))
+    assert filled.attrib["width"] == "100.0"
+    assert whisker.attrib["d"] == "M80.0 4v8M200.0 4v8M80.0 8H200.0"
+    assert len(parsed(held_bar(math.nan, (0, 1), ""))) == 1
+
+
+def test_bars_count_waits_on_a_logarithmic_axis() -> None:
+    found = bars(parsed(html.card(tell(HALF, [1_010] * 3 + [101_000] * 6 + [10_100_000]))))
+    assert [count for _, _, count in found] == [3, 6, 1]
+    (x1, h1, _), (x2, h2, _), (x3, h3, _) = found
+    assert math.isclose(x2 - x1, x3 - x2, abs_tol=0.2)
+    assert math.isclose(h2, 2 * h1, abs_tol=0.2) and math.isclose(h2, 6 * h3, abs_tol=0.2)
+
+
+def test_one_wait_among_many_is_seen() -> None:
+    data = times_as_many(tell(HALF, [1_010]), 1_000_000) + tell(HALF, [50 * MS])
+    (_, highest, _), (_, lowest, count) = bars(parsed(html.card(data)))
+    assert count == 1 and highest / 100 < lowest < highest / 10
+
+
+def test_rendering_takes_no_longer_for_more_knocks() -> None:
+    few = tell(HALF, [round(1.01**n) for n in range(700, 1700)])
+    many = times_as_many(few, 10_000)
+    assert many.knocks == 10_000_000
+    html.card(few)
+    assert abs(calls_to_render(many) - calls_to_render(few)) <= 20
+
+
+def test_holders_are_listed_and_escaped() -> None:
+    held = [("<script>alert(1)</script>\n&'\"\x00\udc80", 50)]
+    held += [(f"worker-{n}", 5) for n in range(10)]
+    fragment = html.card(held_by(tell(HALF, WAITS), held))
+    assert "<script" not in fragment and fragment.encode()
+    text = shown(parsed(fragment))
+    assert "Held by <script>alert(1)</script> &'\" 50.0 %" in text
+    assert "worker-4 5.0 %" in text and "worker-5" not in text
+    assert "and 5 more, 25.0 %" in text
+    widths = re.findall(r'<i style="width:([0-9.]+%)">', fragment)
+    assert widths == ["50.0%"] + ["5.0%"] * 5
+    assert "Held by" not in shown(parsed(html.card(tell(HALF, WAITS))))
+
+
+def test_comparison() -> None:
+    before, after = tell(["held"] * 95 + ["free"] * 5, WAITS), tell(HALF, [10_000] * 90)
+    comparison = compare(before, after, names=("<b>a</b>", "b\n&"))
+    fragment = comparison._repr_html_()
+    text = shown(parsed(fragment))
+    assert "<b>a" not in fragment and "A: <b>a</b>, 100 ms" in text
+    lines = str(comparison).splitlines()
+    assert repr(comparison) == str(comparison)
+    for line in lines[3:7]:
+        assert re.sub(r"\s+", " ", line).strip() in text
+    assert "how much runs differ by themselves, only more runs can tell." in text
+    assert comparison.held is not None and comparison.held.is_certain
+    other = compare(tell(HALF, WAITS, method="knock"), after)
+    assert "A: before, 100 ms" in str(other)
+    assert "measured by different methods, 'knock' and 'look'" in shown(parsed(other._repr_html_()))
+
+
+def test_compare_takes_snapshots_only() -> None:
+    with pytest.raises(TypeError, match=r"^b must be a Snapshot, not 'after\.json'$"):
+        compare(tell([], []), "after.json")  # type: ignore[arg-type]
