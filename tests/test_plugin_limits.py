@@ -14,7 +14,7 @@ from stories import MS, packed, tell
 from gilknocker import Snapshot, WaitHistogram
 from gilknocker._plugin.bars import bars
 from gilknocker._plugin.limits import Limit, judge, too_short
-from gilknocker._plugin.meter import Reading
+from gilknocker._plugin.meter import Meter, Reading
 
 HOLD = Limit("limit_gil_hold", ns=50 * MS)
 WAIT = Limit("limit_gil_wait", ns=20 * MS, percentile=90)
@@ -148,6 +148,33 @@ def test_bars_count_every_wait(waits: list[int]) -> None:
     assert len(rows) <= 13
     if waits:
         assert max(len(row[4]) for row in rows if row[4:]) == 40
+
+
+class Knocker:
+    """One whose knock is under way for a while; remembers when it was asked to forget."""
+
+    def __init__(self, readings_under_way: int) -> None:
+        self.left = readings_under_way
+        self.left_at_reset: int | None = None
+        self.is_running = True
+
+    def snapshot(self) -> Snapshot:
+        self.left -= 1
+        return tell([], [], in_flight_ns=5 if self.left >= 0 else 0)
+
+    def reset_contention_metric(self) -> None:
+        self.left_at_reset = self.left
+
+
+@pytest.mark.parametrize(("under_way", "left"), [(0, -1), (3, -1), (1000, 979)])
+def test_a_knock_of_before_the_body_is_not_its(under_way: int, left: int) -> None:
+    meter = Meter("knock", 1000, 10_000, asks=False)
+    knocker: Any = Knocker(under_way)
+    meter._knocker = knocker
+    meter.begin()
+    assert knocker.left_at_reset == left
+    knocker.left = under_way
+    assert meter.end().waits.in_flight_ns == (0 if left < 0 else 5)
 
 
 def test_limits_that_pure_python_exceeds() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from pytest_runs import needs_tracer, run
 
+pytest_plugins = ["pytester"]
+
 LIMITED = """
     import time
     import pytest

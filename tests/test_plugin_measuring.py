@@ -11,6 +11,8 @@ from pytest_runs import needs_tracer, run, stored
 from gilknocker._plugin.figures import attach, detach
 from gilknocker._plugin.section import Record, ranked
 
+pytest_plugins = ["pytester"]
+
 FORMS = """
     import asyncio, time, unittest
     import pytest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from select import select
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Meter", "Reading"]
 
+_BREAK_SECONDS = 0.0001
+_BREAKS = 20
 _LEAST_INSTANTS = 10
 # Python code lets a knock wait for 5 ms: half of the least limit that does not warn.
 _MOST_OF = 0.7
@@ -126,12 +129,13 @@ class Meter:
     def begin(self) -> None:
         """Forget all before this instant; start if that was not done yet, or not in this process.
 
-        A hold that is under way ends here: what came before the body is not its.
+        A hold and a knock that are under way end here: what came before the body is not its.
         """
         for part in (self._knocker, self._tracer):
             if part is not None and not part.is_running:
                 part.start()
         _let_go()
+        self._read_knocks()
         if self._knocker is not None:
             self._knocker.reset_contention_metric()
         if self._tracer is not None:
@@ -139,7 +143,7 @@ class Meter:
 
     def end(self) -> Reading:
         """Return what was measured since the last `begin`."""
-        sampled = None if self._knocker is None else self._knocker.snapshot()
+        sampled = self._read_knocks()
         traced = None if self._tracer is None else self._tracer.snapshot()
         known = [s for s in (traced, sampled if self._reads_knocks else None) if s is not None]
         return Reading(known[0], known[-1], sampled)
@@ -149,6 +153,22 @@ class Meter:
         for part in (self._knocker, self._tracer):
             if part is not None:
                 part.stop()
+
+    def _read_knocks(self) -> Snapshot | None:
+        """Read the sampler when no knock is under way; if others keep the GIL from it, anyway.
+
+        One that asked while a body, or what came before it, held the GIL was answered at once when
+        that let go; but to say so it has to get to run.
+        """
+        if self._knocker is None:
+            return None
+        snapshot = self._knocker.snapshot()
+        for _ in range(_BREAKS):
+            if not snapshot.in_flight_ns:
+                break
+            time.sleep(_BREAK_SECONDS)
+            snapshot = self._knocker.snapshot()
+        return snapshot
 
 
 def _longest_wait_ns(snapshot: Snapshot) -> int:
