@@ -22,14 +22,20 @@ needs_tracer = pytest.mark.skipif(
 # What nothing here is about, and takes time.
 WITHOUT = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-p", "no:benchmark")
 
+ATTEMPTS = 5
+
 
 def run(pytester: pytest.Pytester, *words: str, separately: bool = False) -> pytest.RunResult:
-    """Run pytest in this process, or in one of its own."""
+    """Run pytest in this process, or in one of its own; again if the machine was too busy."""
     if separately:
         return pytester.runpytest_subprocess(*WITHOUT, *words)
-    with warnings.catch_warnings():
-        warnings.resetwarnings()  # to its own filters, not those of the run that we are in
-        return pytester.runpytest_inprocess(*WITHOUT, *words)
+    for _ in range(ATTEMPTS):
+        with warnings.catch_warnings():
+            warnings.resetwarnings()  # to its own filters, not those of the run that we are in
+            result = pytester.runpytest_inprocess(*WITHOUT, *words)
+        if "the machine was too busy to tell" not in result.stdout.str():
+            break
+    return result
 
 
 def stored(path: Path) -> dict[str, dict[str, Any]]:

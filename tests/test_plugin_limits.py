@@ -14,7 +14,7 @@ from stories import MS, packed, tell
 from gilknocker import Snapshot, WaitHistogram
 from gilknocker._plugin.bars import bars
 from gilknocker._plugin.limits import Limit, judge, too_short
-from gilknocker._plugin.meter import Reading
+from gilknocker._plugin.meter import Meter, Reading
 
 HOLD = Limit("limit_gil_hold", ns=50 * MS)
 WAIT = Limit("limit_gil_wait", ns=20 * MS, percentile=90)
@@ -23,8 +23,9 @@ SHARE = Limit("limit_gil_contention", share=0.5)
 
 def sampled(held: int, free: int, waits: list[int], **changes: Any) -> Reading:
     """Return what a sampler says after so many looks of 1 ms."""
-    snapshot = tell(["held"] * held + ["free"] * free, waits, **changes)
-    return Reading(snapshot, snapshot)
+    timely = {"ticks_late": 0, "ticks_missed": 0}
+    snapshot = tell(["held"] * held + ["free"] * free, waits, **{**timely, **changes})
+    return Reading(snapshot, snapshot, snapshot)
 
 
 def traced(
@@ -32,6 +33,7 @@ def traced(
     fraction: float = 0.5,
     waits: Snapshot | None = None,
     body_ns: int = 100 * MS,
+    asked: Snapshot | None = None,
 ) -> Reading:
     """Return what a tracer says, with or without knocks beside it."""
     times: Any = SimpleNamespace(
@@ -46,7 +48,7 @@ def traced(
         histogram=WaitHistogram(),
         in_flight_ns=0,
     )
-    return Reading(times, waits or times)
+    return Reading(times, waits or times, waits or asked)
 
 
 @pytest.mark.parametrize(
@@ -56,10 +58,20 @@ def traced(
         (HOLD, sampled(200, 0, [50 * MS]), "kept"),
         (HOLD, sampled(200, 0, [50 * MS + 1]), "exceeded"),
         (HOLD, sampled(200, 0, [], in_flight_ns=60 * MS), "exceeded"),
+        (HOLD, sampled(200, 0, [90 * MS], ticks_missed=100), "undecided"),  # a busy machine
+        (HOLD, sampled(4, 0, [90 * MS], ticks_missed=5), "exceeded"),  # too few to say so
+        (HOLD, sampled(200, 0, [5 * MS], ticks_missed=100), "kept"),
+        (WAIT, sampled(200, 0, [90 * MS] * 10, ticks_missed=100), "undecided"),
         (HOLD, sampled(50, 0, []), "kept"),  # it did not take longer itself
         (HOLD, sampled(51, 0, []), "undecided"),
         (HOLD, traced(50 * MS), "kept"),
         (HOLD, traced(50 * MS + 1), "exceeded"),
+        (HOLD, traced(90 * MS, waits=tell([], [36 * MS])), "exceeded"),
+        (HOLD, traced(90 * MS, asked=tell([], [36 * MS])), "exceeded"),
+        (HOLD, traced(90 * MS, asked=tell([], [], in_flight_ns=36 * MS)), "exceeded"),
+        # It did give the GIL up when it was asked, but for a busy machine that was late.
+        (HOLD, traced(90 * MS, waits=tell([], [5 * MS] * 9)), "undecided"),
+        (HOLD, traced(90 * MS, asked=tell([], [5 * MS] * 9)), "undecided"),
         (HOLD, traced(1 * MS, waits=tell([], [90 * MS])), "kept"),  # a queue, and no hold
         (WAIT, sampled(200, 0, [21 * MS] * 10), "exceeded"),
         (WAIT, sampled(200, 0, [1 * MS] * 9 + [90 * MS]), "kept"),
@@ -69,7 +81,7 @@ def traced(
         (WAIT, sampled(200, 0, [], knocks_missed=10, in_flight_ns=90 * MS), "exceeded"),
         (WAIT, sampled(20, 0, []), "kept"),
         (WAIT, traced(90 * MS), "kept"),  # nobody waited
-        (WAIT, traced(1, waits=tell(["free"] * 99, [21 * MS] * 10)), "exceeded"),
+        (WAIT, traced(1, waits=sampled(0, 99, [21 * MS] * 10).waits), "exceeded"),
         (SHARE, sampled(100, 0, []), "exceeded"),
         (SHARE, sampled(55, 45, []), "kept"),  # the interval has 50 % in it
         (SHARE, sampled(10, 0, []), "exceeded"),  # few looks, but all of them
@@ -91,7 +103,7 @@ def test_verdicts(limit: Limit, reading: Reading, state: str) -> None:
 @pytest.mark.parametrize("limit", [HOLD, WAIT, SHARE])
 def test_no_gil_keeps_to_any_limit(limit: Limit) -> None:
     snapshot = tell(["disabled"] * 200, [90 * MS] * 20)
-    assert judge(limit, Reading(snapshot, snapshot)).state == "kept"
+    assert judge(limit, Reading(snapshot, snapshot, snapshot)).state == "kept"
 
 
 def test_messages() -> None:
@@ -136,6 +148,33 @@ def test_bars_count_every_wait(waits: list[int]) -> None:
     assert len(rows) <= 13
     if waits:
         assert max(len(row[4]) for row in rows if row[4:]) == 40
+
+
+class Knocker:
+    """One whose knock is under way for a while; remembers when it was asked to forget."""
+
+    def __init__(self, readings_under_way: int) -> None:
+        self.left = readings_under_way
+        self.left_at_reset: int | None = None
+        self.is_running = True
+
+    def snapshot(self) -> Snapshot:
+        self.left -= 1
+        return tell([], [], in_flight_ns=5 if self.left >= 0 else 0)
+
+    def reset_contention_metric(self) -> None:
+        self.left_at_reset = self.left
+
+
+@pytest.mark.parametrize(("under_way", "left"), [(0, -1), (3, -1), (1000, 979)])
+def test_a_knock_of_before_the_body_is_not_its(under_way: int, left: int) -> None:
+    meter = Meter("knock", 1000, 10_000, asks=False)
+    knocker: Any = Knocker(under_way)
+    meter._knocker = knocker
+    meter.begin()
+    assert knocker.left_at_reset == left
+    knocker.left = under_way
+    assert meter.end().waits.in_flight_ns == (0 if left < 0 else 5)
 
 
 def test_limits_that_pure_python_exceeds() -> None:

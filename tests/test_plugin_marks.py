@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from pytest_runs import needs_tracer, run
 
+pytest_plugins = ["pytester"]
+
 LIMITED = """
     import time
     import pytest
@@ -123,6 +125,27 @@ def test_waits(pytester: pytest.Pytester) -> None:
             "limit_gil_contention: the GIL was held * % of the time; the limit is 50.0 %",
         ]
     )
+
+
+def test_nothing_runs_beside_other_tests(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pathlib, pytest, time
+
+        def ours():
+            names = [path.read_text() for path in pathlib.Path("/proc/self/task").glob("*/comm")]
+            return [name for name in names if name.startswith("gilknock")]
+
+        @pytest.mark.limit_gil_hold("60 s")
+        def test_marked():
+            while not ours():
+                time.sleep(0.001)
+
+        def test_not_marked():
+            assert not ours()
+        """
+    )
+    run(pytester).assert_outcomes(passed=2)
 
 
 def test_too_short_to_decide_is_no_failure(pytester: pytest.Pytester) -> None:

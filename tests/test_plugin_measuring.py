@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 from pytest_runs import needs_tracer, run, stored
 
+from gilknocker._plugin.figures import attach, detach
 from gilknocker._plugin.section import Record, ranked
+
+pytest_plugins = ["pytester"]
 
 FORMS = """
     import asyncio, time, unittest
@@ -137,6 +143,39 @@ def test_order_by_share() -> None:
     ]
     names = [record.nodeid for record in ranked(records, "held")]
     assert names == ["all, and longer", "all", "exact", "half", "idle"]
+
+
+def test_figures_come_once_where_a_test_is_run_again() -> None:
+    item: Any = SimpleNamespace(user_properties=[("theirs", 1)])
+    attach(item, {"body_ns": 1})
+    attach(item, {"body_ns": 2})
+    report: Any = SimpleNamespace(user_properties=list(item.user_properties))
+    assert len(report.user_properties) == 2
+    assert detach(report) == {"body_ns": 2}
+    assert report.user_properties == [("theirs", 1)]
+    assert detach(report) is None
+
+
+@needs_tracer
+def test_a_mark_says_how_to_measure(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.gil_knocker(method="knock")
+        def test_knock(): pass
+
+        @pytest.mark.gil_knocker(method="trace", interval_micros=100)
+        def test_trace(): pass
+
+        def test_auto(): pass
+        """
+    )
+    run(pytester, "--gilknocker", "--gilknocker-json=x.json")
+    methods = {name: test["method"] for name, test in stored(pytester.path / "x.json").items()}
+    assert "trace" not in methods["test_knock"]
+    assert methods["test_trace"] == "trace"
+    assert methods["test_auto"].startswith("trace+")
 
 
 @needs_tracer
@@ -281,4 +320,15 @@ def test_file_that_cannot_be_written_at_the_end(pytester: pytest.Pytester) -> No
     folder = pytester.mkdir("there")
     pytester.makepyfile("import os\ndef test_it(): os.rmdir('there')")
     result = run(pytester, "--gilknocker", f"--gilknocker-json={folder}/x.json")
-    assert result.ret == pytest.ExitCode.INTERNAL_ERROR or "x.json" in result.stderr.str()
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(
+        ["gilknocker: error: no figures in '*/there/x.json': *No such file*"]
+    )
+
+
+def test_collecting_only_measures_nothing(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("def test_it(): pass")
+    result = run(pytester, "--gilknocker", "--gilknocker-json=x.json", "--collect-only")
+    assert result.ret == 0
+    result.stdout.no_fnmatch_line("*use of the GIL*")
+    assert not (pytester.path / "x.json").exists()

@@ -33,6 +33,9 @@ LEAST_KNOCK_MICROS = 200
 # early enough to be seen as too long; and code that gives the GIL up when asked, 5 ms later, is
 # asked early enough to keep to a limit of 10 ms.
 KNOCKS_PER_LIMIT = 10
+# A thread that waits for the GIL asks for it when it gets to run. Where so large a share of our
+# looks comes late it hardly does, and what kept the GIL might have given it up.
+TOO_BUSY = 0.3
 # Of a shorter body the held fraction says little, even where it is exact.
 SHORTEST_NS = 10_000_000
 
@@ -130,13 +133,21 @@ def hold_lines(reading: Reading) -> list[str]:
 
 def _judge_hold(limit: Limit, reading: Reading) -> Verdict:
     longest = reading.longest_hold_ns
-    if longest > limit.ns:
+    if reading.is_kept_from_us(limit.ns):
         about = "" if reading.is_traced else "about "
+        if reading.untimely > TOO_BUSY:
+            return _too_busy(limit, longest, reading)
         headline = (
             f"limit_gil_hold: the GIL was held for {about}{format_ns(longest, 3)} without a "
             f"release; the limit is {limit}"
         )
         return Verdict(limit, "exceeded", longest, _lines([headline, *hold_lines(reading)]))
+    if longest > limit.ns:
+        message = (
+            f"limit_gil_hold: the GIL was held for {format_ns(longest, 3)}, but no knock came "
+            "early enough to tell whether it would have been given up"
+        )
+        return Verdict(limit, "undecided", longest, message)
     # What is shorter than the limit cannot hold the GIL for longer.
     if reading.is_traced or reading.waits.knocks or reading.times.observed_ns <= limit.ns:
         return Verdict(limit, "kept", longest)
@@ -160,6 +171,8 @@ def _judge_wait(limit: Limit, reading: Reading) -> Verdict:
     figure = waits.percentile(limit.percentile) if waits.knocks else float(waits.in_flight_ns)
     if figure <= limit.ns:
         return Verdict(limit, "kept", figure)
+    if reading.untimely > TOO_BUSY:
+        return _too_busy(limit, figure, reading)
     whose = "threads" if waits.method == "trace" else "knocks"
     lines = [
         f"limit_gil_wait: a thread that wanted the GIL waited {format_ns(figure, 3)} for it "
@@ -203,6 +216,14 @@ def _judge_share(limit: Limit, reading: Reading) -> Verdict:
         )
         return Verdict(limit, "undecided", None if fraction != fraction else fraction, message)
     return Verdict(limit, "kept", fraction)
+
+
+def _too_busy(limit: Limit, figure: float, reading: Reading) -> Verdict:
+    message = (
+        f"{limit.name}: {format_ns(figure, 3)}, but the machine was too busy to tell whose fault "
+        f"that was: {format_percent(reading.untimely)} % of the looks came late or not at all"
+    )
+    return Verdict(limit, "undecided", figure, message)
 
 
 def _distribution(title: str, histogram: WaitHistogram) -> list[str]:

@@ -14,9 +14,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Meter", "Reading"]
 
-# Long enough for a thread to wake up and take what was let go of.
 _BREAK_SECONDS = 0.0001
 _BREAKS = 20
+_LEAST_INSTANTS = 10
+# Python code lets a knock wait for 5 ms: half of the least limit that does not warn.
+_MOST_OF = 0.7
 
 
 @dataclass(frozen=True)
@@ -30,10 +32,13 @@ class Reading:
     waits : Snapshot
         What was waited for it: the sampler's if there was one, for knocks say what a thread would
         have waited; a tracer tells what threads did wait.
+    knocks : Snapshot or None
+        The sampler's, also where its waits are not reported; None if nobody of ours asked.
     """
 
     times: Snapshot
     waits: Snapshot
+    knocks: Snapshot | None
 
     @property
     def is_traced(self) -> bool:
@@ -55,12 +60,37 @@ class Reading:
     @property
     def longest_wait_ns(self) -> int:
         """The longest wait, also one that had not ended."""
-        return max(self.waits.wait_max_ns, self.waits.in_flight_ns)
+        return _longest_wait_ns(self.waits)
 
     @property
     def longest_hold_ns(self) -> int:
         """The longest hold; without a tracer the longest that a knock met, from when it did."""
         return self.times.hold_max_ns if self.is_traced else self.longest_wait_ns
+
+    @property
+    def untimely(self) -> float:
+        """The share of looks that came late or not at all: how busy the machine was; 0 to 1.
+
+        Of few looks 0.
+        """
+        if self.knocks is None:
+            return 0.0
+        instants = self.knocks.ticks + self.knocks.ticks_missed
+        late = self.knocks.ticks_late + self.knocks.ticks_missed
+        return late / instants if instants >= _LEAST_INSTANTS else 0.0
+
+    def is_kept_from_us(self, ns: int) -> bool:
+        """Whether the GIL was held for longer than `ns` although we asked for it.
+
+        Code that nobody asks holds on to it, however willing it would be to give it up; and knocks
+        may come late on a busy machine. So a traced hold counts where a knock waited for most of
+        that time: enough of them are asked in time to meet any that is longer by a fifth.
+        """
+        if self.longest_hold_ns <= ns:
+            return False
+        if not self.is_traced or self.knocks is None:
+            return True
+        return _longest_wait_ns(self.knocks) > _MOST_OF * ns
 
 
 class Meter:
@@ -99,27 +129,24 @@ class Meter:
     def begin(self) -> None:
         """Forget all before this instant; start if that was not done yet, or not in this process.
 
-        A hold and a knock that are under way end here: what came before the test is not its.
+        A hold and a knock that are under way end here: what came before the body is not its.
         """
         for part in (self._knocker, self._tracer):
             if part is not None and not part.is_running:
                 part.start()
-        self._take_breaks()
+        _let_go()
+        self._read_knocks()
         if self._knocker is not None:
             self._knocker.reset_contention_metric()
         if self._tracer is not None:
-            _let_go()
             self._tracer.reset()
 
     def end(self) -> Reading:
         """Return what was measured since the last `begin`."""
-        sampled = self._take_breaks()
-        traced = None
-        if self._tracer is not None:
-            _let_go()  # the last hold is known when it has ended
-            traced = self._tracer.snapshot()
+        sampled = self._read_knocks()
+        traced = None if self._tracer is None else self._tracer.snapshot()
         known = [s for s in (traced, sampled if self._reads_knocks else None) if s is not None]
-        return Reading(times=known[0], waits=known[-1])
+        return Reading(known[0], known[-1], sampled)
 
     def stop(self) -> None:
         """End its threads."""
@@ -127,8 +154,12 @@ class Meter:
             if part is not None:
                 part.stop()
 
-    def _take_breaks(self) -> Snapshot | None:
-        """Let a knock that is under way be answered, unless others keep the GIL from it."""
+    def _read_knocks(self) -> Snapshot | None:
+        """Read the sampler when no knock is under way; if others keep the GIL from it, anyway.
+
+        One that asked while a body, or what came before it, held the GIL was answered at once when
+        that let go; but to say so it has to get to run.
+        """
         if self._knocker is None:
             return None
         snapshot = self._knocker.snapshot()
@@ -138,6 +169,10 @@ class Meter:
             time.sleep(_BREAK_SECONDS)
             snapshot = self._knocker.snapshot()
         return snapshot
+
+
+def _longest_wait_ns(snapshot: Snapshot) -> int:
+    return max(snapshot.wait_max_ns, snapshot.in_flight_ns)
 
 
 def _let_go() -> None:

@@ -35,11 +35,10 @@ def begin(config: pytest.Config) -> Session:
     pytest.UsageError
         If every test is to be traced and none can be.
     """
-    session = config.pluginmanager.get_plugin(_NAME)
+    session: Session | None = config.pluginmanager.get_plugin(_NAME)
     if session is None:
         session = Session(config)
         config.pluginmanager.register(session, _NAME)
-    assert isinstance(session, Session)
     return session
 
 
@@ -56,10 +55,13 @@ class Session:
 
     def __init__(self, config: pytest.Config) -> None:
         self.settings: Settings = settle(config)
+        if config.option.collectonly:
+            self.settings.enabled = False
         self.bodies = Bodies()
         # In a worker of pytest-xdist, which leaves the figures to its controller.
         self._is_worker = hasattr(config, "workerinput")
         self._records: dict[tuple[str, str], Record] = {}
+        self._problem = ""
         # Kept from test to test, for starting and stopping cost more than two readings.
         self._meter: Meter | None = None
         self._meter_plan: Plan | None = None
@@ -102,12 +104,18 @@ class Session:
     def pytest_sessionfinish(self) -> None:
         """Write the file."""
         self._drop_meter()
-        if self.settings.json is not None and self.settings.enabled and not self._is_worker:
+        if self.settings.json is None or not self.settings.enabled or self._is_worker:
+            return
+        try:
             write_json(self.settings.json, self._records.values())
+        except OSError as error:  # the tests have run: what they say stands
+            self._problem = f"no figures in {self.settings.json!r}: {error}"
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the section, and limits that could not be decided."""
         write_section(terminalreporter, list(self._records.values()), self.settings)
+        if self._problem:
+            terminalreporter.write_line(f"gilknocker: error: {self._problem}", red=True)
 
     def pytest_unconfigure(self) -> None:
         """End our threads, also where a session was interrupted."""
