@@ -42,7 +42,7 @@ class Holder(tuple[str, int, float]):
         return f"Holder(name={self.name!r}, native_id={self.native_id}, share={self.share!r})"
 
     def __getnewargs__(self) -> tuple[str, int, float]:
-        return tuple(self)
+        return self[0], self[1], self[2]
 
 
 def shares(stored: StoredHolders) -> tuple[Holder, ...]:

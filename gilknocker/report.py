@@ -95,7 +95,7 @@ def table(threads: Sequence[ThreadTimes]) -> list[str]:
     if not threads:
         return []
     ordered = sorted(threads, key=lambda thread: (thread.ours, -thread.held_ns - thread.waited_ns))
-    rows = [_HEADS]
+    rows: list[tuple[str, ...]] = [_HEADS]
     for one in ordered[:MOST_THREADS]:
         times = (one.held_ns, one.waited_ns, one.released_ns, one.longest_hold_ns)
         rows.append((_printable(one.name)[:32], *map(format_ns, times), str(one.forced_releases)))
