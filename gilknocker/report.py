@@ -119,7 +119,7 @@ def interpretation(snapshot: Snapshot) -> str:
     looks = effective_ticks(snapshot)
     if looks < LEAST_LOOKS:
         return (
-            f"Too short to say how busy the GIL was: {looks:.0f} looks at it, and at least "
+            f"Too short to say how busy the GIL was: {_times(round(looks), 'look')} at it, and at least "
             f"{LEAST_LOOKS} are needed."
         )
     if interval[1] < IDLE:
