@@ -119,8 +119,8 @@ def interpretation(snapshot: Snapshot) -> str:
     looks = effective_ticks(snapshot)
     if looks < LEAST_LOOKS:
         return (
-            f"Too short to say how busy the GIL was: {_times(round(looks), 'look')} at it, and at least "
-            f"{LEAST_LOOKS} are needed."
+            f"Too short to say how busy the GIL was: {_times(round(looks), 'look')} at it, and at "
+            f"least {LEAST_LOOKS} are needed."
         )
     if interval[1] < IDLE:
         return _on_idle(snapshot)
