@@ -1,4 +1,8 @@
-"""Beside other plugins, all of them installed: ``pip install '.[test,beside]'``; else skipped."""
+"""Beside other plugins, all of them installed; else skipped.
+
+``pip install '.[test,beside]'``, then ``pytest -p no:asyncio tests/beside``: with our own settings
+pytest-asyncio would warn, and warnings are errors here.
+"""
 
 from __future__ import annotations
 
