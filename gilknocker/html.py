@@ -23,6 +23,7 @@ __all__ = ["STYLE", "card", "comparison_card", "one_line"]
 
 SHOWN_HOLDERS = 6
 _FIGURES = (50, 90, 99)
+_NAME = 24  # letters
 
 STYLE = f"""\
 .gilknocker{{max-width:34rem;padding:.7em .9em;border:1px solid rgba(128,128,128,.45);
@@ -37,15 +38,15 @@ border-radius:6px;font:14px/1.45 system-ui,sans-serif;color:inherit;box-sizing:b
 .gilknocker .gk-figures{{display:flex;flex-wrap:wrap;gap:.1em 1.6em;margin:.2em 0 .4em}}
 .gilknocker .gk-figures b{{font-size:17px;font-weight:600;font-variant-numeric:tabular-nums}}
 .gilknocker .gk-row{{display:flex;align-items:center;gap:.7em}}
-.gilknocker .gk-name{{flex:0 1 11em;min-width:0;overflow:hidden;text-overflow:ellipsis;
-white-space:nowrap}}
+.gilknocker .gk-name{{flex:0 0 12.5em;overflow:hidden;text-overflow:ellipsis;white-space:nowrap}}
 .gilknocker .gk-track{{flex:1 1 5em;height:9px;border-radius:3px;background:rgba(128,128,128,.2)}}
 .gilknocker .gk-track i{{display:block;height:100%;border-radius:3px;background:{ACCENT}}}
 .gilknocker .gk-share{{flex:0 0 4em;text-align:right;font-variant-numeric:tabular-nums}}
 .gilknocker.gk-wide{{max-width:46rem;overflow-x:auto}}
-.gilknocker table{{border-collapse:collapse;margin:.5em 0;font-size:13px;color:inherit}}
-.gilknocker table :is(td,th){{padding:.15em .9em .15em 0;text-align:left;vertical-align:top;
-background:none;font-variant-numeric:tabular-nums}}
+.gilknocker table{{border-collapse:collapse;table-layout:auto;margin:.5em 0;
+font-size:13px;color:inherit}}
+.gilknocker table :is(td,th){{padding:.15em .9em .15em 0;text-align:left!important;
+vertical-align:top;background:none;font-variant-numeric:tabular-nums}}
 .gilknocker table :is(th,td:nth-child(-n+3)){{white-space:nowrap}}
 .gilknocker .gk-pieces{{display:flex;flex-wrap:wrap;column-gap:1em}}
 .gilknocker .gk-pieces span{{flex:0 1 17em}}
@@ -157,16 +158,21 @@ def _held_by(snapshot: Snapshot) -> Iterable[str]:
         return
     yield '<div class="gk-part"><b>Held by</b></div>'
     for name, native_id, share in holders[:SHOWN_HOLDERS]:
-        shown = one_line(name)
+        whole = one_line(name)
         yield (
-            f'<div class="gk-row"><span class="gk-name" title="{shown} ({native_id})">{shown}'
-            '</span><span class="gk-track">'
+            f'<div class="gk-row"><span class="gk-name" title="{whole} ({native_id})">'
+            f'{one_line(_shortened(name))}</span><span class="gk-track">'
             f'<i style="width:{percent_width(share)}"></i></span>'
             f'<span class="gk-share">{format_percent(share)} %</span></div>'
         )
     if rest := holders[SHOWN_HOLDERS:]:
         share = sum(holder[2] for holder in rest)
         yield _div("gk-small gk-soft", f"and {len(rest)} more, {format_percent(share)} %")
+
+
+def _shortened(name: str) -> str:
+    """Return a name with what is too long cut out of its middle: threads differ at the end."""
+    return name if len(name) <= _NAME else f"{name[: _NAME // 2]}…{name[-_NAME // 2 + 1 :]}"
 
 
 def _details(facts: Sequence[tuple[str, str]]) -> Iterable[str]:

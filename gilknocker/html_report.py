@@ -54,10 +54,10 @@ def page(
     threads : sequence of ThreadTimes
         What each thread did, of a trace; else the table is of `Snapshot.holders`.
     """
-    text = report.text(snapshot, program=program, exit_status=exit_status)
+    text = report.text(snapshot, program=program, exit_status=exit_status, threads=threads)
     title = one_line(text.partition("\n")[0])
-    beside = [*_timeline(snapshot), _as_text(text)]
-    below = "".join(_threads(snapshot, threads))  # its table is wide
+    beside = [*_timeline(snapshot), *([] if threads else _holders(snapshot)), _as_text(text)]
+    below = _threads(threads) if threads else ""  # it is wide
     started = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(snapshot.start_unix_ns / 1e9))
     version = ".".join(map(str, sys.version_info[:3]))
     return (
@@ -91,10 +91,8 @@ def _timeline(snapshot: Snapshot) -> Iterable[str]:
     )
 
 
-def _threads(snapshot: Snapshot, threads: Sequence[ThreadTimes]) -> Iterable[str]:
-    if threads:
-        yield _section("Threads", _table(_TRACED, map(_traced_row, threads)))
-    elif snapshot.holders:
+def _holders(snapshot: Snapshot) -> Iterable[str]:
+    if snapshot.holders:
         rows = (
             (holder.name, str(holder.native_id), f"{format_percent(holder.share)} %")
             for holder in snapshot.holders
@@ -102,7 +100,12 @@ def _threads(snapshot: Snapshot, threads: Sequence[ThreadTimes]) -> Iterable[str
         yield _section("Threads that held the GIL", _table(_HELD, rows))
 
 
-_HELD = ("thread", "native id", "share of the time held")
+def _threads(threads: Sequence[ThreadTimes]) -> str:
+    busiest = sorted(threads, key=lambda one: (one.ours, -one.held_ns - one.waited_ns))
+    return _section("Threads", _table(_TRACED, map(_traced_row, busiest)))
+
+
+_HELD = ("thread", "native id", "share")
 _TRACED = (
     "thread",
     "native id",

@@ -61,7 +61,8 @@ def load(shell: Any) -> None:
             Also draw the waits by percentile (needs matplotlib).
         """
         options, statement = parse(line, is_cell=cell is not None)
-        program = _Program(shell, statement, 1) if cell is None else _Program(shell, cell, 2)
+        number = shell.displayhook.prompt_count
+        program = _Program(shell, statement if cell is None else cell, cell is not None, number)
         measurement = _Measurement(shell, options)
         namespace = shell.user_ns if local_ns is None else local_ns
         run = _run_async if program.is_async else _run
@@ -159,8 +160,10 @@ class _Program:
         Whose code it is.
     source : str
         The code, magics and all.
-    first_line : int
-        Where it begins in its cell.
+    is_cell : bool
+        Whether it begins on the second line of its cell.
+    number : int
+        Of the cell, for tracebacks.
 
     Attributes
     ----------
@@ -177,11 +180,11 @@ class _Program:
         If it is no Python.
     """
 
-    def __init__(self, shell: Any, source: str, first_line: int) -> None:
+    def __init__(self, shell: Any, source: str, is_cell: bool, number: int) -> None:
         # IPython takes empty lines away at the beginning, and would count wrongly then.
         begin = source[: len(source) - len(source.lstrip())].count("\n")
-        text = "\n" * (first_line - 1 + begin) + shell.transform_cell(source)
-        name = shell.compile.cache(text, shell.execution_count, raw_code=source)
+        text = "\n" * (is_cell + begin) + shell.transform_cell(source)
+        name = shell.compile.cache(text, number, raw_code=source)
         tree = shell.transform_ast(shell.compile.ast_parse(text, name))
         last = []
         if tree.body and isinstance(tree.body[-1], ast.Expr):
@@ -345,9 +348,10 @@ class _AwaitMagic:
         """Whether its code awaits; it raises the code's SyntaxErrors, without any of our frames."""
         words = [str(part.value) for part in call.args if isinstance(part, ast.Constant)]
         try:
-            if len(words) == 3:
-                return _Program(self._shell, words[2], 2).is_async
-            return _Program(self._shell, parse(words[1], is_cell=False)[1], 1).is_async
+            is_cell = len(words) == 3
+            source = words[2] if is_cell else parse(words[1], is_cell=False)[1]
+            # The cell has not begun: this is its number yet, as IPython counts.
+            return _Program(self._shell, source, is_cell, self._shell.execution_count).is_async
         except UsageError:
             return False  # the magic will say so
 

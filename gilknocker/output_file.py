@@ -70,5 +70,5 @@ class OutputFile:
             raise
 
     def _write_to(self, path: str, content: str) -> None:
-        with open(path, "w", encoding="utf-8", errors="backslashreplace") as file:
+        with open(path, "w", encoding="utf-8") as file:
             file.write(content)

@@ -39,7 +39,7 @@ UNTIMELY = 0.1  # the share of late and missed looks from which on it matters
 
 MOST_THREADS = 12
 _HEADS = ("thread", "held", "waited", "neither", "longest hold", "forced out")
-_MOST_HOLDERS = 4
+_MOST_HOLDERS = 3
 
 _DEFAULT_SWITCH_NS = 5_000_000
 _WIDTH = 96

@@ -47,7 +47,7 @@ def check_goes_on(knocker):
     assert our_threads() == ["gilknock-knock", "gilknock-watch"]
 
 def check_never_ran(knocker):
-    assert our_threads() == []
+    wait_until(lambda: our_threads() == [])
     assert not knocker.is_running
     assert knocker.contention_metric == 0.0
     seen = knocker.snapshot(waits=True)
@@ -101,7 +101,7 @@ def test_fork(filter: str, fork: str) -> None:
             check_never_ran(knocker)
             with knocker:
                 check_goes_on(knocker)
-            assert our_threads() == []
+            wait_until(lambda: our_threads() == [])
             knocker.start()  # left to the exit
 
         knocker.start()
@@ -112,7 +112,7 @@ def test_fork(filter: str, fork: str) -> None:
         knocker.stop()
         in_child(lambda: check_never_ran(knocker))
         assert not knocker.is_running
-        assert our_threads() == []
+        wait_until(lambda: our_threads() == [])
         """,
         filter=filter,
     )
@@ -146,7 +146,7 @@ def test_fork_in_the_block(filter: str) -> None:
                 check_goes_on(knocker)
                 pid = os.fork()
             assert not knocker.is_running
-            assert our_threads() == []
+            wait_until(lambda: our_threads() == [])
             if pid == 0:
                 check_never_ran(knocker)
                 sys.exit(7)
@@ -274,7 +274,7 @@ def test_forks_while_other_threads_start_and_stop() -> None:
                     mine.stop()
                     assert not mine.is_running  # nor will it, when a fork is done
             def child():
-                assert our_threads() == []
+                wait_until(lambda: our_threads() == [])
                 for one in (knocker, *knockers):
                     assert not one.is_running
                 with knocker:

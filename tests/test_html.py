@@ -138,14 +138,16 @@ def test_rendering_takes_no_longer_for_more_knocks() -> None:
 
 
 def test_holders_are_listed_and_escaped() -> None:
-    held = [("<script>alert(1)</script>\n&'\"\x00\udc80", 50)]
-    held += [(f"worker-{n}", 5) for n in range(10)]
+    held = [("<script>x</script>\n&'\"\x00\udc80", 50)]
+    held += [("x" * 30 + "-1", 5)]
+    held += [(f"worker-{n}", 5) for n in range(9)]
     fragment = html.card(held_by(tell(HALF, WAITS), held))
     assert "<script" not in fragment and fragment.encode()
     text = shown(parsed(fragment))
-    assert "Held by <script>alert(1)</script> &'\" 50.0 %" in text
-    assert "worker-4 5.0 %" in text and "worker-5" not in text
+    assert "Held by <script>x</script> &'\" 50.0 %" in text
+    assert "worker-3 5.0 %" in text and "worker-4" not in text
     assert "and 5 more, 25.0 %" in text
+    assert f'title="{"x" * 30}-1 (8)">xxxxxxxxxxxx…xxxxxxxxx-1<' in fragment
     widths = re.findall(r'<i style="width:([0-9.]+%)">', fragment)
     assert widths == ["50.0%"] + ["5.0%"] * 5
     assert "Held by" not in shown(parsed(html.card(tell(HALF, WAITS))))

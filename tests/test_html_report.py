@@ -66,19 +66,23 @@ def test_page_without_raw_waits_or_holders_has_no_sections_for_them() -> None:
 def test_table_of_holders() -> None:
     root = read(page(held_by(SNAPSHOT, [("<i>a", 3), ("b\n", 1)]), ["x.py"], 0))
     assert table(root) == [
-        ["thread", "native id", "share of the time held"],
+        ["thread", "native id", "share"],
         ["<i>a", "7", "75.0 %"],
         ["b ", "8", "25.0 %"],
     ]
 
 
 def test_table_of_threads() -> None:
-    thread = ThreadTimes(
-        *(7, 0, "<i>", False, True, 3 * MS, 2 * MS, 5 * MS, 10 * MS, 21, 20, 19, MS, 4 * MS)
-    )
-    root = read(page(held_by(SNAPSHOT, [("other", 3)]), ["x.py"], 0, [thread]))
-    heads, row = table(root)
-    assert dict(zip(heads, row, strict=True)) == {
+    times = (3 * MS, 2 * MS, 5 * MS, 10 * MS, 21, 20, 19, MS, 4 * MS)
+    threads = [
+        ThreadTimes(9, 2, "meter", True, True, *times),
+        ThreadTimes(8, 1, "less", False, True, 2 * MS, *times[1:]),
+        ThreadTimes(7, 0, "<i>", False, True, *times),
+    ]
+    root = read(page(held_by(SNAPSHOT, [("other", 3)]), ["x.py"], 0, threads))
+    heads, *rows = table(root)
+    assert [row[0] for row in rows] == ["<i>", "less", "meter"]
+    assert dict(zip(heads, rows[0], strict=True)) == {
         "thread": "<i>",
         "native id": "7",
         "held": "3.0 ms",
@@ -89,12 +93,13 @@ def test_table_of_threads() -> None:
         "longest hold": "1.0 ms",
         "longest wait": "4.0 ms",
     }
+    assert "longest hold" in root.findtext(".//pre", "")
 
 
 def test_timeline() -> None:
     chart = ElementTree.fromstring(wait_timeline([(0, 1_000), (1, 1_000), (2, 100_000)], 2, "<"))
     (x1, y1), (x2, y2), (x3, y3) = dots(chart)
-    assert abs((x2 - x1) - (x3 - x2)) <= 2 and x3 > 390
+    assert abs((x2 - x1) - (x3 - x2)) <= 2 and x1 == 44 and 394 <= x3 <= 398
     assert y1 == y2 > y3
     assert chart.attrib["aria-label"] == "<"
     axis = [text.text for text in chart.iter(f"{SVG}text")]

@@ -23,14 +23,11 @@ ROOT = HERE.parent.parent
 EXAMPLES = ROOT / "examples"
 sys.path.insert(0, str(EXAMPLES))
 
-import nbformat  # noqa: E402 (the examples are to be found first)
-from matplotlib.figure import Figure  # noqa: E402
-from nbclient import NotebookClient  # noqa: E402
-from parse_sources import names_in, sources, total  # noqa: E402
-from playwright.sync_api import sync_playwright  # noqa: E402
+from parse_sources import names_in, sources, total  # noqa: E402 (found by the line above)
 
 from gilknocker import KnockKnock, Snapshot, compare  # noqa: E402
-from gilknocker.plotting import overlay  # noqa: E402
+
+# The rest is imported where it is used: each process of a pool imports this file too.
 
 WIDTHS = (400, 1200)
 SCHEMES = ("light", "dark")
@@ -46,7 +43,7 @@ body>div{{flex:1 1 20rem}}
 def measure(pool: Executor) -> Snapshot:
     """Return how busy the GIL was while a pool parsed."""
     with KnockKnock(500) as knocker, pool:
-        total(pool.map(names_in, sources(1), chunksize=10))
+        total(pool.map(names_in, sources(1), chunksize=4))
     return knocker.snapshot(waits=True)
 
 
@@ -59,6 +56,8 @@ def report(path: Path) -> None:
 
 def shoot(pages: dict[str, Path]) -> None:
     """Take a picture of each page, narrow and wide, light and dark."""
+    from playwright.sync_api import sync_playwright
+
     chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
@@ -76,6 +75,10 @@ def shoot(pages: dict[str, Path]) -> None:
 
 def pictures() -> None:
     """Make all pictures."""
+    from matplotlib.figure import Figure
+
+    from gilknocker.plotting import overlay
+
     threads = measure(ThreadPoolExecutor(4))
     processes = measure(ProcessPoolExecutor(2, mp_context=get_context("spawn")))
     for kind in ("percentiles", "timeline"):
@@ -94,6 +97,9 @@ def pictures() -> None:
 
 def notebook() -> None:
     """Run the notebook and keep its outputs."""
+    import nbformat
+    from nbclient import NotebookClient
+
     path = EXAMPLES / "wait_distribution.ipynb"
     book = nbformat.read(path, as_version=4)
     NotebookClient(book, timeout=300, resources={"metadata": {"path": str(EXAMPLES)}}).execute()

@@ -28,6 +28,7 @@ AWAITS = "import asyncio\nvalue = await asyncio.sleep(0.02, 7)\nvalue + 1"
 class Outcome(SimpleNamespace):
     """What a cell did: its value, its error, what it printed, what it displayed."""
 
+    number: int
     value: Any
     error: BaseException | None
     text: str
@@ -51,6 +52,7 @@ def run(shell: InteractiveShell, cell: str) -> Outcome:
     with capture_output() as captured:
         result = shell.run_cell(cell, store_history=True)
     return Outcome(
+        number=result.execution_count,
         value=result.result,
         error=result.error_before_exec or result.error_in_exec,
         text=re.sub(r"\x1b\[[0-9;]*m", "", captured.stdout + captured.stderr),
@@ -77,6 +79,7 @@ def test_cell(shell: InteractiveShell) -> None:
 
 
 def test_line(shell: InteractiveShell) -> None:
+    run(shell, "x = 1")
     got = run(shell, "y = %gil -o kept  'a  b' + '{x}'\n%gil z = 5")
     assert got.error is None and len(got.shown) == 2
     assert shell.user_ns["y"] == "a  b{x}" and shell.user_ns["z"] == 5
@@ -135,7 +138,7 @@ def test_await_where_the_shell_does_not(shell: InteractiveShell) -> None:
         got = run(shell, "%%gil\nawait x")
     finally:
         shell.autoawait = True
-    assert isinstance(got.error, SyntaxError)
+    assert isinstance(got.error, SyntaxError) and "get_ipython" not in got.text
 
 
 @pytest.mark.parametrize(
@@ -153,7 +156,9 @@ def test_exceptions_pass(
     assert the_card(got)
     assert got.text.rstrip().endswith(last_line)
     assert type(got.error).__name__ == last_line.partition(":")[0]
-    assert {int(n) for n in re.findall(r"In\[\d+\], line (\d+)", got.text)} == lines
+    places = re.findall(r"In\[(\d+)\], line (\d+)", got.text)
+    assert {int(line) for _, line in places} == lines
+    assert {int(cell) for cell, _ in places} == {got.number}
     for ours in ("gilknocker", "magic", "interactiveshell"):
         assert ours not in got.text
 
@@ -187,7 +192,7 @@ def test_syntax_errors_name_their_line_and_measure_nothing(shell: InteractiveShe
     for cell, line in (("%%gil\n\nx = = 1", 3), ("%gil x = = 1", 1)):
         got = run(shell, cell)
         assert isinstance(got.error, SyntaxError) and got.shown == []
-        assert f"line {line}" in got.text
+        assert f"In[{got.number}], line {line}" in got.text
         for ours in ("gilknocker", "magic"):
             assert ours not in got.text.replace(cell, "")
 
@@ -250,8 +255,8 @@ class Unsupported(Exception):
 
 
 def test_trace(shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gilknocker, "GilTracerUnsupported", Unsupported, raising=False)
-    monkeypatch.setattr(gilknocker, "GilTracer", FakeTracer, raising=False)
+    monkeypatch.setattr(gilknocker, "GilTracerUnsupported", Unsupported)
+    monkeypatch.setattr(gilknocker, "GilTracer", FakeTracer)
     got = run(shell, "%%gil --trace -o kept\n1")
     assert got.value == 1 and "What threads waited for the GIL" in the_card(got)
     assert shell.user_ns["kept"].method == "trace"
@@ -264,10 +269,14 @@ def test_trace(shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch) -> None
     assert isinstance(got.error, UsageError) and str(got.error) == "--trace: no glibc"
 
 
-def test_plot(shell: InteractiveShell) -> None:
+def test_plot(shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("matplotlib")
-    got = run(shell, "%%gil --plot\nimport time\ntime.sleep(0.1)")
+    monkeypatch.setattr(gilknocker, "GilTracer", FakeTracer)
+    got = run(shell, "%%gil --trace --plot\n1")
     assert got.error is None and the_card(got) and len(got.pictures) == 1
+    monkeypatch.setattr(FakeTracer, "snapshot", lambda self, waits: tell(["held"], []))
+    got = run(shell, "%%gil --trace --plot\n1")
+    assert got.error is None and the_card(got) and not got.pictures  # no waits to draw
 
 
 def test_plot_without_matplotlib(shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch) -> None:

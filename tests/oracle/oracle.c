@@ -287,7 +287,8 @@ static PyObject* slots(PyObject* Py_UNUSED(module), PyObject* Py_UNUSED(ignored)
 }
 
 static PyMethodDef methods[] = {
-    {"start", start, METH_VARARGS, "start(capacity, beneath): hook in; log the newest `capacity` changes."},
+    {"start", start, METH_VARARGS,
+     "start(capacity, beneath): hook in; log the newest `capacity` changes."},
     {"stop", stop, METH_NOARGS, "stop(): put back what was there."},
     {"counters", counters, METH_VARARGS,
      "counters(forget_longest): (now, held, holds, own_held, own_holds, own_longest), in ns."},
