@@ -1,8 +1,4 @@
-"""Beside other plugins, all of them installed; else skipped.
-
-``pip install '.[test,beside]'``, then ``pytest -p no:asyncio tests/beside``: with our own settings
-pytest-asyncio would warn, and warnings are errors here.
-"""
+"""Beside other plugins, all of them installed: ``pip install '.[test,beside]'``; else skipped."""
 
 from __future__ import annotations
 
