@@ -113,3 +113,17 @@ def test_an_idle_process_has_few() -> None:
     with KnockKnock(500) as knocker:
         time.sleep(0.2)
     assert len(knocker.holders()) <= 1
+
+
+def test_what_was_told_of_a_thread_stays() -> None:
+    knocker = KnockKnock(500, knock_interval_micros=10_000_000)  # no knock finds out its name
+    go = threading.Event()
+    thread = threading.Thread(target=lambda: (hold_gil(0.1), go.wait()), name="told")
+    with knocker:
+        thread.start()
+        time.sleep(0.15)
+    seen = knocker.snapshot()
+    assert seen.holders[0].name == "told"
+    go.set()
+    thread.join()
+    assert knocker.snapshot() == seen
