@@ -37,7 +37,7 @@ def shares(knocker: KnockKnock) -> dict[str, float]:
 
 def test_the_one_that_holds_it_has_it_all() -> None:
     with KnockKnock(500) as knocker:
-        native_id = in_thread("busy", lambda: hold_gil(0.3))
+        native_id = in_thread("busy", lambda: spin(0.3))
         holders = knocker.holders()
     assert holders[0].name == "busy" and holders[0].share > 0.8
     assert holders[0].native_id in (native_id, 0)  # Python 3.10 does not keep it
@@ -87,9 +87,9 @@ def test_a_reset_forgets_them() -> None:
 
 def test_a_window_has_those_of_the_window() -> None:
     with KnockKnock(500) as knocker:
-        in_thread("first", lambda: hold_gil(0.2))
+        in_thread("first", lambda: spin(0.2))
         before = knocker.snapshot()
-        in_thread("second", lambda: hold_gil(0.2))
+        in_thread("second", lambda: spin(0.2))
         window = knocker.snapshot() - before
     found = {holder.name: holder.share for holder in window.holders}
     assert found["second"] > 0.8 and "first" not in found
@@ -99,7 +99,7 @@ def test_a_window_has_those_of_the_window() -> None:
 
 def test_they_are_stored() -> None:
     with KnockKnock(500) as knocker:
-        in_thread('odd "<name>"\n\N{SNOWMAN}' + "x" * 100, lambda: hold_gil(0.1))
+        in_thread('odd "<name>"\n\N{SNOWMAN}' + "x" * 100, lambda: spin(0.2))
         snapshot = knocker.snapshot()
     assert Snapshot.from_dict(snapshot.to_dict()).holders == snapshot.holders
     assert pickle.loads(pickle.dumps(snapshot)).holders == snapshot.holders
