@@ -28,7 +28,8 @@ def said(program, own_gil):
     read, write = os.pipe()
     one = create(own_gil)
     text = f"import os\\ntry:\\n    {program}\\n    said = 'imported'\\n"
-    text += f"except ImportError as error:\\n    said = str(error)\\nos.write({write}, said.encode())"
+    text += "except ImportError as error:\\n    said = str(error)\\n"
+    text += f"os.write({write}, said.encode())"
     failed = module.run_string(one, text)
     assert not failed, failed
     module.destroy(one)

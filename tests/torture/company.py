@@ -1,4 +1,4 @@
-"""Other tenants of the process: interpreters, event loops, greenlets, programs that embed Python."""
+"""Other tenants of the process: interpreters, event loops, greenlets; and Python embedded."""
 
 from __future__ import annotations
 
