@@ -36,11 +36,13 @@ int main(int argc, char** argv) {
 # The first life has it, running to its end. Ours tells the others why not; where somebody else's is
 # to be had again, it must work.
 PROGRAM = """
-import gilknocker, os
+import os
 threads = [open(f'/proc/self/task/{task}/comm').read() for task in os.listdir('/proc/self/task')]
 assert not [name for name in threads if name.startswith('gilknock')], threads
-ours = 'Snapshot' in dir(gilknocker)
+ours = False
 try:
+    import gilknocker
+    ours = 'Snapshot' in dir(gilknocker)
     from gilknocker import KnockKnock
 except ImportError as error:
     assert life and ('Py_Finalize' in str(error) or not ours), (life, error)
