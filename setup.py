@@ -1,11 +1,13 @@
 """Build the extension modules; everything else about the package is in pyproject.toml.
 
-Three environment variables choose what is built, each kind in a folder of its own under build/:
+Four environment variables choose what is built, each kind in a folder of its own under build/:
 
 GILKNOCKER_DEBUG=1
     Assertions and live-object counters, debug information, little optimisation.
 GILKNOCKER_SANITIZE=address | thread
     Under that sanitizer (address brings the undefined-behaviour one along).
+GILKNOCKER_SYMBOLS=1
+    A release build that keeps its symbols, for profilers.
 GILKNOCKER_WERROR=1
     Every warning about a hand-written file is an error: development and CI.
 """
@@ -27,6 +29,7 @@ from setuptools.modified import newer_group
 
 DEBUG = os.environ.get("GILKNOCKER_DEBUG", "0") not in ("", "0")
 WERROR = os.environ.get("GILKNOCKER_WERROR", "0") not in ("", "0")
+SYMBOLS = os.environ.get("GILKNOCKER_SYMBOLS", "0") not in ("", "0")
 SANITIZE = os.environ.get("GILKNOCKER_SANITIZE", "")
 
 SANITIZERS = {
@@ -37,7 +40,12 @@ SANITIZERS = {
 if SANITIZE not in SANITIZERS:
     raise OptionError(f"GILKNOCKER_SANITIZE={SANITIZE!r}: 'address' or 'thread' is allowed")
 
-KIND = ["debug" if DEBUG else "release", SANITIZE, "werror" if WERROR else ""]
+KIND = [
+    "debug" if DEBUG else "release",
+    SANITIZE,
+    "symbols" if SYMBOLS else "",
+    "werror" if WERROR else "",
+]
 BUILD = "build/" + "-".join(filter(None, KIND))
 GENERATED = BUILD + "/cython"
 
@@ -53,7 +61,7 @@ if DEBUG:
     COMPILE += ["-O1", "-g", "-UNDEBUG", "-D_GLIBCXX_ASSERTIONS", "-DGILKNOCKER_DEBUG=1"]
 else:
     COMPILE += ["-O2", "-g" if SANITIZE else "-g0", "-DNDEBUG"]
-    LINK += [] if SANITIZE else ["-Wl,-s"]
+    LINK += [] if SANITIZE or SYMBOLS else ["-Wl,-s"]
 
 
 class BuildExt(build_ext):

@@ -106,9 +106,11 @@ def py_spy_fraction(bench: Bench, held: int, free: int, seconds: float) -> tuple
 def accuracy(bench: Bench) -> Iterator[str]:
     """Compare the metrics with the oracle."""
     rows = []
-    errors: dict[str, list[float]] = {"ours": [], "original": []}
+    errors: dict[str, list[float]] = {"ours": [], "original": [], "our tracer": []}
     for held, free in LOADS:
         spied, spied_truth = py_spy_fraction(bench, held, free, 2 if bench.quick else 5)
+        traced = bench.run("ours", "trace", held, free, 2)
+        errors["our tracer"].append(abs(traced["metric"] - traced["truth"]))
         for interval in INTERVALS_MICROS:
             seconds = max(
                 1.0 if bench.quick else 2.0, 100 * interval / 1e6 if not bench.quick else 0
@@ -119,17 +121,27 @@ def accuracy(bench: Bench) -> Iterator[str]:
             rows.append(
                 [f"{held} / {free}", f"{interval / 1000:g}"]
                 + [f"{one['truth']:.3f} → {one['metric']:.3f}" for one in seen.values()]
-                + [f"{spied_truth:.3f} → {spied:.3f}" if interval == 1_000 else ""]
+                + (
+                    [
+                        f"{traced['truth']:.4f} → {traced['metric']:.4f}",
+                        f"{spied_truth:.3f} → {spied:.3f}",
+                    ]
+                    if interval == 1_000
+                    else ["", ""]
+                )
             )
     yield "## Accuracy"
     yield (
         "Truth (the oracle's, of the same run) → what was read. A load holds the GIL for so many "
         "microseconds and is without it for so many. Ours: `KnockKnock(interval)`. The original: "
-        f"the same call. py-spy: `record --gil --rate {PY_SPY_RATE}` on its own child."
+        "the same call. Our tracer: `GilTracer()`, which has no interval, over the oracle. "
+        f"py-spy: `record --gil --rate {PY_SPY_RATE}` on its own child."
     )
-    yield table(["held / free, µs", "interval, ms", "ours", "original", "py-spy"], rows)
+    yield table(
+        ["held / free, µs", "interval, ms", "ours", "original", "our tracer", "py-spy"], rows
+    )
     yield "; ".join(
-        f"{name}: median error {statistics.median(values):.3f}, worst {max(values):.3f}"
+        f"{name}: median error {statistics.median(values):.4f}, worst {max(values):.4f}"
         for name, values in errors.items()
     )
 

@@ -60,6 +60,23 @@ def accuracy(
     return {"truth": truth, "metric": metric}
 
 
+def trace(_: str, held_micros: str, free_micros: str, seconds: str) -> dict[str, float]:
+    """Read what our tracer counts of a load, and the truth from beneath it."""
+    from oracle import Oracle
+
+    from gilknocker import GilTracer
+
+    load = GilLoad(float(held_micros) / 1e6, float(free_micros) / 1e6)
+    with GilTracer(0) as tracer, load, Oracle(beneath=True) as oracle:
+        time.sleep(SETTLE_SECONDS)
+        tracer.reset()
+        oracle.mark()
+        time.sleep(float(seconds))
+        truth, counted = oracle.read().held_fraction, tracer.snapshot().held_fraction
+    assert counted is not None
+    return {"truth": truth, "metric": counted}
+
+
 def load_only(_: str, held_micros: str, free_micros: str, seconds: str) -> dict[str, float]:
     """Be a load for py-spy, and tell the truth about it."""
     from oracle import Oracle
@@ -205,6 +222,7 @@ TASKS: dict[str, Callable[..., dict[str, float]]] = {
     task.__name__: task
     for task in (
         accuracy,
+        trace,
         load_only,
         torture,
         slowdown,

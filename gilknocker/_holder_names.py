@@ -9,10 +9,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from gilknocker._snapshot_fields import StoredHolders
+    from gilknocker._snapshot_fields import _StoredHolders
 
 
-def named(holders: Iterable[tuple[int, int, int, str, int]]) -> StoredHolders:
+def named(holders: Iterable[tuple[int, int, int, str, int]]) -> _StoredHolders:
     """Return holders as snapshots store them, each with a name.
 
     Parameters

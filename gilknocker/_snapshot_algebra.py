@@ -9,7 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from gilknocker._snapshot_fields import StoredHolders
+    from gilknocker._snapshot_fields import _StoredHolders
     from gilknocker.snapshot import Snapshot
 
 
@@ -105,7 +105,7 @@ def _holds_of_window(later: Snapshot, earlier: Snapshot) -> dict[str, Any]:
     }
 
 
-def _holders_of_window(later: Snapshot, earlier: Snapshot) -> StoredHolders:
+def _holders_of_window(later: Snapshot, earlier: Snapshot) -> _StoredHolders:
     before = {(native_id, serial): held for native_id, serial, _, held in earlier._holders}
     window = (
         (native_id, serial, name, held - before.get((native_id, serial), 0))
@@ -114,7 +114,7 @@ def _holders_of_window(later: Snapshot, earlier: Snapshot) -> StoredHolders:
     return tuple(holder for holder in window if holder[-1] > 0)
 
 
-def _merged_holders(a: Snapshot, b: Snapshot) -> StoredHolders:
+def _merged_holders(a: Snapshot, b: Snapshot) -> _StoredHolders:
     # Numbers of threads mean something within one process only.
     same_process = a.pid is not None and a.pid == b.pid
     merged: dict[tuple[object, ...], int] = {}

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     # Of each thread that held the GIL: native id, serial, name, and how much: ticks, or ns of a
     # trace.
-    StoredHolders: TypeAlias = tuple[tuple[int, int, str, int], ...]
+    _StoredHolders: TypeAlias = tuple[tuple[int, int, str, int], ...]
 
 # Counts and sums: a difference subtracts them, a merge adds them.
 COUNTS = (

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from gilknocker._raw_waits import WaitSource
-    from gilknocker._snapshot_fields import StoredHolders
+    from gilknocker._snapshot_fields import _StoredHolders
     from gilknocker.snapshot import Snapshot
 
 _NOT_TRACED = {
@@ -44,7 +44,7 @@ def from_core(
     interval_ns: int,
     knock_interval_ns: int,
     gil_enabled_now: bool,
-    holders: StoredHolders = (),
+    holders: _StoredHolders = (),
 ) -> Snapshot:
     """Make a snapshot of what ``_core.Sampler.read`` returned, unchecked: it is to be cheap."""
     fields = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from gilknocker._snapshot_fields import StoredHolders
+    from gilknocker._snapshot_fields import _StoredHolders
 
 __all__ = ["Holder"]
 
@@ -42,10 +42,10 @@ class Holder(tuple[str, int, float]):
         return f"Holder(name={self.name!r}, native_id={self.native_id}, share={self.share!r})"
 
     def __getnewargs__(self) -> tuple[str, int, float]:
-        return tuple(self)
+        return self[0], self[1], self[2]
 
 
-def shares(stored: StoredHolders) -> tuple[Holder, ...]:
+def shares(stored: _StoredHolders) -> tuple[Holder, ...]:
     """Return each holder's share of the sum, largest first."""
     total = sum(held for *_, held in stored)
     ordered = sorted(stored, key=lambda holder: -holder[-1])

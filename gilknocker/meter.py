@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from gilknocker.thread_times import ThreadTimes
     from gilknocker.tracer import GilTracer
 
-    Render: TypeAlias = Callable[[Snapshot, list[str], int, list[ThreadTimes]], str]
+    _Render: TypeAlias = Callable[[Snapshot, list[str], int, list[ThreadTimes]], str]
 
 __all__ = ["Meter"]
 
@@ -57,7 +57,7 @@ class Meter:
         self._meter: KnockKnock | GilTracer = self._tracer or KnockKnock(
             interval_micros=options.interval_micros
         )
-        self._files: list[tuple[OutputFile, Render]] = []
+        self._files: list[tuple[OutputFile, _Render]] = []
         self._keep_waits = options.html is not None
         self._live: StatusLine | None = None
         # All imports come before the program: later there may be a json.py in its folder.

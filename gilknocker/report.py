@@ -95,7 +95,7 @@ def table(threads: Sequence[ThreadTimes]) -> list[str]:
     if not threads:
         return []
     ordered = sorted(threads, key=lambda thread: (thread.ours, -thread.held_ns - thread.waited_ns))
-    rows = [_HEADS]
+    rows: list[tuple[str, ...]] = [_HEADS]
     for one in ordered[:MOST_THREADS]:
         times = (one.held_ns, one.waited_ns, one.released_ns, one.longest_hold_ns)
         rows.append((_printable(one.name)[:32], *map(format_ns, times), str(one.forced_releases)))
@@ -119,8 +119,8 @@ def interpretation(snapshot: Snapshot) -> str:
     looks = effective_ticks(snapshot)
     if looks < LEAST_LOOKS:
         return (
-            f"Too short to say how busy the GIL was: {looks:.0f} looks at it, and at least "
-            f"{LEAST_LOOKS} are needed."
+            f"Too short to say how busy the GIL was: {_times(round(looks), 'look')} at it, and at "
+            f"least {LEAST_LOOKS} are needed."
         )
     if interval[1] < IDLE:
         return _on_idle(snapshot)

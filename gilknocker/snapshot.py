@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from gilknocker._snapshot_fields import StoredHolders
+    from gilknocker._snapshot_fields import _StoredHolders
     from gilknocker.holders import Holder
 
 __all__ = ["Snapshot"]
@@ -162,7 +162,7 @@ class Snapshot(SnapshotViews):
     hold_max_ns: int
     hold_max_exact: bool
     hold_histogram: WaitHistogram
-    _holders: StoredHolders
+    _holders: _StoredHolders
     _merged: tuple[float, float, float] | None  # the weights of a merge, see weights()
     _raw: RawWaits | None
     _raw_holds: RawWaits | None

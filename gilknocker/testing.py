@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from gilknocker._plugin.meter import Reading
 
-    T = TypeVar("T")
+    _T = TypeVar("_T")
 
 __all__ = ["GilLoad", "assert_releases_gil", "hold_gil", "release_gil"]
 
@@ -35,7 +35,7 @@ _MAX_SECONDS = 1e6
 _LOOK_MICROS = 200  # a call under test may be short
 
 
-def assert_releases_gil(callable: Callable[[], T], *, max_hold: str = "5 ms") -> T:
+def assert_releases_gil(callable: Callable[[], _T], *, max_hold: str = "5 ms") -> _T:
     """Call a function, and fail if it keeps the GIL for too long at a stretch.
 
     One in C that is busy for a while should release the GIL meanwhile. Python code gives it up by

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     import numpy as np
     import numpy.typing as npt
-    from typing_extensions import Self
+    from typing_extensions import Buffer, Self
 
     from gilknocker.snapshot import Snapshot
 
@@ -223,9 +223,7 @@ class GilTracer:
         -----
         The GIL is held while they are copied: 10 ms for a million.
         """
-        import numpy as np
-
-        return np.frombuffer(self._core.events(), dtype=_EVENT)
+        return _as_events(self._core.events())
 
     def to_chrome_trace(self, path: str | os.PathLike[str]) -> None:
         """Write the events as a file for the Perfetto UI (https://ui.perfetto.dev).
@@ -275,7 +273,7 @@ class GilTracer:
     def _raw(self, reading: dict[str, Any]) -> tuple[StoredWaits, StoredWaits]:
         import numpy as np
 
-        events = np.frombuffer(reading["events"], dtype=_EVENT)
+        events = _as_events(reading["events"])
         ours = [thread["serial"] for thread in reading["threads"] if thread["ours"]]
         events = events[~np.isin(events["thread"], ours)]
         return tuple(  # type: ignore[return-value]
@@ -285,6 +283,12 @@ class GilTracer:
 
 
 _EVENT = [("start", "i8"), ("end", "i8"), ("thread", "u4"), ("kind", "u4")]
+
+
+def _as_events(values: Buffer) -> npt.NDArray[np.void]:
+    import numpy as np
+
+    return np.frombuffer(memoryview(values), dtype=_EVENT)
 
 
 def _unnamed(thread: dict[str, Any]) -> str:

@@ -311,6 +311,7 @@ def test_stop_at_the_first_and_go_on_with_the_last_failed(pytester: pytest.Pytes
     assert list(found) == ["test_good", "test_bad"]
     [limit] = found["test_bad"]["limits"]
     assert limit["state"] == "exceeded"
+    assert limit["limit"] == 0.02e9 < limit["figure"]
     assert limit["message"].startswith("limit_gil_hold: the GIL was held for ")
     again = pytester.runpytest_inprocess("--lf", "--gilknocker")
     again.assert_outcomes(failed=1, deselected=0)

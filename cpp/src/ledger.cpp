@@ -70,7 +70,9 @@ void Ledger::end_knock(std::int64_t run, const KnockRecord& record) {
   cpu_ += record.cpu;
   ++knocks_.knocks;
   knocks_.missed += record.missed;
-  knocks_.observed += record.observed;
+  // The first after a reset was not observed for longer than the epoch lasts, or than it waited.
+  const Nanos of_epoch = std::max(record.asked + record.wait - resumed_, record.wait);
+  knocks_.observed += std::min(record.observed, of_epoch);
   knocks_.wait_total += record.wait;
   knocks_.wait_max = std::max(knocks_.wait_max, record.wait);
   floor_ = std::min(floor_.value_or(record.wait), record.wait);

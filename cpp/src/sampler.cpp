@@ -86,6 +86,8 @@ void Sampler::start() {
 
 void Sampler::claim_seat() {
   if (!lifecycle_.try_lock()) return;  // another thread starts or stops: it does what is needed
+  // Clearing the knocker's thread state under our lock lets no other code run: nothing in it was
+  // made by Python code, for none ever ran on that thread.
   if (run_) run_->knocks->claim();
   lifecycle_.unlock();
 }

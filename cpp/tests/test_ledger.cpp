@@ -302,7 +302,8 @@ void knock(Ledger& ledger, Model& model, FakeClock& clock, Random& random) {
   model.asked.reset();
   ++model.knocks.knocks;
   model.knocks.missed += record.missed;
-  model.knocks.observed += record.observed;
+  const Nanos of_epoch = std::max(clock.now() - model.since, record.wait);
+  model.knocks.observed += std::min(record.observed, of_epoch);
   model.knocks.wait_total += record.wait;
   model.knocks.wait_max = std::max(model.knocks.wait_max, record.wait);
   model.floor = std::min(model.floor.value_or(record.wait), record.wait);

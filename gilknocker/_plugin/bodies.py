@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         def start(self) -> None: ...
         def stop(self) -> None: ...
 
-    R = TypeVar("R", bound=Runner)
+    _R = TypeVar("_R", bound=Runner)
 
 __all__ = ["Bodies"]
 
@@ -34,7 +34,7 @@ class Bodies:
         self._running: pytest.Item | None = None
 
     @contextmanager
-    def around(self, item: pytest.Item, meter: R) -> Iterator[R]:
+    def around(self, item: pytest.Item, meter: _R) -> Iterator[_R]:
         """Let `meter` run while the body of `item` does; now, if that asks for it."""
         meters = self._meters.setdefault(item, [])
         meters.append(meter)

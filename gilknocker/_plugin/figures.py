@@ -39,7 +39,8 @@ def figures_of(reading: Reading, verdicts: Iterable[Verdict]) -> dict[str, Any]:
         "limits": [
             {
                 "name": verdict.limit.name,
-                "limit": str(verdict.limit),
+                "limit": verdict.limit.ns or verdict.limit.share,
+                "figure": _number(verdict.figure),
                 "state": verdict.state,
                 "message": verdict.message.partition("\n")[0],
             }

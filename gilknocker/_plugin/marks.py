@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import TypeVar
 
-    T = TypeVar("T")
+    _T = TypeVar("_T")
 
 __all__ = ["Knocker", "check", "knocker_of", "limits_of"]
 
@@ -107,7 +107,7 @@ def check(items: Iterable[pytest.Item]) -> None:
         knocker_of(item)
 
 
-def _nearest(item: pytest.Item, kind: Callable[..., T]) -> T | None:
+def _nearest(item: pytest.Item, kind: Callable[..., _T]) -> _T | None:
     mark = item.get_closest_marker(kind.__name__)
     if mark is None:
         return None
