@@ -1,7 +1,7 @@
 """Check that the sdist is complete: ``check_sdist.py CHECKOUT SDIST``.
 
-It has every file of CHECKOUT (a clean one: it is built in) and nothing generated; and unpacked in an
-empty folder it gives the wheel that CHECKOUT gives, which holds what it should.
+It has every file of CHECKOUT (a clean one: it is built in) and nothing generated; and unpacked in
+an empty folder it gives the wheel that CHECKOUT gives, which holds what it should.
 """
 
 from __future__ import annotations

@@ -17,7 +17,8 @@ ALLOWED = re.compile(
     r"gilknocker/([a-z_]+/)?[a-z_]+\.pyi?"
     r"|gilknocker/py\.typed"
     r"|gilknocker/_(core|load)\.[\w.-]+\.so"
-    r"|gilknocker-[^/]+\.dist-info/([A-Za-z_]+(\.txt)?|licenses/LICENSE(-MIT)?)"
+    r"|gilknocker-[^/]+\.dist-info/([A-Za-z_]+(\.txt)?|licenses/LICENSE(-MIT)?|sboms/[^/]+)"
+    r"|gilknocker\.libs/lib(gcc_s|stdc\+\+)-[0-9a-f]+\.so[\d.]*"  # of auditwheel, on musl
 )
 REQUIRED = (
     *("gilknocker/py.typed", "gilknocker/__init__.py", "gilknocker/__init__.pyi"),
@@ -48,7 +49,7 @@ def problems(wheel: zipfile.ZipFile) -> list[str]:
         for name in REQUIRED
         if not any(have == name or have.endswith("." + name) for have in names)
     ]
-    extensions = [name for name in names if name.endswith(".so")]
+    extensions = [name for name in names if name.startswith("gilknocker/") and name.endswith(".so")]
     if len(extensions) != 2:
         wrong.append(f"two extensions must be in the wheel, not {len(extensions)}")
     with tempfile.TemporaryDirectory() as scratch:

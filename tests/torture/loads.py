@@ -24,7 +24,7 @@ THREADS = 8
 
 @fault("64 at once")
 def many() -> None:
-    mine = started(64)
+    mine = started(64, interval_micros=5000)
     check_goes_on(mine[0])
     check_goes_on(mine[-1])
     kept.extend(mine if numbers.random() < 0.5 else mine[:32])

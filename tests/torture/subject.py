@@ -37,18 +37,18 @@ def is_ours() -> bool:
     return hasattr(gilknocker, "Snapshot")
 
 
-def make() -> Any:
+def make(interval_micros: int = 50) -> Any:
     """Return a knocker as dense as it can be, or the original one as people use it."""
     from gilknocker import KnockKnock
 
     if is_ours():
-        return KnockKnock(50, knock_interval_micros=50)
-    return KnockKnock(polling_interval_micros=1000)
+        return KnockKnock(interval_micros, knock_interval_micros=interval_micros)
+    return KnockKnock(polling_interval_micros=max(interval_micros, 1000))
 
 
-def started(count: int = 1) -> list[Any]:
+def started(count: int = 1, interval_micros: int = 50) -> list[Any]:
     """Return running knockers; every other life traces too, where it may."""
-    knockers = [make() for _ in range(count)]
+    knockers = [make(interval_micros) for _ in range(count)]
     for knocker in knockers:
         knocker.start()
     if _may_trace and is_ours() and numbers.random() < 0.5:
