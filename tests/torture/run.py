@@ -88,19 +88,18 @@ def try_out(
 ) -> list[Tried]:
     """Try all faults, in the order of the table."""
     count = arguments.count if ours else arguments.original_count or arguments.count
+    skipped = {name: _not_here(name, ours) for name in names}  # may fork: before there are threads
     tried = []
     with ThreadPoolExecutor(arguments.jobs) as pool:
         for name in names:
-            if skipped := _not_here(name, ours):
-                tried.append(Tried(name, [], skipped))
-                continue
 
             def one(seed: int, name: str = name) -> Ended:
                 return live(python, name, seed, arguments.tracers and ours, strict=ours)
 
-            ends = list(pool.map(one, range(arguments.seed, arguments.seed + count)))
-            tried.append(Tried(name, ends))
-            print(f"{name}: {len(ends)} tried, {len(tried[-1].failures)} bad", file=sys.stderr)
+            seeds = range(arguments.seed, arguments.seed + (0 if skipped[name] else count))
+            tried.append(Tried(name, list(pool.map(one, seeds)), skipped[name]))
+            bad = len(tried[-1].failures)
+            print(f"{name}: {len(seeds)} tried, {bad} bad {skipped[name]}", file=sys.stderr)
     return tried
 
 
