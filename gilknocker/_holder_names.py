@@ -12,18 +12,26 @@ if TYPE_CHECKING:
     from gilknocker._snapshot_fields import _StoredHolders
 
 
-def named(holders: Iterable[tuple[int, int, int, str, int]]) -> _StoredHolders:
+def named(
+    holders: Iterable[tuple[int, int, int, str, int]], known: dict[int, str]
+) -> _StoredHolders:
     """Return holders as snapshots store them, each with a name.
 
     Parameters
     ----------
     holders : iterable of (int, int, int, str, int)
         Native id, serial, ident, name as far as known, and how often it was seen.
+    known : dict
+        Names by serial: what is found out now is kept there, so that a thread that ends is called
+        the same ever after.
     """
-    return tuple(
-        (native_id, serial, name or _name_of(native_id, ident), seen)
-        for native_id, serial, ident, name, seen in holders
-    )
+    named = []
+    for native_id, serial, ident, name, seen in holders:
+        if not name:
+            name = known.get(serial) or _name_of(native_id, ident)
+        known[serial] = name
+        named.append((native_id, serial, name, seen))
+    return tuple(named)
 
 
 def _name_of(native_id: int, ident: int) -> str:

@@ -117,6 +117,7 @@ class KnockKnock:
             timeout_micros=timeout_micros,
         )
         self._settings = settings
+        self._names: dict[int, str] = {}  # of holders, by serial
         self._sampler = _core.Sampler(
             settings.interval_ns,
             settings.knock_interval_ns,
@@ -186,6 +187,7 @@ class KnockKnock:
     def reset_contention_metric(self) -> None:
         """Start all numbers and logs again, running or not."""
         self._sampler.reset()
+        self._names.clear()
 
     @property
     def wait_times(self) -> npt.NDArray[np.int64]:
@@ -224,7 +226,7 @@ class KnockKnock:
             interval_ns=settings.interval_ns,
             knock_interval_ns=settings.knock_interval_ns if looks else settings.interval_ns,
             gil_enabled_now=_gil_enabled(),
-            holders=named(holders),
+            holders=named(holders, self._names),
         )
 
     def holders(self) -> tuple[Holder, ...]:

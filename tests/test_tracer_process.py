@@ -267,6 +267,9 @@ tracer.stop()
 assert pointers(slots[:1]) == [other]
 ctypes.c_void_p.from_address(slots[0]).value = hooks[0]  # they put back what they found: our hook
 together(spin)
+with tracer:  # and it is ours again
+    time.sleep(0)
+assert not set(pointers(slots)) & {*hooks, other}
 """
     )
 

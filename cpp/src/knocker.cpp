@@ -64,10 +64,12 @@ void Knocker::give_back() {
 
 KnockRecord Knocker::knock(std::int64_t missed_before) {
   KnockRecord record;
-  record.named = ledger_.begin_knock(run_);
+  ledger_.begin_knock(run_);
   record.asked = clock_.now();
   const std::optional<bool> had_to_wait = acquire();
   const Nanos got = clock_.now();
+  // Now, for whoever had it until now is likely to be there still.
+  record.named = ledger_.try_unnamed();
   for (std::size_t i = 0; i < record.named.count; ++i) {
     record.named.names[i] = gil_.name_of(record.named.ids[i]);
   }

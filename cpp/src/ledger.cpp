@@ -56,11 +56,16 @@ void Ledger::record_tick(const TickRecord& record) {
   if (record.holder) holders_.add(*record.holder);
 }
 
-Unnamed Ledger::begin_knock(std::int64_t run) {
+void Ledger::begin_knock(std::int64_t run) {
   MutexLock lock(mutex_);
-  if (run != run_ || abandoned_) return {};
-  asked_ = clock_.now();
-  return holders_.unnamed();
+  if (run == run_ && !abandoned_) asked_ = clock_.now();
+}
+
+Unnamed Ledger::try_unnamed() const {
+  if (!mutex_.try_lock()) return {};
+  const Unnamed found = holders_.unnamed();
+  mutex_.unlock();
+  return found;
 }
 
 void Ledger::end_knock(std::int64_t run, const KnockRecord& record) {

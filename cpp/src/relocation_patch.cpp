@@ -101,8 +101,9 @@ void search_table(const dl_phdr_info& object, const Tables& tables,
       if (std::strcmp(name, one.symbol) != 0) continue;
       auto** const address = reinterpret_cast<void**>(object.dlpi_addr + entry.r_offset);
       void* const value = __atomic_load_n(address, __ATOMIC_RELAXED);
-      // An address inside the object is the stub that binds at the first call.
-      search->foreign |= value != one.genuine && !contains(object, value);
+      // An address inside the object is the stub that binds at the first call; our own hook was
+      // left behind by somebody who had taken our place, and is gone.
+      search->foreign |= value != one.genuine && value != one.hook && !contains(object, value);
       search->found.push_back({address, &one});
     }
   }
@@ -178,7 +179,8 @@ const char* RelocationPatch::install(const void* code,
   slots_.clear();
   for (const Found& found : search.found) {
     void* const before = __atomic_load_n(found.address, __ATOMIC_RELAXED);
-    slots_.push_back({found.address, before, found.redirection->hook, 0});
+    const RelocationPatch::Redirection& one = *found.redirection;
+    slots_.push_back({found.address, before == one.hook ? one.genuine : before, one.hook, 0});
   }
   const char* const problem = redirect_all();
   if (problem != nullptr) remove();

@@ -64,8 +64,12 @@ class Meddling {
   }
   Meddling(const Meddling&) = delete;
   Meddling& operator=(const Meddling&) = delete;
-  ~Meddling() {
-    for (std::size_t i = 0; i < slots_.size(); ++i) write(slots_[i], before_[i]);
+  ~Meddling() { leave(); }
+
+  // Puts back what it found.
+  void leave() {
+    for (std::size_t i = 0; i < before_.size(); ++i) write(slots_[i], before_[i]);
+    before_.clear();
   }
 
   void meddle() {
@@ -114,6 +118,25 @@ TEST(relocations_changed_by_others_meanwhile_are_left_alone) {
   somebody.meddle();
   CHECK(!patch.remove());
   CHECK(somebody.untouched());
+}
+
+TEST(relocations_that_were_left_to_us_are_ours) {
+  const std::vector<const void*> slots = slots_here();
+  Meddling somebody(slots);  // puts back at the end what there was at first
+  const auto values = [&slots] {
+    std::vector<void*> found;
+    for (const void* slot : slots) found.push_back(*static_cast<void* const*>(slot));
+    return found;
+  };
+  RelocationPatch patch;
+  REQUIRE(patch.install(kHere, kSignal) == nullptr);
+  Meddling guest(slots);  // saves our hooks
+  guest.meddle();
+  CHECK(!patch.remove());
+  guest.leave();
+  REQUIRE(patch.install(kHere, kSignal) == nullptr);
+  CHECK(patch.remove());
+  for (void* value : values()) CHECK(value != reinterpret_cast<void*>(&hook));
 }
 
 TEST(relocations_that_are_not_there_are_named_so) {

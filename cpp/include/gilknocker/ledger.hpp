@@ -43,7 +43,7 @@ struct KnockRecord {
   std::int64_t missed = 0;
   Nanos cpu = 0;
   TickTally ticks{};  // where knocks answer for looks; else zero
-  Unnamed named{};    // what begin_knock() asked for
+  Unnamed named{};    // what try_unnamed() asked for
 };
 
 struct Reading {
@@ -77,9 +77,11 @@ class Ledger : private LiveCount<Ledger> {
   void abandon_knock() GILKNOCKER_EXCLUDES(mutex_);
 
   void record_tick(const TickRecord& record) GILKNOCKER_EXCLUDES(mutex_);
-  // Marks a knock as in flight from now on, and says whose names it may find out meanwhile.
-  Unnamed begin_knock(std::int64_t run) GILKNOCKER_EXCLUDES(mutex_);
+  // Marks a knock as in flight from now on.
+  void begin_knock(std::int64_t run) GILKNOCKER_EXCLUDES(mutex_);
   void end_knock(std::int64_t run, const KnockRecord& record) GILKNOCKER_EXCLUDES(mutex_);
+  // Whose names a knock that has the GIL may find out; nobody's if the mutex is taken.
+  Unnamed try_unnamed() const GILKNOCKER_EXCLUDES(mutex_);
   void add_cpu(Nanos used) GILKNOCKER_EXCLUDES(mutex_);
   void add_knocker_cpu(std::int64_t run, Nanos used) GILKNOCKER_EXCLUDES(mutex_);
   void note_slice(bool active) GILKNOCKER_EXCLUDES(mutex_);
