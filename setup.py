@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import sysconfig
 from concurrent.futures import ThreadPoolExecutor
 from glob import glob
@@ -55,8 +56,11 @@ STANDARDS = {".c": "-std=c11", ".cpp": "-std=c++20"}
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Werror"]
 # Python's own flags come first, and the last one of a kind wins: say everything that matters.
 COMPILE = ["-fvisibility=hidden", "-pthread", *SANITIZERS[SANITIZE]]
-# now: a hook inside CPython's lock must not be the first to call a function, and bind it.
-LINK = ["-pthread", "-ldl", "-lm", "-Wl,-z,now", *SANITIZERS[SANITIZE]]
+EXPORTS = "cpp/exports.map"
+LINK = ["-pthread", "-lm", *SANITIZERS[SANITIZE]]
+if sys.platform == "linux":
+    # now: a hook inside CPython's lock must not be the first to call a function, and bind it.
+    LINK += ["-ldl", "-Wl,-z,now", f"-Wl,--version-script={EXPORTS}"]
 if DEBUG:
     COMPILE += ["-O1", "-g", "-UNDEBUG", "-D_GLIBCXX_ASSERTIONS", "-DGILKNOCKER_DEBUG=1"]
 else:
@@ -130,7 +134,7 @@ def _extension(name: str, *patterns: str) -> Extension:
         name,
         sources=sorted(source for pattern in patterns for source in glob(pattern)),
         include_dirs=["cpp/include", "cpp/src"],
-        depends=["setup.py", *sorted(headers)],
+        depends=["setup.py", EXPORTS, *sorted(headers)],
         extra_link_args=LINK,
         language="c++" if patterns[0].endswith(".pyx") else "c",
     )

@@ -18,6 +18,9 @@ cdef extern from "Python.h":
 
 cdef extern from *:
     """
+    // Python calls the guard in cpython/module_init.c, which calls this.
+    #define PyInit__core gilknocker_cython_init
+
     #ifdef GILKNOCKER_DEBUG
     #define GILKNOCKER_IS_DEBUG 1
     #else

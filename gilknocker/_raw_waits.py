@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from gilknocker._checks import MAX_INT64, shown
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -147,9 +149,21 @@ def as_int64(values: Buffer) -> npt.NDArray[np.int64]:
 
 
 def _restore(first_sequence: int, waits: bytes, times: bytes) -> RawWaits:
+    """Make raw waits of what was pickled, after checks: a pickle may be damaged."""
     import numpy as np
 
-    if len(waits) != len(times):
-        raise ValueError(f"{len(waits)} bytes of waits, {len(times)} of their instants")
-    columns = (np.frombuffer(column, "<i8").astype("=i8").tobytes() for column in (waits, times))
+    if type(first_sequence) is not int or not 0 <= first_sequence <= MAX_INT64:
+        raise ValueError(
+            f"first_sequence must be an integer from 0 to 2**63 - 1, not {shown(first_sequence)}"
+        )
+    columns = []
+    for name, column in (("waits", waits), ("instants", times)):
+        if not isinstance(column, bytes):
+            raise TypeError(f"raw {name} must be bytes, not {shown(column)}")
+        if len(column) % 8 or len(column) != len(waits):
+            raise ValueError(f"{len(waits)} bytes of waits, {len(times)} of their instants")
+        values = np.frombuffer(column, "<i8")
+        if (values < 0).any():
+            raise ValueError(f"raw {name} must not be negative, not {values.min()}")
+        columns.append(values.astype("=i8").tobytes())
     return RawWaits(StoredWaits(first_sequence, *columns))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from gilknocker._checks import shown
 from gilknocker._raw_waits import RawWaits, merged
 from gilknocker._snapshot_algebra import merged_fields, window_fields
 from gilknocker._snapshot_dict import decode, encode, encode_raw, summary
@@ -467,6 +468,8 @@ def _restore(data: dict[str, Any], *raws: RawWaits | None) -> Snapshot:
     """Make a snapshot of what was pickled, after the checks of :meth:`Snapshot.from_dict`."""
     fields, *_ = decode(data)
     for name, raw in zip(("knocks", "holds"), raws, strict=True):
+        if raw is not None and not isinstance(raw, RawWaits):
+            raise TypeError(f"raw times must be RawWaits or None, not {shown(raw)}")
         if raw is not None and len(raw) > fields[name]:
             raise ValueError(f"{len(raw)} raw times of {fields[name]} {name}")
     return build(fields, *raws)

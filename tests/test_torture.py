@@ -1,0 +1,59 @@
+"""The torture script sees what it is there to see: each kind of bad end is one that it counts."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+TORTURE = Path(__file__).parent / "torture"
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(TORTURE)
+    import run
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("life", "problem"),
+    [
+        ("import os; os.abort()", "status -6, not 0"),
+        ("raise SystemExit(3)", "status 3, not 0"),
+        ("import sys; print('FATAL', file=sys.stderr)", "it said something"),
+        ("print('a word')", "it said something"),
+        ("import time; time.sleep(60)", "hung"),
+        ("pass", ""),
+    ],
+)
+def test_bad_ends_are_seen(
+    run: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, life: str, problem: str
+) -> None:
+    script = tmp_path / "life.py"
+    script.write_text(life)
+    monkeypatch.setattr(run, "LIFE", script)
+    if problem == "hung":
+        monkeypatch.setattr(run, "SECONDS", 0.2)
+    ended = run.live(sys.executable, "end", 5, False, strict=True)
+    assert (ended.seed, ended.problem) == (5, problem)
+
+
+def test_a_real_life(run: Any) -> None:
+    assert run.live(sys.executable, "fork_main", 1, True, strict=True) == run.Ended(1, "")
+
+
+def test_the_table_goes_between_its_marks(
+    run: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- torture -->\nold\n<!-- /torture -->\nafter\n")
+    monkeypatch.setattr(sys, "argv", ["run.py", "--count", "1", "--output", str(page), "os_exit"])
+    assert run.main() == 0
+    text = page.read_text()
+    assert text.startswith("before\n<!-- torture -->\n`python tests/torture/run.py --seed 0 ")
+    assert text.endswith("| `os._exit` | 1 | 1 |\n<!-- /torture -->\nafter\n")
+    assert "| `os._exit` | 1 | 1 |" in capsys.readouterr().out

@@ -1,0 +1,159 @@
+"""Forks and other processes, while it runs: on in the parent, never begun in the child."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from registry import fault
+from subject import (
+    check_goes_on,
+    check_never_ran,
+    in_child,
+    in_threads,
+    is_ours,
+    kept,
+    make,
+    numbers,
+    pause,
+    started,
+)
+
+
+def _with_threads_of_its_own() -> None:
+    """Drop the warning that is right: of threads that are not ours."""
+    warnings.simplefilter("ignore", DeprecationWarning)
+
+
+@fault("`os.fork` in the main thread")
+def fork_main() -> None:
+    [mine] = started()
+    pause()
+    for _ in range(3):
+        in_child(lambda: check_never_ran(mine))
+        check_goes_on(mine)
+
+
+@fault("`os.fork`, the child leaves it running at its exit")
+def fork_and_leave() -> None:
+    [mine] = started()
+
+    def child() -> None:
+        mine.stop()
+        mine.start()
+        kept.extend(started())
+        pause()
+
+    for _ in range(3):
+        in_child(child)
+        check_goes_on(mine)
+
+
+@fault("`os.fork` in other threads at once")
+def fork_threads() -> None:
+    _with_threads_of_its_own()
+    [mine] = started()
+    pause()
+    in_threads(lambda: in_child(lambda: check_never_ran(mine), orderly=False), 3)
+    check_goes_on(mine)
+
+
+@fault("`os.fork` in a pool of threads")
+def fork_pool() -> None:
+    _with_threads_of_its_own()
+    [mine] = started()
+    with ThreadPoolExecutor(3) as pool:
+        for done in [
+            pool.submit(in_child, lambda: check_never_ran(mine), orderly=False) for _ in range(6)
+        ]:
+            done.result()
+    check_goes_on(mine)
+
+
+@fault("`os.fork` while other threads start and stop")
+def fork_while_used() -> None:
+    _with_threads_of_its_own()
+    [mine] = started()
+    done = []
+
+    def use() -> None:
+        other = make()
+        while not done:
+            other.start()
+            other.stop()
+            assert not other.is_running
+
+    def fork() -> None:
+        try:
+            for _ in range(5):
+                in_child(lambda: check_never_ran(mine), orderly=False)
+        finally:
+            done.append(True)
+
+    jobs = iter([fork, use, use])
+    in_threads(lambda: next(jobs)(), 3)
+    check_goes_on(mine)
+
+
+def _work(number: int) -> int:
+    mine = make()
+    mine.start()
+    check_goes_on(mine)
+    if number % 2:
+        mine.stop()
+    else:
+        kept.append(mine)
+    return number
+
+
+def _multiprocessing(method: str) -> None:
+    [mine] = started()
+    context: Any = multiprocessing.get_context(method)
+    process = context.Process(target=_work, args=[numbers.randrange(2)])
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+    _with_threads_of_its_own()
+    with context.Pool(2) as pool:
+        assert pool.map(_work, range(4)) == [0, 1, 2, 3]
+    check_goes_on(mine)
+
+
+@fault("`multiprocessing`, fork")
+def multiprocessing_fork() -> None:
+    _multiprocessing("fork")
+
+
+@fault("`multiprocessing`, forkserver")
+def multiprocessing_forkserver() -> None:
+    _multiprocessing("forkserver")
+
+
+@fault("`multiprocessing`, spawn")
+def multiprocessing_spawn() -> None:
+    _multiprocessing("spawn")
+
+
+@fault("`os.posix_spawn`, `subprocess`, `os.system`")
+def other_programs() -> None:
+    [mine] = started()
+    for _ in range(3):
+        pid = os.posix_spawn("/bin/true", ["true"], {})
+        assert os.waitpid(pid, 0)[1] == 0
+        subprocess.run(["/bin/true"], check=True)
+        if is_ours():  # that forks
+            subprocess.run(["/bin/true"], check=True, preexec_fn=os.getpid)
+        assert os.system("/bin/true") == 0
+        check_goes_on(mine)
+
+
+@fault("`os.execv`")
+def execv() -> None:
+    kept.extend(started())
+    pause()
+    os.execv(sys.executable, [sys.executable, "-I", "-c", "pass"])
