@@ -98,9 +98,11 @@ def main() -> int:
     steal = StealTime()
     least = cost_of_a_pair(rounds)
     print(f"a read of one byte, which releases the GIL once: {least['none']:.0f} ns")
-    for name, bound in (("sums", 60), ("events", 90), ("stopped", 5)):
+    for name, bound in (("sums", 60), ("events", 90)):
         more = least[name] - least["none"]
         verdicts.at_most(f"a release and acquire, {name}: longer by", more, bound, "ns")
+    # Nothing is left of it (tests/test_tracer_process.py), so this is what noise is.
+    print(f"the same again, stopped: longer by {least['stopped'] - least['none']:.1f} ns")
     for work in (some_gil, a_lotta_gil):
         longer = 100 * slowdown(work, rounds)
         verdicts.at_most(f"{work.__name__}, traced: longer by", longer, 1, "%")
