@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from _operator import index  # `operator` imports functools on some Pythons
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,6 +31,29 @@ def shown(value: object) -> str:
 def is_bool(value: object) -> bool:
     """Whether `value` is a bool, Python's or numpy's: both pass as integers elsewhere."""
     return type(value).__name__ in ("bool", "bool_")
+
+
+def checked_index(
+    name: str, value: Any, allowed: str, *, least: float = -math.inf, most: float = math.inf
+) -> int:
+    """Return `value` as an int from `least` to `most`; `allowed` says so in words.
+
+    Raises
+    ------
+    TypeError
+        If it is no integer (a bool is none).
+    ValueError
+        If it is out of range.
+    """
+    try:
+        number = None if is_bool(value) else index(value)
+    except TypeError:
+        number = None
+    if number is None:
+        raise TypeError(f"{name} must be {allowed}, not {shown(value)}") from None
+    if not least <= number <= most:
+        raise ValueError(f"{name} must be {allowed}, not {shown(number)}")
+    return number
 
 
 def checked_real(name: str, value: Any, allowed: str) -> float:

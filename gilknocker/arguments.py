@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import sys
-from _operator import index  # `operator` imports functools on some Pythons
 from types import SimpleNamespace
 
-from gilknocker._checks import MAX_INT64, checked_real, is_bool, shown
+from gilknocker._checks import MAX_INT64, checked_index, checked_real, shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -144,16 +143,7 @@ def _optional_micros(name: str, value: SupportsIndex | None) -> int | None:
 
 
 def _micros(name: str, value: SupportsIndex, least: int) -> int:
-    allowed = _MICROS.format(least)
-    if is_bool(value):
-        raise TypeError(f"{name} must be {allowed}, not {shown(value)}")
-    try:
-        micros = index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be {allowed}, not {shown(value)}") from None
-    if not least <= micros <= MAX_MICROS:
-        raise ValueError(f"{name} must be {allowed}, not {shown(micros)}")
-    return micros
+    return checked_index(name, value, _MICROS.format(least), least=least, most=MAX_MICROS)
 
 
 def _timeout_ns(secs: float | None, micros: SupportsIndex | None) -> int:

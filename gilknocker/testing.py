@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from numbers import Integral
 
 from gilknocker import _load
-from gilknocker._checks import checked_real, shown
+from gilknocker._checks import checked_index, checked_real, shown
 from gilknocker._durations import parse_duration
 from gilknocker._units import format_ns, format_percent
 
@@ -212,8 +211,8 @@ class GilLoad:
         self._free_ns = round(_checked_seconds("free_seconds", free_seconds) * 1e9)
         self._sleep = bool(sleep)
         self._random = bool(random)
-        self._threads = _checked_threads(threads)
-        self._seed = _checked_int("seed", seed)
+        self._threads = checked_index("threads", threads, "an integer of at least 1", least=1)
+        self._seed = checked_index("seed", seed, "an integer")
         self._running: _Run | None = None
         self._account: _Account | None = None
 
@@ -336,17 +335,3 @@ def _checked_seconds(name: str, value: float) -> float:
     if not 0 <= seconds <= _MAX_SECONDS:
         raise ValueError(f"{name} must be {allowed}, not {shown(value)}")
     return seconds
-
-
-def _checked_int(name: str, value: int, allowed: str = "an integer") -> int:
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        raise TypeError(f"{name} must be {allowed}, not {shown(value)}")
-    return int(value)
-
-
-def _checked_threads(threads: int) -> int:
-    allowed = "an integer of at least 1"
-    count = _checked_int("threads", threads, allowed)
-    if count < 1:
-        raise ValueError(f"threads must be {allowed}, not {shown(threads)}")
-    return count

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import atexit
-import operator
 import sys
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from gilknocker import _core
-from gilknocker._checks import is_bool, shown
+from gilknocker._checks import checked_index
 from gilknocker._raw_waits import StoredWaits
 from gilknocker._snapshot_sources import from_trace
 from gilknocker.thread_names import ThreadNames, present
@@ -100,7 +99,8 @@ class GilTracer:
     WAIT = 1
 
     def __init__(self, events: SupportsIndex = 1_048_576) -> None:
-        size = _checked_events(events)
+        allowed = f"an integer from 0 to {MOST_EVENTS}"
+        size = checked_index("events", events, allowed, least=0, most=MOST_EVENTS)
         if _PROBLEM:
             raise GilTracerUnsupported(_PROBLEM)
         self._core = _core.Tracer(size)
@@ -298,19 +298,6 @@ def _unnamed(thread: dict[str, Any]) -> str:
 def _stored(events: npt.NDArray[np.void], counted: int) -> StoredWaits:
     durations = (events["end"] - events["start"]).tobytes()
     return StoredWaits(counted - len(events), durations, events["start"].tobytes())
-
-
-def _checked_events(events: SupportsIndex) -> int:
-    allowed = f"an integer from 0 to {MOST_EVENTS}"
-    if is_bool(events):
-        raise TypeError(f"events must be {allowed}, not {shown(events)}")
-    try:
-        size = operator.index(events)
-    except TypeError:
-        raise TypeError(f"events must be {allowed}, not {shown(events)}") from None
-    if not 0 <= size <= MOST_EVENTS:
-        raise ValueError(f"events must be {allowed}, not {shown(events)}")
-    return size
 
 
 @atexit.register
