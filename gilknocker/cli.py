@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import NoReturn
 
-    from gilknocker.snapshot import Snapshot
-
 __all__ = ["UsageError", "main"]
 
 # What the interpreter had imported before anything of ours: a program cannot tell these from ours.
@@ -191,11 +189,11 @@ def show(path: str) -> None:
 
 def compare(a: str, b: str) -> None:
     """Print how the second of two stored measurements differs from the first."""
-    from gilknocker.comparison import text
+    from gilknocker.comparison import Comparison
     from gilknocker.report_file import load
 
-    snapshots: list[Snapshot] = [load(path)[1] for path in (a, b)]
-    print(text(*snapshots, names=(a, b)), end="")
+    before, after = (load(path)[1] for path in (a, b))
+    print(Comparison(before, after, (a, b)))
 
 
 def _dispatch(words: Sequence[str]) -> None:

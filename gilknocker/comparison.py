@@ -42,7 +42,6 @@ __all__ = [
     "compare",
     "held_difference",
     "percentile_interval",
-    "text",
     "wait_difference",
 ]
 
@@ -254,11 +253,6 @@ def compare(a: Snapshot, b: Snapshot, names: tuple[str, str] = ("before", "after
         if not isinstance(value, Snapshot):
             raise TypeError(f"{name} must be a Snapshot, not {shown(value)}")
     return Comparison(a, b, names)
-
-
-def text(a: Snapshot, b: Snapshot, *, names: tuple[str, str]) -> str:
-    """Return the comparison as text, ending in a newline."""
-    return f"{Comparison(a, b, names)}\n"
 
 
 def _held_cells(difference: Difference | None) -> tuple[str, str, str, str]:

@@ -110,8 +110,8 @@ def comparison_card(
 
 
 def one_line(text: str) -> str:
-    """Return text of others on one line and escaped; what cannot be printed is left out."""
-    return escape("".join(letter if letter.isprintable() else " " for letter in text))
+    """Return text of others as :func:`gilknocker.report.printable` does, and escaped."""
+    return escape(report.printable(text))
 
 
 def _held(snapshot: Snapshot, label: str, figures: str) -> Iterable[str]:

@@ -11,12 +11,12 @@ from gilknocker._units import format_ns, format_percent
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from gilknocker.snapshot import Snapshot
     from gilknocker.thread_times import ThreadTimes
 
-__all__ = ["caveats", "facts", "interpretation", "table", "text"]
+__all__ = ["caveats", "facts", "interpretation", "printable", "table", "text"]
 
 # Below so many looks the held fraction is uncertain by more than +-0.15, and nothing is concluded.
 LEAST_LOOKS = 40
@@ -98,7 +98,7 @@ def table(threads: Sequence[ThreadTimes]) -> list[str]:
     rows: list[tuple[str, ...]] = [_HEADS]
     for one in ordered[:MOST_THREADS]:
         times = (one.held_ns, one.waited_ns, one.released_ns, one.longest_hold_ns)
-        rows.append((_printable(one.name)[:32], *map(format_ns, times), str(one.forced_releases)))
+        rows.append((printable(one.name)[:32], *map(format_ns, times), str(one.forced_releases)))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "  " + "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])])
@@ -107,6 +107,11 @@ def table(threads: Sequence[ThreadTimes]) -> list[str]:
     if len(ordered) > MOST_THREADS:
         lines.append(f"  and {_times(len(ordered) - MOST_THREADS, 'thread')} more")
     return lines
+
+
+def printable(text: str) -> str:
+    """Return text of others on one line, with a blank for each letter that cannot be printed."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def interpretation(snapshot: Snapshot) -> str:
@@ -281,7 +286,7 @@ def _held(snapshot: Snapshot) -> str:
 def _holders(snapshot: Snapshot) -> str:
     holders = snapshot.holders
     named = [
-        f"{_printable(holder.name)[:32]} {format_percent(holder.share)} %"
+        f"{printable(holder.name)[:32]} {format_percent(holder.share)} %"
         for holder in holders[:_MOST_HOLDERS]
     ]
     if len(holders) > _MOST_HOLDERS:
@@ -293,10 +298,8 @@ def _holders(snapshot: Snapshot) -> str:
 def _holds(snapshot: Snapshot) -> str:
     if not snapshot.holds:
         return f"one, of {format_ns(snapshot.hold_max_ns)}"
-    shown = [f"p{p} {format_ns(snapshot.hold_percentile(p))}" for p in (50, 90, 99)]
-    at_most = "" if snapshot.hold_max_exact else "<= "
-    shown.append(f"max {at_most}{format_ns(snapshot.hold_max_ns)}")
-    return f"{', '.join(shown)}; {_times(snapshot.holds, 'hold')}; method trace"
+    shown = _percentiles(snapshot.hold_percentile, snapshot.hold_max_ns, snapshot.hold_max_exact)
+    return f"{shown}; {_times(snapshot.holds, 'hold')}; method trace"
 
 
 def _waiting(snapshot: Snapshot) -> str:
@@ -313,12 +316,15 @@ def _waits(snapshot: Snapshot) -> str:
     traced = snapshot.method == "trace"
     if not snapshot.knocks:
         return "none" if traced else "unknown: no knock was answered"
-    shown = [f"p{p} {format_ns(snapshot.percentile(p))}" for p in (50, 90, 99)]
-    at_most = "" if snapshot.wait_max_exact else "<= "
-    shown.append(f"max {at_most}{format_ns(snapshot.wait_max_ns)}")
+    shown = _percentiles(snapshot.percentile, snapshot.wait_max_ns, snapshot.wait_max_exact)
     total = format_ns(snapshot.wait_total_ns)
     noun = "wait" if traced else "knock"
-    return f"{', '.join(shown)}; {total} in all, of {_times(snapshot.knocks, noun)}"
+    return f"{shown}; {total} in all, of {_times(snapshot.knocks, noun)}"
+
+
+def _percentiles(percentile: Callable[[float], float], max_ns: int, max_is_exact: bool) -> str:
+    shown = [f"p{p} {format_ns(percentile(p))}" for p in (50, 90, 99)]
+    return f"{', '.join(shown)}, max {'' if max_is_exact else '<= '}{format_ns(max_ns)}"
 
 
 def _looks(snapshot: Snapshot) -> str:
@@ -341,12 +347,8 @@ def _times(count: int, noun: str) -> str:
 
 def _command(words: Sequence[str]) -> str:
     """Return a command on one line, and not too long a one."""
-    line = _printable(" ".join(words))
+    line = printable(" ".join(words))
     return line if len(line) <= 60 else f"{line[:57]}..."
-
-
-def _printable(text: str) -> str:
-    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def _wrapped(sentence: str, indent: str) -> list[str]:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from runs import python
 from stories import MS, tell
 
-from gilknocker import Snapshot, comparison
+from gilknocker import Snapshot, compare, comparison
 from gilknocker.comparison import Difference, held_difference, percentile_interval, wait_difference
 from gilknocker.report_file import envelope
 
@@ -98,14 +98,12 @@ def test_compare(tmp_path: Path) -> None:
 
 
 def test_compare_what_has_no_figures() -> None:
-    text = comparison.text(tell(["disabled"] * 9, []), AFTER, names=("a", "b"))
+    text = str(compare(tell(["disabled"] * 9, []), AFTER))
     assert "unknown: no looks, or no GIL" in text and text.count("unknown: no knocks") == 3
     assert held_difference(tell([], []), AFTER) is None
     assert wait_difference(AFTER, tell([], []), 50) is None
     other = tell(["held"] * 50, [MS], method="knock")
-    assert "Note: measured by different methods, 'knock' and 'look'." in comparison.text(
-        other, AFTER, names=("a", "b")
-    )
+    assert "Note: measured by different methods, 'knock' and 'look'." in str(compare(other, AFTER))
 
 
 def test_held_difference_is_newcombes() -> None:
