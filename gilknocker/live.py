@@ -46,7 +46,7 @@ def status(window: Snapshot, elapsed_ns: int) -> str:
     if window.knocks:
         waits = f"wait p50 {format_ns(window.percentile(50))}, max {format_ns(window.wait_max_ns)}"
     else:
-        waits = "no knock answered"
+        waits = "nobody waited" if window.method == "trace" else "no knock answered"
     if window.in_flight_ns > window.wait_max_ns:
         waits += f", one waiting for {format_ns(window.in_flight_ns)}"
     return f"[{elapsed_ns // 1_000_000_000} s] {held}; {waits}"

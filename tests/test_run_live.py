@@ -102,6 +102,7 @@ def test_status() -> None:
     assert status(tell(ticks, [5 * MS, MS]), 61_900 * MS) == (
         "[61 s] GIL held 75.0 %; wait p50 1.0 ms, max 5.0 ms"
     )
+    assert status(tell([], [], method="trace"), 0).endswith("; nobody waited")
     assert status(tell([], []), 0) == "[0 s] GIL held ? %; no knock answered"
     assert status(tell(["disabled"], []), 0).startswith("[0 s] no GIL;")
     stuck = tell(ticks, [MS], in_flight_ns=900 * MS)
