@@ -29,7 +29,7 @@ HolderCount& HolderCounts::entry_of(const HolderId& id) noexcept {
 
 Unnamed HolderCounts::unnamed() const noexcept {
   Unnamed found;
-  if (named_ == size_) return found;
+  if (!some_unnamed()) return found;
   for (std::ptrdiff_t i = 0; i < size_ && found.count < Unnamed::kMost; ++i) {
     const HolderCount& one = counts_[static_cast<std::size_t>(i)];
     if (!one.named) found.ids[found.count++] = one.id;

@@ -53,7 +53,9 @@ void Ledger::record_tick(const TickRecord& record) {
   ticks_.disabled += record.look == Look::kDisabled;
   ticks_.late += record.late;
   ticks_.missed += record.missed;
-  if (record.holder) holders_.add(*record.holder);
+  if (!record.holder) return;
+  holders_.add(*record.holder);
+  some_unnamed_.store(holders_.some_unnamed(), std::memory_order_relaxed);
 }
 
 void Ledger::begin_knock(std::int64_t run) {
@@ -62,7 +64,7 @@ void Ledger::begin_knock(std::int64_t run) {
 }
 
 Unnamed Ledger::try_unnamed() const {
-  if (!mutex_.try_lock()) return {};
+  if (!some_unnamed_.load(std::memory_order_relaxed) || !mutex_.try_lock()) return {};
   const Unnamed found = holders_.unnamed();
   mutex_.unlock();
   return found;
@@ -89,7 +91,10 @@ void Ledger::end_knock(std::int64_t run, const KnockRecord& record) {
   answered.held = std::max(answered.held, told_.held);
   ticks_ += answered;
   told_ = {};
-  holders_.name(record.named);
+  if (record.named.count != 0) {
+    holders_.name(record.named);
+    some_unnamed_.store(holders_.some_unnamed(), std::memory_order_relaxed);
+  }
   histogram_.add(record.wait);
   log_.append({record.asked, record.wait});
 }
@@ -123,6 +128,7 @@ void Ledger::reset_locked() {
   knocks_ = {};
   histogram_.clear();
   holders_.clear();
+  some_unnamed_.store(false, std::memory_order_relaxed);
   log_.clear();
 }
 

@@ -32,6 +32,7 @@ class HolderCounts {
   static constexpr std::ptrdiff_t kMost = 256;  // and one for all others
 
   void add(const HolderId& id) noexcept;
+  bool some_unnamed() const noexcept { return named_ < size_; }
   Unnamed unnamed() const noexcept;
   void name(const Unnamed& found) noexcept;
   void clear() noexcept;

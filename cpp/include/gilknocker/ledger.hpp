@@ -10,6 +10,7 @@
 // knocks of a run that was abandoned are dropped.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -124,6 +125,9 @@ class Ledger : private LiveCount<Ledger> {
   bool slice_active_ GILKNOCKER_GUARDED_BY(mutex_) = false;
   WaitHistogram histogram_ GILKNOCKER_GUARDED_BY(mutex_);
   HolderCounts holders_ GILKNOCKER_GUARDED_BY(mutex_);
+  // holders_.some_unnamed(), written with the mutex, read without it by a knock that has the GIL:
+  // relaxed, for one that is behind looks for names a knock too late, or for nothing.
+  std::atomic<bool> some_unnamed_{false};
   WaitLog log_ GILKNOCKER_GUARDED_BY(mutex_);
 };
 
