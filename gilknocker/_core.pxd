@@ -208,7 +208,6 @@ cdef extern from "gilknocker/trace_book.hpp" namespace "gilknocker" nogil:
         int64_t in_flight
         int64_t wait_total
         int64_t wait_max
-        int64_t crowded_out
         vector[HistogramBucket] waits
         vector[HistogramBucket] holds
         vector[ThreadReading] threads

@@ -442,7 +442,6 @@ cdef class Tracer:
             "in_flight_ns": reading.in_flight,
             "wait_total_ns": reading.wait_total,
             "wait_max_ns": reading.wait_max,
-            "crowded_out": reading.crowded_out,
             "wait_histogram": bytes_of(reading.waits),
             "hold_histogram": bytes_of(reading.holds),
             "all": totals_of(reading.all),

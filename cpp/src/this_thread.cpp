@@ -59,19 +59,13 @@ bool ask_for_short_slice() noexcept {
   return get_attributes(&attributes) && attributes.runtime == kShortSlice;
 }
 
-std::optional<long> voluntary_switches() noexcept {
-  rusage usage{};
-  if (getrusage(RUSAGE_THREAD, &usage) != 0) return std::nullopt;
-  return usage.ru_nvcsw;
-}
-
-Usage usage() noexcept {
+std::optional<Usage> usage() noexcept {
   rusage used{};
-  if (getrusage(RUSAGE_THREAD, &used) != 0) return {};
+  if (getrusage(RUSAGE_THREAD, &used) != 0) return std::nullopt;
   const auto nanos = [](const timeval& time) {
     return Nanos{time.tv_sec} * 1'000'000'000 + Nanos{time.tv_usec} * 1'000;
   };
-  return {nanos(used.ru_utime) + nanos(used.ru_stime), used.ru_nvcsw};
+  return Usage{nanos(used.ru_utime) + nanos(used.ru_stime), used.ru_nvcsw};
 }
 
 }  // namespace gilknocker::this_thread
@@ -82,8 +76,7 @@ namespace gilknocker::this_thread {
 
 void ask_for_exact_timers() noexcept {}
 bool ask_for_short_slice() noexcept { return false; }
-std::optional<long> voluntary_switches() noexcept { return std::nullopt; }
-Usage usage() noexcept { return {}; }
+std::optional<Usage> usage() noexcept { return std::nullopt; }
 
 }  // namespace gilknocker::this_thread
 

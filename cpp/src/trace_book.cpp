@@ -26,9 +26,7 @@ TracedThread& TraceBook::enter(std::int64_t native_id, bool ours, Nanos now) noe
     if (TracedThread* const thread = met(native_id)) return *thread;
   }
   TracedThread* const thread = add(native_id, ours, false, now);
-  if (thread != nullptr) return *thread;
-  crowded_.fetch_add(1, std::memory_order_relaxed);
-  return crowd_;
+  return thread != nullptr ? *thread : crowd_;
 }
 
 TracedThread* TraceBook::met(std::int64_t native_id) noexcept {
@@ -72,9 +70,7 @@ void TraceBook::released(TracedThread& thread, Nanos now, bool forced) noexcept 
   if (!hold) return;
   log(TraceEvent::kHold, thread, hold);
   if (thread.ours()) return;
-  const Nanos duration = hold.end - hold.start;
-  hold_max_ = std::max(hold_max_, duration);
-  holds_.add(duration);
+  holds_.add(hold.end - hold.start);
 }
 
 std::uint32_t TraceBook::serial_of(const TracedThread& thread) const noexcept {
@@ -123,7 +119,7 @@ void TraceBook::reset(Nanos now) noexcept {
   ++epoch_;
   start_ = end_ = now;
   if (resumed_ != 0) resumed_ = now;
-  observed_ = wait_total_ = wait_max_ = hold_max_ = 0;
+  observed_ = wait_total_ = wait_max_ = 0;
   waits_.clear();
   holds_.clear();
   written_ = next_ = 0;
@@ -152,10 +148,8 @@ TraceReading TraceBook::read(Nanos now, const IsAlive& is_alive) {
   reading.observed = observed_ + (running() ? now - resumed_ : 0);
   reading.wait_total = wait_total_;
   reading.wait_max = wait_max_;
-  reading.hold_max = hold_max_;
   reading.waits = waits_.occupied();
   reading.holds = holds_.occupied();
-  reading.crowded_out = crowded_.load(std::memory_order_relaxed);
   reading.all += crowd_.totals(end);
   reading.all.lived = 0;  // the crowd is no thread
   const std::size_t count = opened();

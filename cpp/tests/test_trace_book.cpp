@@ -206,7 +206,6 @@ TEST(trace_book_counts_holds_of_threads_that_find_no_room) {
   }
   const TraceReading reading = book.read(100, &all_alive);
   CHECK_EQ(reading.threads.size(), 2U);
-  CHECK_EQ(reading.crowded_out, 3);
   CHECK_EQ(reading.all.held, 5 * 5);
   CHECK_EQ(reading.all.waits, 2);
   CHECK_EQ(book.events().back().thread, 2U);

@@ -17,16 +17,12 @@ void ask_for_exact_timers() noexcept;
 // nothing but the slice, and only under SCHED_OTHER. True if it took.
 bool ask_for_short_slice() noexcept;
 
-// How often this thread has given its CPU away to wait for something; nothing where the system
-// does not count that per thread.
-std::optional<long> voluntary_switches() noexcept;
-
-// What the thread has used so far; zeros where the system does not count that per thread.
+// What this thread has used so far; nothing where the system does not count that per thread.
 struct Usage {
   Nanos cpu = 0;
-  long voluntary_switches = 0;
+  long voluntary_switches = 0;  // how often it gave its CPU away to wait for something
 };
-Usage usage() noexcept;
+std::optional<Usage> usage() noexcept;
 
 // Whether this is a thread of the meter, and not of the program: not to be counted with it.
 void mark_ours() noexcept;

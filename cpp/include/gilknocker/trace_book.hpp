@@ -6,7 +6,6 @@
 //   everything else                            called with the GIL held.
 //   opened_   is written by enter(), also for a thread that only asks and has no GIL: atomic,
 //             published with release after the slot was filled in, read with acquire.
-//   crowded_  likewise counted there: atomic, relaxed, for it stands alone.
 // Nothing here allocates once it is constructed, but read() and the copies.
 #pragma once
 
@@ -51,9 +50,6 @@ struct TraceReading {
   Nanos in_flight = 0;   // of the wait that has been going on for longest
   Nanos wait_total = 0;  // of the waits that ended
   Nanos wait_max = 0;
-  Nanos hold_max = 0;  // of the holds that ended
-  std::int64_t crowded_out =
-      0;  // threads that found no room: their holds count, their waits do not
   std::vector<HistogramBucket> waits;
   std::vector<HistogramBucket> holds;
   std::vector<ThreadReading> threads;
@@ -106,7 +102,6 @@ class TraceBook : private LiveCount<TraceBook> {
   MappedArray<TraceEvent> events_;
   TracedThread crowd_{};  // stands for all threads that find no room
   std::atomic<std::size_t> opened_{0};
-  std::atomic<std::int64_t> crowded_{0};
   std::size_t expected_ = 0;      // those not met yet, all among
   std::size_t expected_end_ = 0;  // the first so many
   std::size_t written_ = 0;       // events, also those overwritten since
@@ -119,7 +114,6 @@ class TraceBook : private LiveCount<TraceBook> {
   Nanos observed_ = 0;
   Nanos wait_total_ = 0;
   Nanos wait_max_ = 0;
-  Nanos hold_max_ = 0;
   WaitHistogram waits_;
   WaitHistogram holds_;
 };

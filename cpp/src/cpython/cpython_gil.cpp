@@ -46,11 +46,11 @@ class CPythonSeat final : public GilSeat {
   void acquire() override { PyEval_RestoreThread(state_); }
 
   std::optional<bool> acquire_and_tell() override {
-    const std::optional<long> before = this_thread::voluntary_switches();
+    const std::optional<this_thread::Usage> before = this_thread::usage();
     PyEval_RestoreThread(state_);
-    const std::optional<long> after = this_thread::voluntary_switches();
+    const std::optional<this_thread::Usage> after = this_thread::usage();
     if (!before || !after) return std::nullopt;
-    return *after > *before;
+    return after->voluntary_switches > before->voluntary_switches;
   }
 
   void release() override { PyEval_SaveThread(); }

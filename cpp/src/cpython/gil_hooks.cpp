@@ -3,7 +3,6 @@
 #include <Python.h>
 #include <pthread.h>
 #include <semaphore.h>
-#include <signal.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -52,7 +51,7 @@ class LetGo {
   void came_back(Nanos now) noexcept {
     if (!under_way_) return;
     since_ = now;
-    used_ = this_thread::usage();
+    used_ = this_thread::usage().value_or(this_thread::Usage{});
   }
   // It asks for it, or has it: whether it wanted it all along. A thread that did neither work nor
   // wait for anything meanwhile can only have been without a CPU.
@@ -60,7 +59,7 @@ class LetGo {
     if (!under_way_) return false;
     under_way_ = false;
     if (now - since_ <= kAtOnce) return true;
-    const this_thread::Usage used = this_thread::usage();
+    const this_thread::Usage used = this_thread::usage().value_or(this_thread::Usage{});
     return used.voluntary_switches == used_.voluntary_switches && used.cpu - used_.cpu <= kLittle;
   }
 
@@ -129,6 +128,8 @@ int signal_hook(pthread_cond_t* cond) noexcept {
   return pthread_cond_signal(cond);
 }
 
+// The two waits are not noexcept, for they may be cancelled: a forced unwind goes through them.
+
 int timedwait_hook(pthread_cond_t* cond, pthread_mutex_t* mutex, const timespec* until) {
   if (cond == dropped.load(std::memory_order_relaxed)) {
     const Nanos now = now_nanos();
@@ -148,7 +149,6 @@ int wait_hook(pthread_cond_t* cond, pthread_mutex_t* mutex) {
   return result;
 }
 
-// Not noexcept, as the waits may be cancelled: a forced unwind goes through them.
 const std::vector<RelocationPatch::Redirection>& redirections() {
   static const std::vector<RelocationPatch::Redirection> all = {
       {"pthread_cond_signal", reinterpret_cast<void*>(&pthread_cond_signal),
@@ -303,7 +303,10 @@ void attach(TraceBook& book, const std::vector<std::int64_t>& present) {
 
 void detach(TraceBook& book) {
   for (std::atomic<TraceBook*>& slot : books) {
-    if (slot.load(std::memory_order_relaxed) == &book) slot.store(nullptr);
+    // Relaxed: what follows goes through the GIL's lock, and that orders it.
+    if (slot.load(std::memory_order_relaxed) == &book) {
+      slot.store(nullptr, std::memory_order_relaxed);
+    }
   }
   book.end(now_nanos(), &is_alive);
   if (--attached == 0) patch.remove();

@@ -167,22 +167,13 @@ int gilknocker_drop_requested(const struct gilknocker_gil* gil) {
 }
 
 int gilknocker_identify(const void* state, struct gilknocker_thread* thread) {
-  /* Only these members, wherever they are: one read of what lies between the first and the last. */
-  const size_t first = offsetof(PyThreadState, thread_id) < offsetof(PyThreadState, id)
-                           ? offsetof(PyThreadState, thread_id)
-                           : offsetof(PyThreadState, id);
-  const size_t last = offsetof(PyThreadState, thread_id) < offsetof(PyThreadState, id)
-                          ? offsetof(PyThreadState, id)
-                          : offsetof(PyThreadState, thread_id);
-  char copy[sizeof(PyThreadState)];
-  if (gilknocker_safe_read(copy + first, (const char*)state + first, last + 8 - first) != 0) {
-    return -1;
-  }
-  memcpy(&thread->id, copy + offsetof(PyThreadState, id), sizeof thread->id);
-  memcpy(&thread->ident, copy + offsetof(PyThreadState, thread_id), sizeof thread->ident);
+  /* All of it in one read, for it may be gone after the first of two. */
+  PyThreadState copy;
+  if (gilknocker_safe_read(&copy, state, sizeof copy) != 0) return -1;
+  thread->id = copy.id;
+  thread->ident = copy.thread_id;
 #if PY_VERSION_HEX >= 0x030B0000
-  memcpy(&thread->native_id, copy + offsetof(PyThreadState, native_thread_id),
-         sizeof thread->native_id);
+  thread->native_id = copy.native_thread_id;
 #else
   thread->native_id = 0;
 #endif
