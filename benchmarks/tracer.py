@@ -17,21 +17,18 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 from cost import Verdicts, seconds_of
 from machine import describe
 from steal import StealTime
 from workloads import a_lotta_gil, some_gil
 
 from gilknocker import GilTracer
-from gilknocker.testing import GilLoad
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-from oracle import HELD_BY_OTHER, Oracle
+from witness import witnessed
 
 PAIRS = 100_000
 LOADS = ((5, 45), (5, 5), (20, 5), (20, 20), (100, 100), (100, 900), (500, 500), (900, 100))
-LOG = 2_000_000
 
 
 def read_zeros(count: int = PAIRS) -> float:
@@ -72,22 +69,6 @@ def slowdown(work: Callable[[], None], rounds: int) -> float:
     return min(traced) / min(plain) - 1
 
 
-def errors(held: int, free: int) -> tuple[float, float]:
-    """Return the tracer's fraction less the oracle's, and less the load's own of its thread."""
-    with GilTracer(LOG) as tracer, GilLoad(held / 1e6, free / 1e6) as load:
-        with Oracle(log=LOG, beneath=True) as oracle:
-            time.sleep(1)
-            seen = oracle.transitions()
-        events = tracer.events()
-    holds = events[(events["kind"] == GilTracer.HOLD) & (events["end"] <= seen.times[-1])]
-    start, end = seen.times[0], int(holds["end"][-1])
-    traced = np.clip(holds["end"], start, end) - np.clip(holds["start"], start, end)
-    truth = seen.spent_ns(HELD_BY_OTHER, start, end) / (end - start)
-    thread = max(tracer.threads(), key=lambda thread: thread.held_ns)
-    told = (thread.held_ns / 1e9 - load.held_seconds) / load.elapsed_seconds
-    return float(traced.sum() / (end - start) - truth), told
-
-
 def main() -> int:
     """Measure, print, and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -107,11 +88,11 @@ def main() -> int:
         longer = 100 * slowdown(work, rounds)
         verdicts.at_most(f"{work.__name__}, traced: longer by", longer, 1, "%")
     for held, free in LOADS:
-        beside_oracle, beside_load = errors(held, free)
+        seen = witnessed(held / 1e6, free / 1e6, 1)
         what = f"{held} us held, {free} us free: distance from "
-        verdicts.at_most(what + "the oracle", abs(beside_oracle), 0.002, "")
+        verdicts.at_most(what + "the oracle", abs(seen.traced - seen.oracle), 0.002, "")
         if held >= 100:
-            verdicts.at_most(what + "the load's own clock", abs(beside_load), 0.004, "")
+            verdicts.at_most(what + "the load's own clock", abs(seen.thread - seen.load), 0.004, "")
     print(f"steal time {steal.share():.1%}; {verdicts.passed} kept, {verdicts.failed} not")
     return 1 if verdicts.failed else 0
 

@@ -97,12 +97,5 @@ def test_an_interpreter_that_ends_and_begins_again(monkeypatch: pytest.MonkeyPat
 
     if embedding.missing():
         pytest.skip(embedding.missing())
-    done = subprocess.run(
-        [embedding.built(), "100", embedding.PROGRAM],
-        env=embedding.environment(),
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
+    done = embedding.run(100)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

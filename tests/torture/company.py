@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import subprocess
 import sys
 import time
 import warnings
@@ -124,12 +123,5 @@ def with_uvloop() -> None:
     missing=embedding.missing,
 )
 def embedded() -> None:
-    done = subprocess.run(
-        [embedding.built(), "100", embedding.PROGRAM],
-        env=embedding.environment(),
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
+    done = embedding.run(100)
     assert (done.returncode, done.stderr) == (0, ""), (done.returncode, done.stderr[-2000:])

@@ -114,6 +114,18 @@ def built() -> str:
     return str(program)
 
 
+def run(lives: int) -> subprocess.CompletedProcess[str]:
+    """Begin and end Python so many times in one process, each with `PROGRAM`."""
+    return subprocess.run(
+        [built(), str(lives), PROGRAM],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+
 def hash_of(text: str) -> str:
     """Return a short name for `text`, the same in every process."""
     import hashlib
