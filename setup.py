@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 import sysconfig
 from concurrent.futures import ThreadPoolExecutor
@@ -88,6 +89,8 @@ class BuildExt(build_ext):
             sources += translated.sources
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             ext.extra_objects = list(pool.map(lambda source: self._compile(source, ext), sources))
+        if ext.language == "c++" and self._has_static_library():
+            ext.extra_link_args = [*ext.extra_link_args, "-static-libstdc++"]
         ext.depends += ext.sources
         ext.sources = []
         super().build_extension(ext)
@@ -105,6 +108,15 @@ class BuildExt(build_ext):
                 extra_postargs=flags,
             )
         return target
+
+    def _has_static_library(self) -> bool:
+        """Whether the C++ library can be linked in: some systems have it in another package.
+
+        To find and relocate the shared one takes longer than all else that the import does.
+        """
+        asked = [self.compiler.compiler_so_cxx[0], "-print-file-name=libstdc++.a"]
+        answer = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
+        return sys.platform == "linux" and not SANITIZE and os.path.isabs(answer)
 
     def _require_a_compiler(self) -> None:
         needs = "gilknocker is compiled from C11 and C++20 source on your machine, and "
