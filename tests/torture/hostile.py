@@ -7,6 +7,7 @@ import os
 import resource
 import sys
 
+import quota
 from filters import ENOSYS, EPERM, deny
 from registry import fault
 from subject import (
@@ -82,6 +83,16 @@ def one_cpu() -> None:
     check_goes_on(mine)
     in_child(lambda: check_goes_on(started()[0]))
     check_goes_on(mine)
+    pause()
+
+
+@fault("a fifth of a CPU, by a cgroup's quota", missing=quota.missing, before=quota.enter)
+def cpu_quota() -> None:
+    kept.extend(started(2))
+    for mine in kept:
+        check_goes_on(mine)
+    in_child(lambda: check_goes_on(started()[0]))
+    check_goes_on(kept[0])
     pause()
 
 
