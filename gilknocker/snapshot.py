@@ -1,4 +1,7 @@
-"""What was measured up to one instant, as a value: kept, compared, subtracted, merged, stored."""
+"""What was measured up to one instant, as a value: kept, compared, subtracted, merged, stored.
+
+What a program may never do with one is imported by its use: every import is paid for by its start.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,12 @@ import math
 
 from gilknocker._checks import shown
 from gilknocker._raw_waits import RawWaits, merged
-from gilknocker._snapshot_algebra import merged_fields, window_fields
-from gilknocker._snapshot_dict import decode, encode, encode_raw, summary
 from gilknocker._snapshot_fields import (
     FIELDS,
     effective_ticks,
     weights,
     wilson_interval,
 )
-from gilknocker._snapshot_text import describe
 from gilknocker._snapshot_views import SnapshotViews
 from gilknocker.histogram import WaitHistogram, checked_percent
 
@@ -177,6 +177,8 @@ class Snapshot(SnapshotViews):
         raise AttributeError(f"a Snapshot is immutable: {name} cannot be deleted")
 
     def __reduce__(self) -> tuple[object, ...]:
+        from gilknocker._snapshot_dict import encode
+
         return _restore, (encode(self), self._raw, self._raw_holds)
 
     def __copy__(self) -> Snapshot:
@@ -198,11 +200,15 @@ class Snapshot(SnapshotViews):
         return f"<Snapshot {self}>"
 
     def __str__(self) -> str:
+        from gilknocker._snapshot_text import describe
+
         return describe(self)
 
     def __sub__(self, other: Snapshot) -> Snapshot:
         if not isinstance(other, Snapshot):
             return NotImplemented
+        from gilknocker._snapshot_algebra import window_fields
+
         fields = window_fields(self, other)
         return build(
             fields,
@@ -213,6 +219,8 @@ class Snapshot(SnapshotViews):
     def __add__(self, other: Snapshot) -> Snapshot:
         if not isinstance(other, Snapshot):
             return NotImplemented
+        from gilknocker._snapshot_algebra import merged_fields
+
         fields = merged_fields(self, other)
         return build(
             fields,
@@ -412,6 +420,8 @@ class Snapshot(SnapshotViews):
         AttributeError
             If raw waits are asked for and the snapshot has none.
         """
+        from gilknocker._snapshot_dict import encode, encode_raw, summary
+
         traced = self.method == "trace"
         return {
             **encode(self),
@@ -431,6 +441,8 @@ class Snapshot(SnapshotViews):
         ValueError
             If a key is missing or unknown, the version is not known, or a value cannot be.
         """
+        from gilknocker._snapshot_dict import decode
+
         return build(*decode(data))
 
     def _raw_waits(self) -> RawWaits:
@@ -466,6 +478,8 @@ def build(
 
 def _restore(data: dict[str, Any], *raws: RawWaits | None) -> Snapshot:
     """Make a snapshot of what was pickled, after the checks of :meth:`Snapshot.from_dict`."""
+    from gilknocker._snapshot_dict import decode
+
     fields, *_ = decode(data)
     for name, raw in zip(("knocks", "holds"), raws, strict=True):
         if raw is not None and not isinstance(raw, RawWaits):
