@@ -153,19 +153,19 @@ def slowdown(meter: str, name: str, polling_micros: str, rounds: str) -> dict[st
 
 
 def own_cpu(meter: str, polling_micros: str, seconds: str) -> dict[str, float]:
-    """Return the CPU time that an idle process takes with a knocker, as a share of a core."""
+    """Return the CPU time that an idle process takes with a knocker, as a share of a core.
 
-    def used() -> float:
-        usage = resource.getrusage(resource.RUSAGE_SELF)
-        return usage.ru_utime + usage.ru_stime
-
+    With it how often a thread woke, in a second.
+    """
     knocker = knock_knock(meter)(polling_interval_micros=int(polling_micros))
     knocker.start()
-    before = used()
+    before = resource.getrusage(resource.RUSAGE_SELF)
     time.sleep(float(seconds))
-    after = used()
+    after = resource.getrusage(resource.RUSAGE_SELF)
     knocker.stop()
-    return {"share": (after - before) / float(seconds)}
+    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    wakes = after.ru_nvcsw - before.ru_nvcsw
+    return {"share": used / float(seconds), "wakes": wakes / float(seconds)}
 
 
 def latency(meter: str, rounds: str) -> dict[str, float]:
