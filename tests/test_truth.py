@@ -119,7 +119,9 @@ def test_four_threads_of_much_gil() -> None:
 
 
 def test_four_threads_of_little_gil() -> None:
-    settles(lambda: fraction_of(in_threads(lambda: a_little_gil(10))[0]) - 0.2)
+    # A debug build of Python does the same with the GIL in more time.
+    limit = 0.5 if hasattr(sys, "gettotalrefcount") else 0.2
+    settles(lambda: fraction_of(in_threads(lambda: a_little_gil(10))[0]) - limit)
 
 
 def test_four_threads_of_some_gil() -> None:
@@ -135,7 +137,7 @@ def test_four_threads_of_some_gil() -> None:
 def test_nothing_is_left_of_the_time_before_a_reset() -> None:
     with KnockKnock(100_000) as knocker:
         hold_gil(0.4)
-        assert knocker.contention_metric > 0.9
+        assert knocker.contention_metric > 0.4  # of four looks, the first or last may be beside it
         for _ in range(100):
             knocker.reset_contention_metric()
             assert knocker.contention_metric < 0.001

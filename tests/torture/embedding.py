@@ -37,7 +37,10 @@ int main(int argc, char** argv) {
 # to be had again, it must work.
 PROGRAM = """
 import os
-threads = [open(f'/proc/self/task/{task}/comm').read() for task in os.listdir('/proc/self/task')]
+threads = []
+for task in os.listdir('/proc/self/task'):
+    with open(f'/proc/self/task/{task}/comm') as comm:
+        threads.append(comm.read())
 assert not [name for name in threads if name.startswith('gilknock')], threads
 ours = False
 try:
