@@ -189,10 +189,14 @@ const char* calibrate() {
 // go: what the book then says must lie within what both saw on their own clocks.
 class HandOver {
  public:
-  HandOver() { sem_init(&asked_, 0, 0); }
+  HandOver() {
+    for (sem_t* const step : {&seated_, &go_, &asked_}) sem_init(step, 0, 0);
+  }
   HandOver(const HandOver&) = delete;
   HandOver& operator=(const HandOver&) = delete;
-  ~HandOver() { sem_destroy(&asked_); }
+  ~HandOver() {
+    for (sem_t* const step : {&seated_, &go_, &asked_}) sem_destroy(step);
+  }
 
   const char* try_out() {
     TraceBook book(64, now_nanos(), 64);
@@ -215,26 +219,40 @@ class HandOver {
       tell_asked.store(nullptr, std::memory_order_relaxed);
       return "no thread could be started to try the tracing out";
     }
-    // With the GIL in hand, for it is to find it taken; and the kernel wakes us.
+    // Without the GIL: on a free-threaded build a new thread state may stop the world.
+    PyThreadState* state = PyEval_SaveThread();
+    wait_for(seated_);
+    PyEval_RestoreThread(state);
+    sem_post(&go_);
+    // With the GIL in hand, for it is to find it taken.
+    const bool seen = has_seat_ && wait_for(asked_);
+    told_ = now_nanos();
+    state = PyEval_SaveThread();
+    pthread_join(thread, nullptr);
+    PyEval_RestoreThread(state);
+    tell_asked.store(nullptr, std::memory_order_relaxed);
+    return seen ? nullptr : "a thread that waits for the GIL was not seen";
+  }
+
+  // False if it takes far too long.
+  static bool wait_for(sem_t& step) {
     timespec until{};
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec += kMostSeconds;
     int waited = 0;
-    do waited = sem_timedwait(&asked_, &until);
+    do waited = sem_timedwait(&step, &until);
     while (waited != 0 && errno == EINTR);
-    told_ = now_nanos();
-    PyThreadState* const state = PyEval_SaveThread();
-    pthread_join(thread, nullptr);
-    PyEval_RestoreThread(state);
-    tell_asked.store(nullptr, std::memory_order_relaxed);
-    return waited == 0 ? nullptr : "a thread that waits for the GIL was not seen";
+    return waited == 0;
   }
 
   static void* take(void* argument) {
     HandOver& mine = *static_cast<HandOver*>(argument);
     this_thread::mark_ours();
     const std::unique_ptr<GilSeat> seat = CPythonGil::instance().open_seat();
+    mine.has_seat_ = seat != nullptr;
+    sem_post(&mine.seated_);
     if (!seat) return nullptr;
+    wait_for(mine.go_);
     mine.native_id_ = syscall(SYS_gettid);
     mine.asks_ = now_nanos();
     seat->acquire();
@@ -253,7 +271,10 @@ class HandOver {
     return false;
   }
 
-  sem_t asked_;
+  sem_t seated_;  // by the thread, with has_seat_
+  sem_t go_;      // to the thread
+  sem_t asked_;   // by its hook
+  bool has_seat_ = false;
   std::int64_t native_id_ = 0;
   Nanos asks_ = 0;  // on the other thread, joined before these are read
   Nanos has_ = 0;
