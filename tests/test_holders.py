@@ -8,13 +8,17 @@ import time
 from collections.abc import Callable
 
 import pytest
+from needs import needs_gil
 
 from gilknocker import Holder, KnockKnock, Snapshot
 from gilknocker.testing import hold_gil, release_gil
 
-pytestmark = pytest.mark.skipif(
-    KnockKnock().snapshot().method != "look", reason="looks are not possible here"
-)
+pytestmark = [
+    needs_gil,
+    pytest.mark.skipif(
+        KnockKnock().snapshot().method != "look", reason="looks are not possible here"
+    ),
+]
 
 
 def spin(seconds: float) -> None:

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
+from needs import needs_gil
 from oracle import FREE, HELD_BY_OTHER, HELD_BY_OURS, Oracle
 
 from gilknocker import KnockKnock, Snapshot, _core
@@ -65,6 +66,7 @@ def wrong_shifts() -> list[int]:
     return near + far + edges
 
 
+@needs_gil
 def test_every_wrong_layout_is_refused_with_a_reason() -> None:
     reasons = {shift: _core.probe_layout(shift) for shift in wrong_shifts()}
     assert [shift for shift, reason in reasons.items() if reason is None] == []
@@ -72,6 +74,7 @@ def test_every_wrong_layout_is_refused_with_a_reason() -> None:
     assert len(set(reasons.values())) > 2
 
 
+@needs_gil
 def test_wrong_layouts_are_refused_while_others_use_the_gil() -> None:
     shifts = random.Random(2).sample(range(8, 4096, 8), 100)
     with GilLoad(200e-6, 10e-6, threads=2), KnockKnock(100, knock_interval_micros=100):
@@ -146,6 +149,7 @@ def test_looks_agree_with_the_oracle(held: int, free: int) -> None:
         worst.append(agreement(held, free))
 
 
+@needs_gil
 def test_own_holds_are_not_contention() -> None:
     knockers = [KnockKnock(100, knock_interval_micros=100) for _ in range(3)]
     for knocker in knockers:
@@ -165,6 +169,7 @@ def test_own_holds_are_not_contention() -> None:
         assert seen.ticks_held + seen.ticks_own <= seen.ticks
 
 
+@needs_gil
 def test_a_look_that_finds_a_knocker_says_so() -> None:
     with KnockKnock(10_000, knock_interval_micros=20):
         for _ in range(20):
@@ -174,6 +179,7 @@ def test_a_look_that_finds_a_knocker_says_so() -> None:
     pytest.fail("no look of 200,000 found a knocker")
 
 
+@needs_gil
 def test_a_knock_in_flight_is_visible() -> None:
     # The reader gets the GIL only when the holder lets go: then the knock may still wait.
     with KnockKnock(1_000, knock_interval_micros=1_000) as knocker, GilLoad(20e-3, 1e-6):
@@ -216,6 +222,7 @@ def test_knocks_alone_in_an_idle_process() -> None:
     assert fraction_of(seen) < 0.1
 
 
+@needs_gil
 @pytest.mark.usefixtures("no_looks")
 def test_knocks_alone_while_the_gil_is_kept() -> None:
     with KnockKnock() as knocker:
@@ -229,6 +236,7 @@ def test_knocks_alone_while_the_gil_is_kept() -> None:
     assert seen.ticks > 300
 
 
+@needs_gil
 @pytest.mark.usefixtures("no_looks")
 @pytest.mark.parametrize("threads", [1, 3])
 def test_knocks_alone_beside_spinners(threads: int) -> None:
@@ -236,6 +244,7 @@ def test_knocks_alone_beside_spinners(threads: int) -> None:
         assert fraction_of(measure(KnockKnock())) > 0.9
 
 
+@needs_gil
 @pytest.mark.usefixtures("no_looks")
 def test_knocks_alone_in_the_schedule_of_0_4() -> None:
     with spinners(1):
@@ -266,6 +275,7 @@ def test_knocks_alone_beside_a_load(sleep: bool) -> None:
         errors.append(error_of_knocks_alone(sleep))
 
 
+@needs_gil
 @pytest.mark.usefixtures("no_looks")
 def test_counts_of_knocks_alone_only_grow() -> None:
     # Ticks under a knock that waits are provisional until it ends: never more than it then says.

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from needs import needs_gil_by_default
 
 import gilknocker
 
@@ -97,6 +98,7 @@ def test_used_again(gil_knocker):
 """
 
 
+@needs_gil_by_default
 def test_plugin_in_somebody_elses_suite(tmp_path: Path) -> None:
     (tmp_path / "test_theirs.py").write_text(OTHERS_SUITE)
     (tmp_path / "pytest.ini").write_text(
@@ -107,6 +109,7 @@ def test_plugin_in_somebody_elses_suite(tmp_path: Path) -> None:
     )
 
 
+@needs_gil_by_default
 def test_plugin_of_a_package_that_is_loaded_already(tmp_path: Path) -> None:
     # As by another plugin, or by a coverage tool: pytest could then not rewrite its asserts, and
     # warns of that where there may be some.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from needs import needs_gil
 from pytest_runs import needs_tracer, run
 
 pytest_plugins = ["pytester"]
@@ -63,6 +64,7 @@ LIMITED = """
 """
 
 
+@needs_gil
 @pytest.mark.parametrize(
     "words",
     [
@@ -85,6 +87,7 @@ def test_limits(pytester: pytest.Pytester, words: tuple[str, ...]) -> None:
     assert ("use of the GIL" in text) == bool(words)
 
 
+@needs_gil
 def test_a_fixture_alone_may_mark(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
@@ -102,6 +105,7 @@ def test_a_fixture_alone_may_mark(pytester: pytest.Pytester) -> None:
     run(pytester).assert_outcomes(failed=1)
 
 
+@needs_gil
 def test_waits(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
@@ -148,6 +152,7 @@ def test_nothing_runs_beside_other_tests(pytester: pytest.Pytester) -> None:
     run(pytester).assert_outcomes(passed=2)
 
 
+@needs_gil
 def test_too_short_to_decide_is_no_failure(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from needs import needs_gil
 from pytest_runs import needs_tracer, run, stored
 
 from gilknocker._plugin.figures import attach, detach
@@ -75,6 +76,7 @@ FORMS = """
 """
 
 
+@needs_gil
 def test_all_forms_of_tests(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(FORMS)
     words = ("--gilknocker-method=knock", "--gilknocker-count=3", "--gilknocker-json=x.json")
@@ -230,6 +232,7 @@ INERT = """
 """
 
 
+@needs_gil
 def test_unused_it_imports_nothing(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(INERT)
     pytester.makepyfile("import pytest\n@pytest.mark.skipif(False, reason='')\ndef test_it(): pass")
@@ -238,6 +241,7 @@ def test_unused_it_imports_nothing(pytester: pytest.Pytester) -> None:
     assert result.outlines[-1] == "all is well"
 
 
+@needs_gil
 def test_used_it_imports_no_numpy(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(
         "import sys\ndef pytest_unconfigure(): print('numpy' in sys.modules, 'all is well')"
@@ -288,6 +292,7 @@ def test_forks_and_dumps(pytester: pytest.Pytester) -> None:
     result.assert_outcomes(passed=3)
 
 
+@needs_gil
 def test_stop_at_the_first_and_go_on_with_the_last_failed(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """

@@ -9,10 +9,12 @@ from functools import partial
 from typing import Any
 
 import pytest
+from needs import needs_gil
 
 from gilknocker.testing import assert_releases_gil, hold_gil, release_gil
 
 
+@needs_gil
 def test_a_function_that_does_not() -> None:
     def native() -> None:
         release_gil(0.06)

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from needs import needs_gil
 from runs import RUN, python, split
 from stories import MS, tell
 
@@ -45,6 +46,7 @@ def on_terminal(*words: str, term: str = "xterm", columns: int = 80) -> tuple[in
     return process.wait(timeout=10), output.decode()
 
 
+@needs_gil
 def test_repaints_one_line_and_clears_it_before_the_report() -> None:
     returncode, output = on_terminal(*RUN, "--live", "-c", BUSY.format(2.3))
     assert returncode == 0
@@ -79,6 +81,7 @@ def test_silent_unless_asked() -> None:
     assert "\x1b" not in output
 
 
+@needs_gil
 def test_program_does_not_meet_the_thread(tmp_path: Path) -> None:
     code = (
         "import sys, threading, time, os\n"

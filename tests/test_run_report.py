@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from needs import needs_gil
 from runs import RUN, environment, metered, python
 from stories import MS, tell
 
@@ -136,6 +137,7 @@ def test_long_commands_are_cut() -> None:
     assert first == f"gilknocker: 100 ms of -c {'x' * 54}..."
 
 
+@needs_gil
 def test_a_busy_program(tmp_path: Path) -> None:
     target = tmp_path / "report.json"
     got = metered("-c", BUSY, "arg", options=["--interval-micros", "500", f"--json={target}"])

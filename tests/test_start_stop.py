@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from needs import needs_gil
 
 from gilknocker import KnockKnock
 from gilknocker.lifecycle import Lifecycle
@@ -114,6 +115,7 @@ def test_restart_continues_like_a_stopwatch() -> None:
     assert snapshots[3].end_ns - snapshots[3].start_ns >= snapshots[3].observed_ns + 200_000_000
 
 
+@needs_gil
 def test_numbers_stay_after_stop() -> None:
     with KnockKnock(100) as knocker:
         hold_gil(0.02)
@@ -184,6 +186,7 @@ def impatient() -> KnockKnock:
     return KnockKnock(200, 0.05, knock_interval_micros=200)
 
 
+@needs_gil
 def test_stop_leaves_a_stuck_knock_alone() -> None:
     knocker = impatient()
     for thread in crowds(knocker):
@@ -210,6 +213,7 @@ def test_stop_leaves_a_stuck_knock_alone() -> None:
     assert knocker.snapshot(waits=True) == seen
 
 
+@needs_gil
 def test_restart_while_a_knock_is_stuck() -> None:
     knocker = impatient()
     for thread in crowds(knocker):
@@ -240,6 +244,7 @@ def test_restart_while_a_knock_is_stuck() -> None:
     assert window.in_flight_ns == 0
 
 
+@needs_gil
 def test_state_has_changed_when_the_warning_is_an_error() -> None:
     knocker = impatient()
     for _ in crowds(knocker):

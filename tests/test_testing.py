@@ -16,13 +16,10 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from needs import needs_gil
 
 from gilknocker import _load
 from gilknocker.testing import GilLoad, hold_gil, release_gil
-
-needs_gil = pytest.mark.skipif(
-    not getattr(sys, "_is_gil_enabled", lambda: True)(), reason="there is no GIL here"
-)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from needs import SLOW, needs_gil
 from oracle import Oracle
 
 from gilknocker import KnockKnock, Snapshot
@@ -24,6 +25,7 @@ from gilknocker.testing import GilLoad, hold_gil
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 from workloads import a_little_gil, a_lotta_gil, some_gil
 
+pytestmark = needs_gil
 ATTEMPTS = 5
 
 
@@ -119,8 +121,7 @@ def test_four_threads_of_much_gil() -> None:
 
 
 def test_four_threads_of_little_gil() -> None:
-    # A debug build of Python does the same with the GIL in more time.
-    limit = 0.5 if hasattr(sys, "gettotalrefcount") else 0.2
+    limit = 0.5 if SLOW else 0.2
     settles(lambda: fraction_of(in_threads(lambda: a_little_gil(10))[0]) - limit)
 
 
