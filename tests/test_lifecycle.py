@@ -12,6 +12,8 @@ import pytest
 
 from gilknocker.lifecycle import Lifecycle
 
+pytestmark = pytest.mark.thread_unsafe(reason="they share a fixture's object")
+
 
 class Runner:
     """Notes how it is treated."""

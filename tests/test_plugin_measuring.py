@@ -203,6 +203,7 @@ def test_tracing(pytester: pytest.Pytester, method: str) -> None:
     assert knocks > 0 if method == "auto" else knocks == 0
 
 
+@needs_gil
 @pytest.mark.parametrize(("sort", "first"), [("hold", "test_native"), ("wait", "test_native")])
 def test_sorting(pytester: pytest.Pytester, sort: str, first: str) -> None:
     pytester.makepyfile(FORMS)

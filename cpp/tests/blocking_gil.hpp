@@ -32,6 +32,13 @@ class BlockingGil final : public Gil {
 
   // From now on open_seat() returns null.
   void refuse_seats() { refuses_ = true; }
+  // Whether the end of a thread by pthread_exit() unwinds its stack: musl's does not. The threads
+  // that Python ends so are left alone by then, and keep a little memory there.
+#if defined(__GLIBC__)
+  static constexpr bool kEndUnwinds = true;
+#else
+  static constexpr bool kEndUnwinds = false;
+#endif
   // From now on acquire() ends the thread, as CPython <= 3.13.0 does when it finalizes.
   void finalize() { finalizing_ = true; }
 

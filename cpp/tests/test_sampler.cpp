@@ -223,6 +223,7 @@ TEST(sampler_whose_seat_was_claimed_stops_without_the_gil) {
 }
 
 TEST(sampler_survives_a_finalizing_interpreter) {
+  if (!BlockingGil::kEndUnwinds) return;
   const NothingLeft nothing_left;
   {
     BlockingGil gil;

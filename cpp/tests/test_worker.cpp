@@ -9,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+#include "blocking_gil.hpp"
 #include "check.hpp"
 #include "gilknocker/worker.hpp"
 #include "nothing_left.hpp"
@@ -167,6 +168,7 @@ TEST(worker_that_is_abandoned_keeps_its_owner_until_it_ends) {
 }
 
 TEST(worker_says_that_it_ended_after_a_forced_unwind) {
+  if (!BlockingGil::kEndUnwinds) return;
   const NothingLeft nothing_left;
   const auto unwind = [](Nanos) { pthread_exit(nullptr); };
   for (auto where : {&Script::on_begin, &Script::on_wake, &Script::on_end}) {
