@@ -20,18 +20,19 @@ Knocker::Knocker(Gil& gil, const Clock& clock, Ledger& ledger, std::int64_t run,
 
 void Knocker::begin() {
   this_thread::ask_for_exact_timers();
+  if (!enter(Phase::kAway, Phase::kOpening)) return;
   seat_ = gil_.open_seat();
-  if (seat_) phase_.store(Phase::kIdle, std::memory_order_release);
+  phase_.store(seat_ ? Phase::kIdle : Phase::kAway, std::memory_order_release);
 }
 
-bool Knocker::enter(Phase phase) noexcept {
-  Phase idle = Phase::kIdle;
-  return phase_.compare_exchange_strong(idle, phase, std::memory_order_acquire,
+bool Knocker::enter(Phase from, Phase to) noexcept {
+  return phase_.compare_exchange_strong(from, to, std::memory_order_acquire,
                                         std::memory_order_relaxed);
 }
 
 bool Knocker::claim() {
-  if (!enter(Phase::kClaimed)) return false;
+  if (enter(Phase::kAway, Phase::kClaimed)) return true;
+  if (!enter(Phase::kIdle, Phase::kClaimed)) return false;
   seat_->clear();
   return true;
 }
@@ -41,7 +42,7 @@ void Knocker::wake(Nanos now) {
     // The burst may have begun under the knock before: no moment counts twice.
     observed_until_ = std::max(observed_until_, schedule_.opening());
   }
-  if (!enter(Phase::kKnocking)) return;
+  if (!enter(Phase::kIdle, Phase::kKnocking)) return;
   const KnockRecord record = knock(schedule_.advance_past(now));
   ledger_.end_knock(run_, record);
   if (seat_) phase_.store(Phase::kIdle, std::memory_order_release);

@@ -363,7 +363,6 @@ TEST(knocker_told_to_stop_leaves_with_its_next_knock) {
 TEST(knocker_whose_seat_was_claimed_asks_for_nothing_more) {
   const NothingLeft nothing_left;
   Seated at;
-  CHECK(!at.claim());  // it has no seat yet
   at.knocker.begin();
   at.knock();
   const Nanos due = at.knocker.due();
@@ -377,13 +376,26 @@ TEST(knocker_whose_seat_was_claimed_asks_for_nothing_more) {
   CHECK_EQ(at.gil.seats_open(), 1);  // the seat's memory goes with the knocker
 }
 
+TEST(knocker_that_was_claimed_before_it_began_opens_no_seat) {
+  const NothingLeft nothing_left;
+  Seated at;
+  CHECK(at.claim());
+  CHECK(!at.claim());
+  CHECK(at.knocker.is_claimed());
+  at.knocker.begin();
+  CHECK_EQ(at.gil.seats_opened(), 0);
+  CHECK_EQ(at.knocker.due(), kNever);
+  at.knocker.wake(0);
+  at.knocker.end();
+}
+
 TEST(knocker_without_a_seat_is_never_due) {
   const NothingLeft nothing_left;
   Seated at;
   at.gil.refuse_seats();
   at.knocker.begin();
   CHECK_EQ(at.knocker.due(), kNever);
-  CHECK(!at.claim());
+  CHECK(at.claim());  // it ends without the GIL
   at.knocker.end();
 }
 

@@ -205,7 +205,7 @@ TEST(sampler_whose_seat_was_claimed_stops_without_the_gil) {
   const NothingLeft nothing_left;
   BlockingGil gil;
   int stopped = 0;
-  // A claim fails if the knocker has not begun yet, or is just at work; most do not.
+  // A claim fails if the knocker is just at work; most do not.
   constexpr int kTries = 10;
   gil.slow_down(std::chrono::milliseconds(5));
   for (int i = 0; i < kTries; ++i) {

@@ -2,9 +2,10 @@
 //
 // Thread safety
 //   phase_      the handover of the seat between the knocker's thread and a stopper that holds the
-//               GIL. The knocker: kAway -> kIdle once, then kIdle <-> kKnocking. A stopper:
-//               kIdle -> kClaimed, by compare-and-swap, after which the knocker leaves the seat
-//               alone until it is told to end. The knocker stores with release and a claim
+//               GIL. The knocker: kAway -> kOpening -> kIdle once, then kIdle <-> kKnocking. A
+//               stopper: kAway -> kClaimed, after which no seat is opened, or kIdle -> kClaimed,
+//               after which the knocker leaves the seat alone until it is told to end; both by
+//               compare-and-swap. The knocker stores with release and a claim
 //               acquires, so that the stopper sees the seat as the knocker left it; what the
 //               stopper does with it, the knocker sees through the worker's mutex, which tells it
 //               to end.
@@ -39,8 +40,8 @@ class Knocker final : public Task {
   void wake(Nanos now) override;
   void end() override;
 
-  // A stopper that holds the GIL takes the seat from an idle knocker and clears it, so that the
-  // thread can end without acquiring. Never blocks. False if the knocker is at work: it will then
+  // A stopper that holds the GIL takes the seat from an idle knocker and clears it, or keeps one that
+  // has not begun from opening it, so that the thread can end without acquiring. Never blocks. False if the knocker is at work: it will then
   // leave by itself as soon as it gets the GIL.
   bool claim();
   // Whether the thread ends without the GIL, whoever holds that. Any thread; once true, it stays.
@@ -50,12 +51,12 @@ class Knocker final : public Task {
   void announce_stop() noexcept { stopping_.store(true, std::memory_order_relaxed); }
 
  private:
-  enum class Phase : unsigned char { kAway, kIdle, kKnocking, kClaimed };
+  enum class Phase : unsigned char { kAway, kOpening, kIdle, kKnocking, kClaimed };
 
   bool is_seated() const noexcept {
     return seat_ && phase_.load(std::memory_order_relaxed) != Phase::kClaimed;
   }
-  bool enter(Phase phase) noexcept;
+  bool enter(Phase from, Phase to) noexcept;
   KnockRecord knock(std::int64_t missed_before);
   std::optional<bool> acquire();
   void give_back();
