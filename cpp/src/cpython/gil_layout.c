@@ -61,6 +61,11 @@ int gilknocker_safe_read(void* to, const void* from, size_t size) {
   return result;
 }
 
+/* An address that may be nobody's: as a number, for such pointers are not to be calculated with. */
+static const char* at(const void* base, uint64_t offset) {
+  return (const char*)((uintptr_t)base + (uintptr_t)offset);
+}
+
 static int plausible(const void* pointer) {
   const uintptr_t address = (uintptr_t)pointer;
   return address >= 4096 && address % sizeof(void*) == 0;
@@ -77,10 +82,11 @@ static const char* find_offsets(struct offsets* found, ptrdiff_t shift) {
     return "no debug offsets in _PyRuntime";
   }
   if (table.version >> 16 != PY_VERSION_HEX >> 16) return "debug offsets of another Python";
-  const char* interpreter = (const char*)PyInterpreterState_Get();
+  const char* ceval = at(PyInterpreterState_Get(), table.interpreter_state.ceval_gil);
   const uint64_t state = table.interpreter_state.gil_runtime_state;
-  const char* slot = interpreter + table.interpreter_state.ceval_gil + shift;
-  if (gilknocker_safe_read(&found->gil, slot, sizeof found->gil) != 0) return "ceval unreadable";
+  if (gilknocker_safe_read(&found->gil, at(ceval, (uint64_t)shift), sizeof found->gil) != 0) {
+    return "ceval unreadable";
+  }
   /* These two are relative to the interpreter, `enabled` to the GIL's own structure. */
   found->locked = (size_t)(table.interpreter_state.gil_runtime_state_locked - state);
   found->last_holder = (size_t)(table.interpreter_state.gil_runtime_state_holder - state);
@@ -94,11 +100,12 @@ static const char* find_offsets(struct offsets* found, ptrdiff_t shift) {
 
 static const char* find_offsets(struct offsets* found, ptrdiff_t shift) {
 #if PY_VERSION_HEX >= 0x030C0000
-  const char* interpreter = (const char*)PyInterpreterState_Get();
-  const char* slot = interpreter + offsetof(PyInterpreterState, ceval.gil) + shift;
-  if (gilknocker_safe_read(&found->gil, slot, sizeof found->gil) != 0) return "ceval unreadable";
+  const char* slot = at(PyInterpreterState_Get(), offsetof(PyInterpreterState, ceval.gil));
+  if (gilknocker_safe_read(&found->gil, at(slot, (uint64_t)shift), sizeof found->gil) != 0) {
+    return "ceval unreadable";
+  }
 #else
-  found->gil = (const char*)&_PyRuntime + offsetof(_PyRuntimeState, ceval.gil) + shift;
+  found->gil = at(at(&_PyRuntime, offsetof(_PyRuntimeState, ceval.gil)), (uint64_t)shift);
 #endif
   found->locked = offsetof(struct _gil_runtime_state, locked);
   found->last_holder = offsetof(struct _gil_runtime_state, last_holder);
@@ -116,11 +123,12 @@ static const char* check_state(const struct offsets* found) {
   int locked = 0;
   void* holder = NULL;
   if (found->enabled >= 0 &&
-      gilknocker_safe_read(&enabled, found->gil + found->enabled, sizeof enabled) != 0) {
+      gilknocker_safe_read(&enabled, at(found->gil, (uint64_t)found->enabled), sizeof enabled) !=
+          0) {
     return "the GIL's state is unreadable";
   }
-  if (gilknocker_safe_read(&locked, found->gil + found->locked, sizeof locked) != 0 ||
-      gilknocker_safe_read(&holder, found->gil + found->last_holder, sizeof holder) != 0) {
+  if (gilknocker_safe_read(&locked, at(found->gil, found->locked), sizeof locked) != 0 ||
+      gilknocker_safe_read(&holder, at(found->gil, found->last_holder), sizeof holder) != 0) {
     return "the GIL's state is unreadable";
   }
   if (enabled == 0) return locked <= 0 ? NULL : "a disabled GIL reads as locked";
@@ -136,9 +144,9 @@ const char* gilknocker_find_gil(struct gilknocker_gil* gil, ptrdiff_t shift) {
   if (!plausible(found.gil)) return "implausible address of the GIL";
   problem = check_state(&found);
   if (problem != NULL) return problem;
-  gil->enabled = found.enabled < 0 ? NULL : (const int*)(found.gil + found.enabled);
-  gil->locked = (const int*)(found.gil + found.locked);
-  gil->last_holder = (void* const*)(found.gil + found.last_holder);
+  gil->enabled = found.enabled < 0 ? NULL : (const int*)at(found.gil, (uint64_t)found.enabled);
+  gil->locked = (const int*)at(found.gil, found.locked);
+  gil->last_holder = (void* const*)at(found.gil, found.last_holder);
   gil->drop_request = found.drop_request;
   return NULL;
 }
