@@ -159,6 +159,7 @@ def own_cpu(meter: str, polling_micros: str, seconds: str) -> dict[str, float]:
     """
     knocker = knock_knock(meter)(polling_interval_micros=int(polling_micros))
     knocker.start()
+    time.sleep(0.5)  # numpy's own threads spin for a moment after its import
     before = resource.getrusage(resource.RUSAGE_SELF)
     time.sleep(float(seconds))
     after = resource.getrusage(resource.RUSAGE_SELF)
