@@ -14,7 +14,7 @@ import textwrap
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import pytest
 from needs import needs_gil
+from waiting import wait_until
 
 from gilknocker import KnockKnock
 from gilknocker.lifecycle import Lifecycle
@@ -46,13 +47,6 @@ def thread_names() -> dict[int, str]:
 
 def our_threads() -> list[str]:
     return sorted(name for name in thread_names().values() if name.startswith("gilknock"))
-
-
-def wait_until(condition: Callable[[], object], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.001)
 
 
 def run_python(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from oracle import Oracle
+from waiting import wait_until
 
 from gilknocker import KnockKnock
 
@@ -37,13 +38,6 @@ def thread_names() -> dict[int, str]:
 
 def our_threads() -> dict[int, str]:
     return {n: name for n, name in thread_names().items() if name.startswith("gilknock")}
-
-
-def wait_until(condition: Callable[[], object], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.001)
 
 
 def run_python(program: str) -> subprocess.CompletedProcess[str]:

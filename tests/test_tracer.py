@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from waiting import wait_until
 from witness import witnessed
 
 from gilknocker import GilTracer, KnockKnock, Snapshot, ThreadTimes
@@ -243,10 +244,7 @@ def test_it_goes_on_where_it_stopped() -> None:
 def test_reset_begins_anew() -> None:
     with GilTracer() as tracer:
         together(lambda: spin(0.02), 2)
-        # One that was joined is still there for a moment.
-        deadline = time.monotonic() + 10
-        while by_name(tracer)["work-0"].alive and time.monotonic() < deadline:
-            time.sleep(0.001)
+        wait_until(lambda: not by_name(tracer)["work-0"].alive)
         before = tracer.snapshot()
         tracer.reset()
         after = tracer.snapshot(waits=True)

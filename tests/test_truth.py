@@ -121,24 +121,28 @@ def test_four_threads_of_much_gil() -> None:
 
 
 def test_four_threads_of_little_gil() -> None:
-    limit = 0.5 if SLOW else 0.2
-    settles(lambda: fraction_of(in_threads(lambda: a_little_gil(10))[0]) - limit)
+    if SLOW:  # there it is not so little
+        settles(lambda: off_the_truth(lambda: a_little_gil(10)))
+    else:
+        settles(lambda: fraction_of(in_threads(lambda: a_little_gil(10))[0]) - 0.2)
 
 
 def test_four_threads_of_some_gil() -> None:
-    def miss() -> float:
-        with Oracle() as oracle:
-            snapshot, truth = in_threads(lambda: some_gil(1_000), oracle)
-        assert snapshot.ticks > 50
-        return abs(fraction_of(snapshot) - truth) - 0.1
+    settles(lambda: off_the_truth(lambda: some_gil(1_000)))
 
-    settles(miss)
+
+def off_the_truth(work: Callable[[], None]) -> float:
+    """Return by how much four threads' fraction is off the oracle's, less 0.1."""
+    with Oracle() as oracle:
+        snapshot, truth = in_threads(work, oracle)
+    assert snapshot.ticks > 50
+    return abs(fraction_of(snapshot) - truth) - 0.1
 
 
 def test_nothing_is_left_of_the_time_before_a_reset() -> None:
     with KnockKnock(100_000) as knocker:
-        hold_gil(0.4)
-        assert knocker.contention_metric > 0.4  # of four looks, the first or last may be beside it
+        hold_gil(1.5)  # so many looks that one beside it does not matter
+        assert knocker.contention_metric > 0.9
         for _ in range(100):
             knocker.reset_contention_metric()
             assert knocker.contention_metric < 0.001

@@ -16,6 +16,7 @@ from subject import (
     is_ours,
     kept,
     make,
+    may,
     our_threads,
     pause,
     started,
@@ -108,15 +109,7 @@ def _hide_proc() -> None:
 
 
 def _no_namespace() -> str:
-    pid = os.fork()
-    if pid == 0:
-        try:
-            _hide_proc()
-        except OSError:
-            os._exit(1)
-        os._exit(0)
-    denied = os.waitpid(pid, 0)[1]
-    return "`unshare` and `mount` are not permitted here" if denied else ""
+    return "" if may(_hide_proc) else "`unshare` and `mount` are not permitted here"
 
 
 @fault("no `/proc`", missing=_no_namespace, before=_hide_proc)

@@ -167,6 +167,18 @@ def in_child(function: Callable[[], object], *, orderly: bool = True) -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == CHILD_STATUS
 
 
+def may(function: Callable[[], object]) -> bool:
+    """Whether the system lets a process do `function`: a child tries."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            function()
+        except OSError:
+            os._exit(1)
+        os._exit(0)
+    return os.waitpid(pid, 0)[1] == 0
+
+
 def daemon(function: Callable[[], object]) -> None:
     """Run `function` in a daemon thread."""
     threading.Thread(target=function, daemon=True).start()

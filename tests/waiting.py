@@ -1,0 +1,20 @@
+"""Waiting for what must come true: a thread that was joined is in /proc for a moment longer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 10) -> None:
+    """Wait until `condition` is true.
+
+    Raises
+    ------
+    AssertionError
+        If it does not come true in time.
+    """
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come true in time"
+        time.sleep(0.001)
