@@ -37,3 +37,14 @@ def format_percent(fraction: float) -> str:
     '87.3'
     """
     return f"{100 * fraction:.1f}"
+
+
+def format_count(count: int, noun: str) -> str:
+    """Return how many of something, by its name in the singular.
+
+    Examples
+    --------
+    >>> format_count(1, "thread"), format_count(2, "thread")
+    ('1 thread', '2 threads')
+    """
+    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -6,7 +6,7 @@ import sys
 import time
 
 from gilknocker import __version__, report
-from gilknocker._units import format_ns, format_percent
+from gilknocker._units import format_count, format_ns, format_percent
 from gilknocker.html import STYLE, card, one_line
 from gilknocker.svg import wait_timeline
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from gilknocker.thread_times import ThreadTimes
 
 __all__ = ["page"]
+
+MOST_ROWS = 200  # of a table: a service may have had ten thousand threads
 
 # The system's colours, light or dark as the reader has it.
 PAGE_STYLE = """\
@@ -93,16 +95,16 @@ def _timeline(snapshot: Snapshot) -> Iterable[str]:
 
 def _holders(snapshot: Snapshot) -> Iterable[str]:
     if snapshot.holders:
-        rows = (
+        rows = [
             (holder.name, str(holder.native_id), f"{format_percent(holder.share)} %")
             for holder in snapshot.holders
-        )
+        ]
         yield _section("Threads that held the GIL", _table(_HELD, rows))
 
 
 def _threads(threads: Sequence[ThreadTimes]) -> str:
     busiest = sorted(threads, key=lambda one: (one.ours, -one.held_ns - one.waited_ns))
-    return _section("Threads", _table(_TRACED, map(_traced_row, busiest)))
+    return _section("Threads", _table(_TRACED, [_traced_row(thread) for thread in busiest]))
 
 
 _HELD = ("thread", "native id", "share")
@@ -133,12 +135,16 @@ def _traced_row(thread: ThreadTimes) -> tuple[str, ...]:
     )
 
 
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     parts = ["<tr>", *(f'<th scope="col">{head}</th>' for head in heads), "</tr>"]
-    for name, *figures in rows:
+    for name, *figures in rows[:MOST_ROWS]:
         cells = "".join(f"<td>{figure}</td>" for figure in figures)
         parts.append(f'<tr><th scope="row">{one_line(name)}</th>{cells}</tr>')
-    return f"<table>{''.join(parts)}</table>"
+    table = f"<table>{''.join(parts)}</table>"
+    if len(rows) <= MOST_ROWS:
+        return table
+    more = format_count(len(rows) - MOST_ROWS, "thread")
+    return f'{table}<div class="gk-small gk-soft">and {more} more</div>'
 
 
 def _as_text(text: str) -> str:

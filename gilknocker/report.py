@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from gilknocker._snapshot_fields import effective_ticks
-from gilknocker._units import format_ns, format_percent
+from gilknocker._units import format_count, format_ns, format_percent
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def table(threads: Sequence[ThreadTimes]) -> list[str]:
         for row in rows
     ]
     if len(ordered) > MOST_THREADS:
-        lines.append(f"  and {_times(len(ordered) - MOST_THREADS, 'thread')} more")
+        lines.append(f"  and {format_count(len(ordered) - MOST_THREADS, 'thread')} more")
     return lines
 
 
@@ -124,16 +124,16 @@ def interpretation(snapshot: Snapshot) -> str:
     looks = effective_ticks(snapshot)
     if looks < LEAST_LOOKS:
         return (
-            f"Too short to say how busy the GIL was: {_times(round(looks), 'look')} at it, and at "
-            f"least {LEAST_LOOKS} are needed."
+            f"Too short to say how busy the GIL was: {format_count(round(looks), 'look')} at it, "
+            f"and at least {LEAST_LOOKS} are needed."
         )
     if interval[1] < IDLE:
         return _on_idle(snapshot)
     if snapshot.knocks < LEAST_KNOCKS and not _is_unbroken(snapshot):
         return (
             f"The GIL was held {format_percent(fraction)} % of the time; "
-            f"{_times(snapshot.knocks, 'knock')}: too few to say how long a thread would have "
-            "waited for it."
+            f"{format_count(snapshot.knocks, 'knock')}: too few to say how long a thread would "
+            "have waited for it."
         )
     return _on_waits(snapshot, fraction)
 
@@ -299,7 +299,7 @@ def _holds(snapshot: Snapshot) -> str:
     if not snapshot.holds:
         return f"one, of {format_ns(snapshot.hold_max_ns)}"
     shown = _percentiles(snapshot.hold_percentile, snapshot.hold_max_ns, snapshot.hold_max_exact)
-    return f"{shown}; {_times(snapshot.holds, 'hold')}; method trace"
+    return f"{shown}; {format_count(snapshot.holds, 'hold')}; method trace"
 
 
 def _waiting(snapshot: Snapshot) -> str:
@@ -319,7 +319,7 @@ def _waits(snapshot: Snapshot) -> str:
     shown = _percentiles(snapshot.percentile, snapshot.wait_max_ns, snapshot.wait_max_exact)
     total = format_ns(snapshot.wait_total_ns)
     noun = "wait" if traced else "knock"
-    return f"{shown}; {total} in all, of {_times(snapshot.knocks, noun)}"
+    return f"{shown}; {total} in all, of {format_count(snapshot.knocks, noun)}"
 
 
 def _percentiles(percentile: Callable[[float], float], max_ns: int, max_is_exact: bool) -> str:
@@ -339,10 +339,6 @@ def _own_cost(snapshot: Snapshot) -> str:
     if not snapshot.observed_ns:
         return "unknown: nothing observed"
     return f"{format_percent(snapshot.cpu_ns / snapshot.observed_ns)} % of one core"
-
-
-def _times(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _command(words: Sequence[str]) -> str:

@@ -10,14 +10,10 @@ from typing import Any
 import pytest
 
 # A run in this process forgets what it imported, and compiled modules cannot be imported twice.
-from gilknocker import GilTracer, _core, histogram, knock_knock, snapshot, testing
+from gilknocker import _core, histogram, knock_knock, snapshot, testing
 from gilknocker._plugin import fixtures, limits, meter, session
 
 KEPT = (_core, histogram, knock_knock, snapshot, testing, fixtures, limits, meter, session)
-
-needs_tracer = pytest.mark.skipif(
-    not GilTracer.supported()[0], reason="the GIL cannot be traced here"
-)
 
 # What nothing here is about, and takes time.
 WITHOUT = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-p", "no:benchmark")

@@ -96,6 +96,16 @@ def test_table_of_threads() -> None:
     assert "longest hold" in root.findtext(".//pre", "")
 
 
+def test_table_of_very_many_threads_stays_small() -> None:
+    def one(number: int) -> ThreadTimes:
+        return ThreadTimes(number, number, f"t{number}", False, True, number, *[0] * 8)
+
+    text = page(SNAPSHOT, ["x.py"], 0, [one(number) for number in range(10_000)])
+    _, *rows = table(read(text))
+    assert [row[0] for row in rows] == [f"t{number}" for number in range(9_999, 9_799, -1)]
+    assert "and 9800 threads more" in text and len(text) < 200_000
+
+
 def test_timeline() -> None:
     chart = ElementTree.fromstring(wait_timeline([(0, 1_000), (1, 1_000), (2, 100_000)], 2, "<"))
     (x1, y1), (x2, y2), (x3, y3) = dots(chart)

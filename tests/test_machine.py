@@ -25,11 +25,11 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from needs import CAN_TRACE
 
 from gilknocker import GilTracer, KnockKnock, Snapshot
 
 MOST_TRACERS = 4
-CAN_TRACE = GilTracer.supported()[0]
 # What two threads may do at once, and whether it runs after that; None leaves it as it is.
 OUTCOMES: dict[str, bool | None] = {"start": True, "stop": False, "reset": None, "snapshot": None}
 pairs = st.tuples(st.sampled_from(sorted(OUTCOMES)), st.sampled_from(sorted(OUTCOMES)))

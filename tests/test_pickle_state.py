@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from needs import needs_tracer
 from stories import tell
 
 from gilknocker import GilTracer, Snapshot, WaitHistogram
@@ -92,7 +93,7 @@ def test_raw_waits_of_another_kind() -> None:
         rebuild(data, "abc", holds)
 
 
-@pytest.mark.skipif(not GilTracer.supported()[0], reason=GilTracer.supported()[1])
+@needs_tracer
 @given(st.data())
 def test_a_trace_from_damaged_data(data: st.DataObject) -> None:
     with GilTracer(100) as tracer:

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from needs import needs_gil
-from pytest_runs import needs_tracer, run, stored
+from needs import needs_gil, needs_tracer
+from pytest_runs import run, stored
 
 from gilknocker._plugin.figures import attach, detach
 from gilknocker._plugin.section import Record, ranked
@@ -311,7 +311,8 @@ def test_stop_at_the_first_and_go_on_with_the_last_failed(pytester: pytest.Pytes
             pass
         """
     )
-    first = pytester.runpytest_inprocess("-x", "--gilknocker", "--gilknocker-json=f.json")
+    cache = ("-p", "cacheprovider")
+    first = run(pytester, "-x", "--gilknocker", "--gilknocker-json=f.json", *cache)
     first.assert_outcomes(passed=1, failed=1)
     found = stored(pytester.path / "f.json")
     assert list(found) == ["test_good", "test_bad"]
@@ -319,7 +320,7 @@ def test_stop_at_the_first_and_go_on_with_the_last_failed(pytester: pytest.Pytes
     assert limit["state"] == "exceeded"
     assert limit["limit"] == 0.02e9 < limit["figure"]
     assert limit["message"].startswith("limit_gil_hold: the GIL was held for ")
-    again = pytester.runpytest_inprocess("--lf", "--gilknocker")
+    again = run(pytester, "--lf", "--gilknocker", *cache)
     again.assert_outcomes(failed=1, deselected=0)
 
 

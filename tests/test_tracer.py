@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from needs import needs_tracer
 from waiting import wait_until
 from witness import witnessed
 
 from gilknocker import GilTracer, KnockKnock, Snapshot, ThreadTimes
 from gilknocker.testing import GilLoad, hold_gil, release_gil
 
-pytestmark = pytest.mark.skipif(not GilTracer.supported()[0], reason=GilTracer.supported()[1])
+pytestmark = needs_tracer
 
 
 def spin(seconds: float = 0.1) -> None:

@@ -9,11 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from needs import needs_tracer
 from runs import python
 
-from gilknocker import GilTracer
-
-pytestmark = pytest.mark.skipif(not GilTracer.supported()[0], reason=GilTracer.supported()[1])
+pytestmark = needs_tracer
 
 TESTS = str(Path(__file__).parent)
 

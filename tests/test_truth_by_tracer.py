@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 
 import pytest
+from needs import needs_tracer
 
 from gilknocker import GilTracer, KnockKnock
 from gilknocker.testing import GilLoad
 
-pytestmark = pytest.mark.skipif(not GilTracer.supported()[0], reason=GilTracer.supported()[1])
+pytestmark = needs_tracer
 
 
 @pytest.mark.parametrize(("held", "free"), [(20, 20), (500, 500), (900, 100), (5_000, 45_000)])
