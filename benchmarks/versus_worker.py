@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
+import random
 import resource
 import statistics
 import sys
@@ -26,6 +28,7 @@ from gilknocker.testing import GilLoad, hold_gil
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 SETTLE_SECONDS = 0.05
+RUNS_PER_ROUND = 3
 
 
 def knock_knock(meter: str) -> Callable[..., Any]:
@@ -135,21 +138,58 @@ def crc32_of_6_kb(rounds: int = 20_000) -> None:
         zlib.crc32(data)
 
 
-def slowdown(meter: str, name: str, polling_micros: str, rounds: str) -> dict[str, float]:
-    """Compare the minima of a workload with and without a running knocker, interleaved."""
-    workloads = {workload.__name__: workload for workload in (*WORKLOADS, crc32_of_6_kb)}
-    knocker = knock_knock(meter)(polling_interval_micros=int(polling_micros))
-    seconds: dict[bool, list[float]] = {False: [], True: []}
-    for _ in range(int(rounds)):
-        for measured, times in seconds.items():
-            if measured:
+def slowdown(original: str, name: str, polling_micros: str, seconds: str) -> dict[str, float]:
+    """Run a workload with neither meter, ours and the original, in turn, in one process.
+
+    Nothing else would do: from one process to the next, and from one minute to the next, these
+    programs differ by more than the meters cost. Returns what each of them, and ours over the
+    original, takes longer, with 95 % intervals: `ours`, `ours_low`, `ours_high` and so on.
+    """
+    workload = {work.__name__: work for work in (*WORKLOADS, crc32_of_6_kb)}[name]
+    meters = {
+        "without": None,
+        "ours": knock_knock("ours")(polling_interval_micros=int(polling_micros)),
+        "original": knock_knock(original)(polling_interval_micros=int(polling_micros)),
+    }
+    taken: dict[str, list[float]] = {which: [] for which in meters}
+    order = list(meters)
+    until = time.monotonic() + float(seconds)
+    while time.monotonic() < until:
+        random.shuffle(order)
+        for which in order:
+            knocker = meters[which]
+            if knocker is not None:
                 knocker.start()
+            workload()  # what came before, the original's stop of 0.1 s say, has left its traces
             begin = time.perf_counter()
-            workloads[name]()
-            times.append(time.perf_counter() - begin)
-            if measured:
+            for _ in range(RUNS_PER_ROUND):
+                workload()
+            taken[which].append(time.perf_counter() - begin)
+            if knocker is not None:
                 knocker.stop()
-    return {"ratio": min(seconds[True]) / min(seconds[False])}
+    answer: dict[str, float] = {"rounds": len(taken["without"])}
+    pairs = {
+        "ours": ("ours", "without"),
+        "original": ("original", "without"),
+        "difference": ("ours", "original"),
+    }
+    for which, (above, beside) in pairs.items():
+        median, low, high = median_ratio(taken[above], taken[beside])
+        answer |= {which: median, f"{which}_low": low, f"{which}_high": high}
+    return answer
+
+
+def median_ratio(times: list[float], beside: list[float]) -> tuple[float, float, float]:
+    """Return the median of how much longer, pair by pair, and its 95 % interval.
+
+    The interval is that of the order statistics: how many of n pairs lie below the true median is
+    binomial, n/2 on average with a deviation of sqrt(n)/2.
+    """
+    longer = sorted(time / other - 1 for time, other in zip(times, beside, strict=True))
+    middle, reach = len(longer) / 2, 1.96 * math.sqrt(len(longer)) / 2
+    low = max(math.floor(middle - reach), 0)
+    high = min(math.ceil(middle + reach), len(longer) - 1)
+    return statistics.median(longer), longer[low], longer[high]
 
 
 def own_cpu(meter: str, polling_micros: str, seconds: str) -> dict[str, float]:
