@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import warnings
 
 from gilknocker import _core
 from gilknocker._holder_names import named
@@ -151,6 +150,8 @@ class KnockKnock:
 
     def _stop(self, stacklevel: int) -> None:
         if not PROCESS.stop(self._sampler, self._settings.timeout_ns):
+            import warnings  # here, for it takes its time to import
+
             warnings.warn(
                 f"a knock was still waiting for the GIL {format_ns(self._settings.timeout_ns)} "
                 "after stop(): its thread will end by itself, later",

@@ -12,6 +12,7 @@ import builtins
 import os
 import sys
 
+from gilknocker import _core
 from gilknocker.cli import STARTED_WITH, UsageError
 from gilknocker.meter import Meter
 
@@ -117,7 +118,7 @@ def _run_source(source: bytes, path: str) -> None:
         code = loader.get_code("__main__")
     else:
         namespace["__loader__"] = SourceFileLoader("__main__", path)
-        code = compile(source, path, "exec", dont_inherit=True)
+        code = _compiled(source, path)
     assert code is not None
     exec(code, namespace)
 
@@ -133,10 +134,16 @@ def _run_text(text: str) -> None:
         from textwrap import dedent
 
         text = dedent(text)
-    code = compile(text, "<string>", "exec", dont_inherit=True)
+    code = _compiled(text, "<string>")
     if sys.version_info >= (3, 13):
         _show_lines_of(code, text)
     exec(code, namespace)
+
+
+def _compiled(source: str | bytes, path: str) -> CodeType:
+    if isinstance(source, bytes) and b"\0" in source:
+        return compile(source, path, "exec", dont_inherit=True)  # says what is wrong with that
+    return _core.compile_program(source, path)
 
 
 def _show_lines_of(code: CodeType, text: str) -> None:
@@ -240,7 +247,8 @@ def _end_of_main(kind: str) -> None:
 
 
 def _without_our_frames(traceback: TracebackType | None) -> TracebackType | None:
-    while traceback is not None and traceback.tb_frame.f_globals is globals():
+    ours = (__name__, _core.__name__)
+    while traceback is not None and traceback.tb_frame.f_globals.get("__name__") in ours:
         traceback = traceback.tb_next
     return traceback
 

@@ -172,6 +172,7 @@ CODE = [
     "import atexit, __main__; atexit.register(lambda: print(sorted(vars(__main__)))); 1 / 0",
     "raise KeyboardInterrupt",
     "class A: pass\nimport pickle; print(type(pickle.loads(pickle.dumps(A()))) is A)",
+    "# coding: latin-1\nprint(ascii('\u20ac'))\ndef f(x: int): pass\nprint(f.__annotations__)",
 ]
 
 
@@ -186,6 +187,22 @@ def test_indented_code_as_python_alone(tmp_path: Path) -> None:
     code = "\n    x = 1\n    print(x)\n"  # 3.14 removes the indentation
     got, expected = metered("-c", code, cwd=tmp_path), python("-c", code, cwd=tmp_path)
     assert got[:3] == expected[:3]
+
+
+ENCODED = {
+    "latin-1": "# coding: latin-1\nprint(ascii('\u00e9'))\n".encode("latin-1"),
+    "signature": "print(ascii('\u00e9'))\n".encode("utf-8-sig"),
+    "empty": b"",
+    "no end of the last line": b"if 1:\n  print(1)",
+    "carriage returns": b"print(1)\r\nprint('''2\r\n3''')\r\n",
+}
+
+
+@pytest.mark.parametrize("name", ENCODED)
+def test_encodings_as_python_alone(name: str, tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_bytes(ENCODED[name])
+    expected = python("program.py", cwd=tmp_path)
+    assert metered("program.py", cwd=tmp_path)[:3] == expected[:3]
 
 
 SAYS = """

@@ -109,7 +109,9 @@ def test_threads_that_spin_hold_or_wait_all_the_time() -> None:
         threads = by_name(tracer)
     for n in range(3):
         thread = threads[f"work-{n}"]
-        assert thread.forced_releases > 5
+        # How often depends on the machine; of itself it lets go at its end, or just before.
+        assert thread.forced_releases > 0
+        assert thread.acquisitions - thread.forced_releases <= 2
         assert thread.held_ns + thread.waited_ns + thread.released_ns == thread.lifetime_ns
         # The rest: begin and end of the thread, and moments without a CPU.
         assert thread.released_ns < 0.2 * thread.lifetime_ns
