@@ -66,7 +66,6 @@ def wrong_shifts() -> list[int]:
     return near + far + edges
 
 
-@needs_gil
 def test_every_wrong_layout_is_refused_with_a_reason() -> None:
     reasons = {shift: _core.probe_layout(shift) for shift in wrong_shifts()}
     assert [shift for shift, reason in reasons.items() if reason is None] == []
@@ -74,7 +73,6 @@ def test_every_wrong_layout_is_refused_with_a_reason() -> None:
     assert len(set(reasons.values())) > 2
 
 
-@needs_gil
 def test_wrong_layouts_are_refused_while_others_use_the_gil() -> None:
     shifts = random.Random(2).sample(range(8, 4096, 8), 100)
     with GilLoad(200e-6, 10e-6, threads=2), KnockKnock(100, knock_interval_micros=100):

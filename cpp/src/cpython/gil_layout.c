@@ -14,6 +14,7 @@
 #endif
 
 #include <errno.h>
+#include <math.h>
 #include <stdint.h>
 #include <string.h>
 #include <unistd.h>
@@ -118,6 +119,27 @@ static const char* find_offsets(struct offsets* found, ptrdiff_t shift) {
 
 /* ---- and whether it is ---------------------------------------------------------------------- */
 
+/* What sys.NAME() answers, as a number; -1 where it cannot be asked. */
+static double asked_of_sys(const char* name) {
+  PyObject* const function = PySys_GetObject(name); /* borrowed */
+  PyObject* const answer = function == NULL ? NULL : PyObject_CallNoArgs(function);
+  const double number = answer == NULL ? -1.0 : PyFloat_AsDouble(answer);
+  Py_XDECREF(answer);
+  PyErr_Clear();
+  return number;
+}
+
+/* The switch interval stands before the holder in every version. This is known of a disabled GIL
+ * too, of which there is nothing else to know. */
+static int follows_the_interval(const struct offsets* found) {
+  const size_t back = offsetof(struct _gil_runtime_state, last_holder) -
+                      offsetof(struct _gil_runtime_state, interval);
+  unsigned long micros = 0;
+  const char* const where = at(found->gil, (uint64_t)(found->last_holder - back));
+  if (gilknocker_safe_read(&micros, where, sizeof micros) != 0) return 0;
+  return (double)micros == round(asked_of_sys("getswitchinterval") * 1e6);
+}
+
 static const char* check_state(const struct offsets* found) {
   int enabled = 1;
   int locked = 0;
@@ -130,6 +152,10 @@ static const char* check_state(const struct offsets* found) {
   if (gilknocker_safe_read(&locked, at(found->gil, found->locked), sizeof locked) != 0 ||
       gilknocker_safe_read(&holder, at(found->gil, found->last_holder), sizeof holder) != 0) {
     return "the GIL's state is unreadable";
+  }
+  if (!follows_the_interval(found)) return "the switch interval is not where it should be";
+  if (found->enabled >= 0 && (enabled != 0) != (asked_of_sys("_is_gil_enabled") != 0)) {
+    return "whether there is a GIL does not read as it is";
   }
   if (enabled == 0) return locked <= 0 ? NULL : "a disabled GIL reads as locked";
   if (locked != 1) return "the GIL that we hold does not read as locked";
