@@ -38,8 +38,12 @@ cdef extern from "cpython/cpython_gil.hpp" namespace "gilknocker" nogil:
         cbool can_look() noexcept
 
     cdef cppclass CPythonGil(Gil):
+        # Not "except +": these two let go of the GIL and take it again, where an interpreter that
+        # ends may end the thread by a forced unwind. Nobody may catch that.
         @staticmethod
-        CPythonGil& instance() except +
+        CPythonGil* make()
+        @staticmethod
+        CPythonGil& instance() noexcept
         Look look() noexcept
         const char* problem() noexcept
         @staticmethod
@@ -225,7 +229,9 @@ cdef extern from "gilknocker/trace_book.hpp" namespace "gilknocker" nogil:
 
 # With the GIL held, all of them: they let go of it where they have to.
 cdef extern from "cpython/gil_hooks.hpp" namespace "gilknocker::gil_hooks":
-    const char* prepare() except +
+    # Not "except +", which would catch the forced unwind of a thread: they take the GIL.
+    const char* prepare()
+    void settle()
     void attach(TraceBook& book, const vector[int64_t]& present) except +
     void detach(TraceBook& book) except +
     TraceReading read_book(TraceBook& book) except +

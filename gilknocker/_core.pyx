@@ -43,7 +43,9 @@ cdef int64_t DROP_TIMEOUT = 1_000_000_000
 
 # Never freed: an abandoned thread may still read it while the process ends.
 cdef SystemClock* the_clock = new SystemClock()
-cdef Gil* the_gil = &CPythonGil.instance()
+cdef Gil* the_gil = CPythonGil.make()
+if the_gil == NULL:
+    raise MemoryError
 
 
 def look_problem() -> str | None:
@@ -117,11 +119,11 @@ cdef int run_pending(void* argument) except -1 with gil:
 
 
 def call_soon(function) -> None:
-    """Call `function` from the main thread, as soon as that runs Python code again."""
+    """Call `function` from the main thread, which calls, as soon as that runs Python code again."""
     Py_INCREF(function)
     if Py_AddPendingCall(run_pending, <void*><PyObject*>function) != 0:
         Py_DECREF(function)
-        raise RuntimeError("the interpreter's queue of pending calls is full")
+        function()  # the queue is full: better now than never
 
 
 def compile_program(source: str | bytes, filename: str) -> CodeType:
@@ -415,6 +417,7 @@ cdef class Tracer:
             return
         if book.running():
             detach(book[0])
+            settle()
         with nogil:
             del book
 
@@ -430,6 +433,7 @@ cdef class Tracer:
         cdef TraceBook* book = self._here()
         if book.running():
             detach(book[0])
+            settle()
 
     @property
     def is_running(self) -> bool:

@@ -116,7 +116,7 @@ class KnockKnock:
             timeout_micros=timeout_micros,
         )
         self._settings = settings
-        self._names: dict[int, str] = {}  # of holders, by serial
+        self._names: dict[tuple[int, int], str] = {}  # of holders, by serial and ident
         self._sampler = _core.Sampler(
             settings.interval_ns,
             settings.knock_interval_ns,

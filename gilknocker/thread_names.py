@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
 __all__ = ["ThreadNames"]
 
@@ -16,26 +16,31 @@ _MOST = 20_000
 
 
 class ThreadNames:
-    """What threads that begin while this listens are called.
+    """What threads that begin while somebody listens are called.
 
     A thread of :mod:`threading` tells itself its native id when it begins, by a private method
     that is wrapped while somebody listens (the way of memray, which wraps more of it). Where a
     Python has no such method, or somebody else replaced it meanwhile, only the names of threads
     that are there when one asks are known.
 
-    Thread safety: each step is one operation of a dict or a list, guarded by the GIL.
+    Thread safety: `listen` and `rest` by one thread at a time; all else is one operation of a dict
+    or a list at a time, guarded by the GIL.
+
+    Parameters
+    ----------
+    listeners : collection
+        Who listens; nobody if it is empty.
     """
 
-    def __init__(self) -> None:
-        self._listeners = 0
+    def __init__(self, listeners: Collection[object]) -> None:
+        self._listeners = listeners
         self._begun: dict[int, list[tuple[int, str]]] = {}  # by native id: when, and its name
         self._original: Callable[[threading.Thread], None] | None = None
 
     def listen(self) -> None:
-        """Listen once more."""
-        self._listeners += 1
+        """Note names from now on."""
         original = getattr(threading.Thread, "_set_native_id", None)
-        if self._listeners > 1 or original is None:
+        if self._original is not None or original is None:
             return
 
         def set_native_id(thread: threading.Thread) -> None:
@@ -45,9 +50,8 @@ class ThreadNames:
         self._original, self._wrapper = original, set_native_id
         threading.Thread._set_native_id = set_native_id  # type: ignore[attr-defined]
 
-    def leave(self) -> None:
-        """Listen once less."""
-        self._listeners -= 1
+    def rest(self) -> None:
+        """Note no more names, if nobody listens."""
         if self._listeners or self._original is None:
             return
         if threading.Thread._set_native_id is self._wrapper:  # type: ignore[attr-defined]
@@ -57,7 +61,7 @@ class ThreadNames:
 
     def _note(self, thread: threading.Thread) -> None:
         if not self._listeners or thread.native_id is None:
-            return  # the wrapper was kept by somebody
+            return  # the wrapper was kept by somebody, or a listener was dropped
         if len(self._begun) >= _MOST:
             self._begun.pop(next(iter(self._begun)), None)
         self._begun.setdefault(thread.native_id, []).append((time.monotonic_ns(), thread.name))
@@ -80,8 +84,10 @@ class ThreadNames:
 
 def present() -> dict[int, str]:
     """Return the names of the threads that are there, by native id."""
-    return {
-        thread.native_id: thread.name
+    # In a forked child Python before 3.13.1 goes on to give the caller its parent's number.
+    mine, own_number = threading.get_ident(), threading.get_native_id()
+    numbers = (
+        (own_number if thread.ident == mine else thread.native_id, thread.name)
         for thread in threading.enumerate()
-        if thread.native_id is not None
-    }
+    )
+    return {number: name for number, name in numbers if number is not None}

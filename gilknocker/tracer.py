@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import atexit
+import os
 import sys
+from _thread import RLock
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
@@ -15,7 +17,6 @@ from gilknocker.thread_names import ThreadNames, present
 from gilknocker.thread_times import ThreadTimes
 
 if TYPE_CHECKING:
-    import os
     from types import TracebackType
     from typing import SupportsIndex
 
@@ -32,7 +33,7 @@ MOST_EVENTS = 2**32
 # What the meter's own threads are called in tables.
 _OURS = "(gilknocker)"
 _RUNNING: WeakSet[GilTracer] = WeakSet()
-_NAMES = ThreadNames()
+_NAMES = ThreadNames(_RUNNING)
 
 
 def _tried_out() -> str:
@@ -105,6 +106,7 @@ class GilTracer:
             raise GilTracerUnsupported(_PROBLEM)
         self._core = _core.Tracer(size)
         self._names: dict[int, str] = {}  # by serial
+        self._named_in = 0  # whose serials they are: a forked child has another sampler
 
     @staticmethod
     def supported() -> tuple[bool, str]:
@@ -120,21 +122,24 @@ class GilTracer:
         Raises
         ------
         RuntimeError
-            If it cannot: somebody else redirects the same pointers by now, or 4 tracers run.
+            If it cannot: somebody else redirects the same pointers by now, or 4 tracers run, or
+            the interpreter is exiting.
         """
-        if self._core.is_running:
-            return
-        self._core.start(list(present()))
-        _NAMES.listen()
-        _RUNNING.add(self)
+        with _PROCESS.lock:
+            if _PROCESS.exited:
+                raise RuntimeError("the interpreter is exiting: nothing can be traced any more")
+            self._core.start(list(present()))
+            _RUNNING.add(self)
+            _NAMES.listen()
 
     def stop(self) -> None:
         """Stop counting; nothing happens if it does not run. The numbers stay."""
-        if self._core.is_running:
-            self._read()  # the names
-            self._core.stop()
-            _NAMES.leave()
-        _RUNNING.discard(self)
+        with _PROCESS.lock:
+            if self._core.is_running:
+                self._read()  # the names
+                self._core.stop()
+            _RUNNING.discard(self)
+            _NAMES.rest()
 
     def __enter__(self) -> Self:
         self.start()
@@ -253,6 +258,9 @@ class GilTracer:
     def _read(self, events: bool = False) -> dict[str, Any]:
         reading = self._core.read(events)
         here = present()
+        if self._named_in != reading["sampler_id"]:
+            self._named_in = reading["sampler_id"]
+            self._names.clear()
         for thread in reading["threads"]:
             serial, native_id = thread["serial"], thread["native_id"]
             name = here.get(native_id) if thread["alive"] else None
@@ -300,7 +308,27 @@ def _stored(events: npt.NDArray[np.void], counted: int) -> StoredWaits:
     return StoredWaits(counted - len(events), durations, events["start"].tobytes())
 
 
-@atexit.register
-def _stop_all() -> None:
-    for tracer in list(_RUNNING):
-        tracer.stop()
+class _Process:
+    """Who starts and stops tracers in this process: one at a time, and nobody after its end."""
+
+    def __init__(self) -> None:
+        self.exited = False
+        self.lock = RLock()  # a signal handler may come in between
+
+    def at_exit(self) -> None:
+        """Stop all tracers for good."""
+        with self.lock:
+            self.exited = True
+            for tracer in list(_RUNNING):
+                tracer.stop()
+
+    def after_fork_in_child(self) -> None:
+        """Know of no tracer: they run in the parent, whose threads may have the lock."""
+        self.lock = RLock()
+        _RUNNING.clear()
+        _NAMES.rest()
+
+
+_PROCESS = _Process()
+atexit.register(_PROCESS.at_exit)
+os.register_at_fork(after_in_child=_PROCESS.after_fork_in_child)

@@ -58,6 +58,21 @@ def test_names_of_threads_that_are_gone_are_found_by_knocks() -> None:
     assert min(found[f"gone-{n}"] for n in range(3)) > 0.05
 
 
+def test_a_thread_has_not_the_name_of_the_next_with_its_ident() -> None:
+    truth = {}
+
+    def work() -> None:
+        truth[threading.get_native_id()] = threading.current_thread().name
+        spin(0.003)
+
+    with KnockKnock(500, knock_interval_micros=500) as knocker:
+        for n in range(60):
+            in_thread(f"request-{n}", work)
+        holders = knocker.holders()
+    named = [one for one in holders if one.name.startswith("request") and one.native_id]
+    assert [one.name for one in named] == [truth[one.native_id] for one in named]
+
+
 def test_two_that_take_turns_share_it() -> None:
     with KnockKnock(500) as knocker:
         threads = [threading.Thread(target=spin, args=(0.5,), name=f"turns-{n}") for n in range(2)]

@@ -141,6 +141,88 @@ with GilTracer(): pass
     )
 
 
+def test_tracers_that_many_threads_start_and_stop_let_threads_begin_as_before() -> None:
+    runs(
+        """
+begins = threading.Thread._set_native_id
+sys.setswitchinterval(1e-5)
+tracer = GilTracer(0)
+for _ in range(60):
+    together(tracer.start)
+    together(tracer.stop, 3)
+tracer.start()
+del tracer
+together(time.time)  # finds that nobody listens any more
+with GilTracer(0): pass
+assert threading.Thread._set_native_id is begins
+"""
+    )
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        "daemon(read); daemon(read)",
+        "KnockKnock(100, knock_interval_micros=100).start()",
+        "daemon(spin, 9); daemon(read); KnockKnock(100, knock_interval_micros=100).start()",
+    ],
+    ids=["readers", "knocker", "all"],
+)
+def test_the_first_import_in_a_busy_process(beside: str) -> None:
+    for _ in range(4):
+        done = python(
+            *("-X", "faulthandler", "-W", "error", "-c"),
+            f"""
+import os, threading, time
+from gilknocker import KnockKnock
+def spin(seconds):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end: pass
+def read():
+    with open("/dev/zero", "rb", buffering=0) as zeros:
+        while True: zeros.read(1)
+def daemon(work, *args):
+    threading.Thread(target=work, args=args, daemon=True).start()
+{beside}
+time.sleep(0.02)
+from gilknocker import GilTracer
+assert GilTracer.supported() == (True, ""), GilTracer.supported()
+os._exit(0)
+""",
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_forked_child_has_names_of_its_own() -> None:
+    runs(
+        """
+import _thread, warnings
+warnings.simplefilter("ignore", DeprecationWarning)  # of 3.12: threads that are not there any more
+tracer = GilTracer(0)
+tracer.start()
+for n in range(3):
+    thread = threading.Thread(target=time.sleep, args=(0.01,), name=f"parent-{n}")
+    thread.start()
+    thread.join()
+assert {"parent-0", "parent-1", "parent-2"} <= {one.name for one in tracer.threads()}
+pid = os.fork()
+if pid == 0:
+    status = 1
+    try:
+        with tracer:
+            for _ in range(2):
+                _thread.start_new_thread(time.sleep, (0.01,))
+                time.sleep(0.05)
+            names = [one.name for one in tracer.threads()]
+        assert names[0] == "MainThread" and not any("parent" in name for name in names), names
+        status = 0
+    finally:
+        os._exit(status)
+assert os.waitpid(pid, 0)[1] == 0
+"""
+    )
+
+
 @pytest.mark.parametrize(
     "fork", ["os.fork()", "__import__('ctypes').PyDLL(None).fork()"], ids=["os", "raw"]
 )

@@ -32,7 +32,7 @@ bool Knocker::enter(Phase from, Phase to) noexcept {
 
 bool Knocker::claim() {
   if (enter(Phase::kAway, Phase::kClaimed)) return true;
-  if (!enter(Phase::kIdle, Phase::kClaimed)) return false;
+  if (!gil_.clears_for_others() || !enter(Phase::kIdle, Phase::kClaimed)) return false;
   seat_->clear();
   return true;
 }

@@ -55,7 +55,7 @@ void TraceBook::asked(TracedThread& thread, Nanos now, bool wanted_it_all_along)
 }
 
 void TraceBook::acquired(TracedThread& thread, Nanos now, bool wanted_it_all_along) noexcept {
-  const Ended wait = thread.acquired(now, wanted_it_all_along);
+  const Ended wait = thread.acquired(now, wanted_it_all_along && &thread != &crowd_);
   if (!wait) return;
   log(TraceEvent::kWait, thread, wait);
   if (thread.ours()) return;
@@ -105,7 +105,7 @@ void TraceBook::begin(Nanos now) noexcept {
 }
 
 void TraceBook::end(Nanos now, const IsAlive& is_alive) {
-  find_ended(is_alive);
+  find_ended(now, is_alive);
   for (std::size_t i = 0; i < opened(); ++i) threads_[i].pause(now);
   crowd_.pause(now);
   observed_ += now - resumed_;
@@ -125,21 +125,23 @@ void TraceBook::reset(Nanos now) noexcept {
   written_ = next_ = 0;
 }
 
-void TraceBook::find_ended(const IsAlive& is_alive) {
+void TraceBook::find_ended(Nanos now, const IsAlive& is_alive) {
   // The system gives out numbers again: of two threads with one number the newer is there.
   std::unordered_set<std::int64_t> newer;
   for (std::size_t i = opened(); i-- > 0;) {
     TracedThread& thread = threads_[i];
-    if (thread.ended() || thread.holding()) {
-      newer.insert(thread.native_id());
-    } else if (!newer.insert(thread.native_id()).second || !is_alive(thread.native_id())) {
+    const bool newest = newer.insert(thread.native_id()).second;
+    if (thread.ended()) continue;
+    if (thread.holding() || (newest && is_alive(thread.native_id()))) {
+      thread.seen(now);
+    } else {
       thread.end();
     }
   }
 }
 
 TraceReading TraceBook::read(Nanos now, const IsAlive& is_alive) {
-  if (running()) find_ended(is_alive);
+  if (running()) find_ended(now, is_alive);
   const Nanos end = running() ? now : end_;
   TraceReading reading;
   reading.epoch = epoch_;

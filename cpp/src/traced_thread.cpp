@@ -23,7 +23,8 @@ void TracedThread::open(std::int64_t native_id, bool ours, bool expected, Nanos 
   ours_ = ours;
   expected_ = expected;
   ended_ = false;
-  since_ = living_since_ = out_since_ = now;
+  since_ = living_since_ = seen_ = now;
+  out_since_.store(now, std::memory_order_relaxed);
   holding_since_ = 0;
   asking_since_.store(0, std::memory_order_relaxed);
   totals_ = {};
@@ -33,16 +34,18 @@ bool TracedThread::meet() noexcept { return std::exchange(expected_, false); }
 
 void TracedThread::asked(Nanos now, bool wanted_it_all_along) noexcept {
   if (asking_since_.load(std::memory_order_relaxed) != 0) return;
-  asking_since_.store(wanted_it_all_along ? out_since_ : now, std::memory_order_relaxed);
+  const Nanos since = wanted_it_all_along ? out_since_.load(std::memory_order_relaxed) : now;
+  asking_since_.store(since, std::memory_order_relaxed);
 }
 
 Ended TracedThread::acquired(Nanos now, bool wanted_it_all_along) noexcept {
   Nanos asked = asking_since_.load(std::memory_order_relaxed);
-  if (asked == 0 && wanted_it_all_along) asked = out_since_;
+  if (asked == 0 && wanted_it_all_along) asked = out_since_.load(std::memory_order_relaxed);
   asking_since_.store(0, std::memory_order_relaxed);
   holding_since_ = now;
   ++totals_.acquisitions;
   if (asked == 0) return {};
+  asked = std::max(asked, living_since_);
   const Nanos wait = now - asked;
   totals_.waited += wait;
   totals_.longest_wait = std::max(totals_.longest_wait, wait);
@@ -52,7 +55,7 @@ Ended TracedThread::acquired(Nanos now, bool wanted_it_all_along) noexcept {
 
 Ended TracedThread::released(Nanos now, bool forced) noexcept {
   const Nanos since = std::exchange(holding_since_, 0);
-  out_since_ = now;
+  out_since_.store(now, std::memory_order_relaxed);
   totals_.forced_releases += forced;
   if (since == 0) return {};  // it was taken before the trace began
   const Nanos hold = now - since;
@@ -72,7 +75,11 @@ void TracedThread::pause(Nanos now) noexcept {
 }
 
 void TracedThread::resume(Nanos now) noexcept {
-  if (!ended_) living_since_ = out_since_ = now;
+  if (ended_) return;
+  living_since_ = now;
+  out_since_.store(now, std::memory_order_relaxed);
+  // Of one that asked when the trace had paused, and its book was still at hand.
+  asking_since_.store(0, std::memory_order_relaxed);
 }
 
 void TracedThread::reset(Nanos now) noexcept {
@@ -83,12 +90,16 @@ void TracedThread::reset(Nanos now) noexcept {
   if (asking_since_.load(std::memory_order_relaxed) != 0) {
     asking_since_.store(now, std::memory_order_relaxed);
   }
-  out_since_ = std::max(out_since_, now);
+  out_since_.store(std::max(out_since_.load(std::memory_order_relaxed), now),
+                   std::memory_order_relaxed);
 }
 
 void TracedThread::end() noexcept {
   if (ended_) return;
-  if (living_since_ != 0) totals_.lived += std::max<Nanos>(out_since_ - living_since_, 0);
+  if (living_since_ != 0) {
+    const Nanos last = std::max(out_since_.load(std::memory_order_relaxed), seen_);
+    totals_.lived += std::max<Nanos>(last - living_since_, 0);
+  }
   living_since_ = holding_since_ = 0;
   asking_since_.store(0, std::memory_order_relaxed);
   ended_ = true;
@@ -96,7 +107,7 @@ void TracedThread::end() noexcept {
 
 Nanos TracedThread::waiting_for(Nanos now) const noexcept {
   const Nanos since = asking_since_.load(std::memory_order_relaxed);
-  return since == 0 ? 0 : std::max<Nanos>(now - since, 0);
+  return since == 0 ? 0 : std::max<Nanos>(now - std::max(since, living_since_), 0);
 }
 
 ThreadTotals TracedThread::totals(Nanos now) const noexcept {

@@ -30,6 +30,9 @@ class BlockingGil final : public Gil {
   Look look() const noexcept override;
   std::unique_ptr<GilSeat> open_seat() override;
 
+  bool clears_for_others() const noexcept override { return clears_; }
+  // From now on a thread has to clear its seat itself.
+  void keep_others_off_seats() { clears_ = false; }
   // From now on open_seat() returns null.
   void refuse_seats() { refuses_ = true; }
   // Whether the end of a thread by pthread_exit() unwinds its stack: musl's does not. The threads
@@ -57,6 +60,7 @@ class BlockingGil final : public Gil {
   bool held_by_caller();
 
   const bool can_look_;
+  std::atomic<bool> clears_{true};
   std::atomic<bool> refuses_{false};
   std::atomic<bool> finalizing_{false};
   std::atomic<std::chrono::milliseconds> dispose_takes_{std::chrono::milliseconds(0)};

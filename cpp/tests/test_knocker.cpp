@@ -376,6 +376,19 @@ TEST(knocker_whose_seat_was_claimed_asks_for_nothing_more) {
   CHECK_EQ(at.gil.seats_open(), 1);  // the seat's memory goes with the knocker
 }
 
+TEST(knocker_whose_seat_is_not_for_others_to_clear_leaves_it_itself) {
+  const NothingLeft nothing_left;
+  Seated at;
+  at.gil.keep_others_off_seats();
+  at.knocker.begin();
+  at.knock();
+  CHECK(!at.claim());
+  CHECK(!at.knocker.is_claimed());
+  at.knock();  // a claim that was refused leaves no trace
+  CHECK_EQ(at.ledger.read(false).knocks.knocks, 2);
+  at.knocker.end();  // BlockingGil would say if it disposed of a seat that nobody cleared
+}
+
 TEST(knocker_that_was_claimed_before_it_began_opens_no_seat) {
   const NothingLeft nothing_left;
   Seated at;

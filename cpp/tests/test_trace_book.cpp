@@ -195,13 +195,26 @@ TEST(trace_book_finds_out_who_is_gone) {
   CHECK(!again.ended());
 }
 
+TEST(trace_book_takes_nothing_back_when_a_thread_is_gone) {
+  TraceBook book(10, 1, 8);
+  book.begin(1);
+  TracedThread& thread = book.enter(5, false, 1);
+  book.acquired(thread, 10, false);
+  book.released(thread, 30, false);
+  const TraceReading earlier = book.read(300, &all_alive);
+  const TraceReading later = book.read(400, [](std::int64_t) { return false; });
+  CHECK(!later.threads.at(0).alive);
+  CHECK_EQ(earlier.all.lived, 299);
+  CHECK_EQ(later.all.lived, 299);
+}
+
 TEST(trace_book_counts_holds_of_threads_that_find_no_room) {
   TraceBook book(10, 1, 2);
   book.begin(1);
   for (std::int64_t i = 0; i < 5; ++i) {
     TracedThread& thread = book.enter(i, false, 1);
     book.asked(thread, 5 + 10 * i, false);
-    book.acquired(thread, 10 + 10 * i, false);
+    book.acquired(thread, 10 + 10 * i, i >= 2);  // of many it is not known since when one wanted it
     book.released(thread, 15 + 10 * i, false);
   }
   const TraceReading reading = book.read(100, &all_alive);
@@ -251,7 +264,7 @@ TEST(trace_book_is_read_while_others_ask) {
     MutexLock guard(lock);
     if (me == nullptr) me = &book.enter(id, false, ++clock);
     while (held) {
-      book.asked(*me, ++clock, false);
+      book.asked(*me, ++clock, id % 2 == 0);
       changed.wait_until(lock, kNever);
     }
     held = true;

@@ -105,6 +105,38 @@ TEST(traced_thread_that_is_gone_lived_until_it_let_go) {
   CHECK_EQ(thread.totals(kEnd).lived, 59);
 }
 
+TEST(traced_thread_that_was_seen_alive_lived_at_least_until_then) {
+  TracedThread thread{};
+  thread.open(1, false, false, 1);
+  thread.acquired(10, false);
+  thread.released(60, false);
+  thread.seen(500);
+  CHECK_EQ(thread.totals(500).lived, 499);
+  thread.end();
+  CHECK_EQ(thread.totals(kEnd).lived, 499);
+}
+
+TEST(traced_thread_that_asked_after_the_pause_does_not_wait_when_it_goes_on) {
+  TracedThread thread{};
+  thread.open(1, false, false, 1);
+  thread.pause(50);
+  thread.asked(51, false);  // its hook still had the book
+  thread.resume(900);
+  CHECK_EQ(thread.waiting_for(950), 0);
+  CHECK(!thread.acquired(950, false));
+}
+
+TEST(traced_thread_waits_no_longer_than_since_the_reset) {
+  TracedThread thread{};
+  thread.open(1, false, false, 1);
+  thread.acquired(10, false);
+  thread.released(60, true);
+  thread.reset(100);
+  thread.asked(60, false);  // it read the clock before the reset, and came after it
+  CHECK_EQ(thread.waiting_for(130), 30);
+  CHECK_EQ(thread.acquired(150, false).start, 100);
+}
+
 TEST(traced_thread_is_met_once) {
   TracedThread thread{};
   thread.open(1, false, true, 1);

@@ -6,6 +6,7 @@ import atexit
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 
@@ -128,6 +129,39 @@ def daemons_that_use_it() -> None:
     daemon(use)
     pause()
     if PYTHON_DAEMONS and numbers.random() < 0.5:
+        sys.exit(7)
+    os._exit(7)
+
+
+@fault("daemon threads that trace, or begin to", status=7, only_ours=True)
+def daemons_that_trace() -> None:
+    begun = threading.Event()
+
+    def trace() -> None:
+        begun.set()
+        from gilknocker import GilTracer  # tries it out at its first import
+
+        if not GilTracer.supported()[0]:
+            return
+        tracer = GilTracer(0)
+        while True:
+            try:
+                tracer.start()
+                tracer.stop()
+            except RuntimeError:  # the interpreter is exiting
+                time.sleep(3600)
+
+    def spin() -> None:
+        while True:
+            pass
+
+    kept.append(make())
+    daemon(spin)
+    daemon(trace)
+    daemon(trace)
+    begun.wait()
+    pause()
+    if PYTHON_DAEMONS:
         sys.exit(7)
     os._exit(7)
 

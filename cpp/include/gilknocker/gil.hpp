@@ -74,6 +74,8 @@ class Gil {
   virtual std::optional<HolderId> holder() const noexcept { return std::nullopt; }
   // What the program calls that thread. REQUIRES: a seat of the calling thread holds the GIL.
   virtual ThreadName name_of(const HolderId&) const { return {}; }
+  // Whether one thread may clear the seat of another.
+  virtual bool clears_for_others() const noexcept { return true; }
   // Null when the interpreter has no room for another thread.
   virtual std::unique_ptr<GilSeat> open_seat() = 0;
 };

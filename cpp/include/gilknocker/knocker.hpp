@@ -42,8 +42,8 @@ class Knocker final : public Task {
 
   // A stopper that holds the GIL takes the seat from an idle knocker and clears it, or keeps one
   // that has not begun from opening it, so that the thread can end without acquiring. Never
-  // blocks. False if the knocker is at work: it will then leave by itself as soon as it gets the
-  // GIL.
+  // blocks. False if the knocker is at work, or its seat is not for others to clear: it will then
+  // leave by itself as soon as it gets the GIL.
   bool claim();
   // Whether the thread ends without the GIL, whoever holds that. Any thread; once true, it stays.
   bool is_claimed() const noexcept {

@@ -95,7 +95,7 @@ class TraceBook : private LiveCount<TraceBook> {
   TracedThread* met(std::int64_t native_id) noexcept;
   std::uint32_t serial_of(const TracedThread& thread) const noexcept;
   void log(TraceEvent::Kind kind, const TracedThread& thread, Ended interval) noexcept;
-  void find_ended(const IsAlive& is_alive);
+  void find_ended(Nanos now, const IsAlive& is_alive);
 
   const std::uint64_t id_;
   MappedArray<TracedThread> threads_;

@@ -4,12 +4,13 @@
 // Thread safety: "the lock" below is the mutex inside the traced GIL.
 //   asked(), acquired(), released()   called by the thread itself, with the lock held.
 //   everything else                   called with the GIL held. That suffices to read what
-//   acquired()
-//                                     and released() write: no other thread is in them then, and
-//                                     who was there before unlocked the lock before we locked it.
-//   asking_since_                     is also written by asked(), which needs no GIL: atomic.
-//   Relaxed
-//                                     suffices, for it is one number and nothing is read by it.
+//                                     acquired() and released() write: no other thread is in them
+//                                     then, and who was there before unlocked the lock before we
+//                                     locked it.
+//   asking_since_, out_since_         are written and read by asked() too, which needs no GIL:
+//                                     atomic. Relaxed suffices, for each is one number and nothing
+//                                     is read by it. A request that began before a reset, or
+//                                     before the thread was there, counts from then on.
 #pragma once
 
 #include <atomic>
@@ -65,7 +66,9 @@ class TracedThread {
   void resume(Nanos now) noexcept;
   // All counts from zero; what is going on counts from now.
   void reset(Nanos now) noexcept;
-  // It is not there any more: it lived until it last let go of the GIL.
+  // It is still there. And is no more: it lived until it last let go of the GIL or was last seen,
+  // for what was told of its life must not be taken back.
+  void seen(Nanos now) noexcept { seen_ = now; }
   void end() noexcept;
 
   bool holding() const noexcept { return holding_since_ != 0; }
@@ -81,7 +84,8 @@ class TracedThread {
   bool ended_;
   Nanos living_since_;               // 0: paused or ended
   Nanos holding_since_;              // 0: it does not hold the GIL
-  Nanos out_since_;                  // when it last let go, or was first seen
+  Nanos seen_;                       // when a reader last found it there
+  std::atomic<Nanos> out_since_;     // when it last let go, or was first seen
   std::atomic<Nanos> asking_since_;  // 0: it does not wait
   ThreadTotals totals_;
 };

@@ -19,23 +19,54 @@ std::atomic<long> generation{0};
 CPythonGil* the_instance = nullptr;  // guarded by the GIL (or by the import of the module)
 
 // With the GIL held the word must say "locked, by us"; let go of, it must say otherwise at least
-// once. Other threads may take it in between, so each half is tried a few times.
+// once. Other threads may take it in between, so each half is tried a few times. Who takes it says
+// "locked" first and then by whom: a look in between sees it as ours, which happens once in a
+// million.
 const char* prove_transitions(const gilknocker_gil& layout) {
   constexpr int kTries = 20;
   void* const me = PyThreadState_Get();
   bool seen_free = false;
+  int seen_ours = 0;
   for (int i = 0; i < kTries && !seen_free; ++i) {
     PyThreadState* const state = PyEval_SaveThread();
     const bool locked = gilknocker_is_locked(&layout) != 0;
-    const bool still_ours = locked && gilknocker_last_holder(&layout) == me;
+    seen_ours += locked && gilknocker_last_holder(&layout) == me;
     seen_free = !locked;
     PyEval_RestoreThread(state);
-    if (still_ours) return "the GIL that we gave back reads as ours";
+    if (seen_ours > 1) return "the GIL that we gave back reads as ours";
     if (gilknocker_is_locked(&layout) == 0 || gilknocker_last_holder(&layout) != me) {
       return "the GIL that we took again does not read as ours";
     }
   }
   return seen_free ? nullptr : "the GIL never read as free";
+}
+
+// dictionary[key], borrowed; null if it is not there.
+PyObject* item(PyObject* dictionary, const char* key) {
+  if (dictionary == nullptr || !PyDict_CheckExact(dictionary)) return nullptr;
+  PyObject* const name = PyUnicode_InternFromString(key);
+  PyObject* const found = name == nullptr ? nullptr : PyDict_GetItemWithError(dictionary, name);
+  Py_XDECREF(name);
+  return found;
+}
+
+// What an object itself has, not what its class would do to find it; a new reference or null.
+PyObject* attribute(PyObject* object, const char* key) {
+  PyObject* const name = PyUnicode_InternFromString(key);
+  PyObject* const found = name == nullptr ? nullptr : PyObject_GenericGetAttr(object, name);
+  Py_XDECREF(name);
+  return found;
+}
+
+// Whether an object of threading.Thread is that thread: the next one may have the same ident.
+// (After a fork, Python before 3.13.1 goes on to give the main one its parent's number.)
+bool has_number(PyObject* thread, std::int64_t native_id) {
+  if (native_id == 0) return true;  // a Python that keeps none
+  PyObject* const number = attribute(thread, "_native_id");
+  const bool same = number != nullptr && PyLong_Check(number) &&
+                    PyLong_AsLongLong(number) == static_cast<long long>(native_id);
+  Py_XDECREF(number);
+  return same;
 }
 
 class CPythonSeat final : public GilSeat {
@@ -89,9 +120,20 @@ CPythonGil::CPythonGil() : interpreter_(PyInterpreterState_Get()) {
   pthread_atfork(nullptr, nullptr, &CPythonGil::forget_parent);
 }
 
-CPythonGil& CPythonGil::instance() {
-  if (the_instance == nullptr) the_instance = new CPythonGil;
-  return *the_instance;
+CPythonGil* CPythonGil::make() {
+  // A forced unwind at the interpreter's end goes through here: nothing may catch it.
+  if (the_instance == nullptr) the_instance = new (std::nothrow) CPythonGil;
+  return the_instance;
+}
+
+CPythonGil& CPythonGil::instance() noexcept { return *the_instance; }
+
+bool CPythonGil::clears_for_others() const noexcept {
+#ifdef Py_GIL_DISABLED
+  return false;  // with a thread's state go the free lists of the thread that clears it
+#else
+  return true;
+#endif
 }
 
 void CPythonGil::forget_parent() noexcept {
@@ -117,32 +159,26 @@ std::optional<HolderId> CPythonGil::holder() const noexcept {
   return HolderId{thread.id + 1, thread.ident, static_cast<std::int64_t>(thread.native_id)};
 }
 
-// threading._active[ident]._name, without running any Python code. Whatever is missing is no error:
-// the program may have no threading, or a thread that it does not know.
+// threading._active[ident]._name, without running any Python code or waiting for a lock. Whatever
+// is missing is no error: the program may have no threading, or a thread that it does not know.
 ThreadName CPythonGil::name_of(const HolderId& id) const {
   ThreadName name{};
-  PyObject* const key = PyUnicode_InternFromString("threading");
-  PyObject* const threading = key == nullptr ? nullptr : PyImport_GetModule(key);
-  Py_XDECREF(key);
-  PyObject* const active =
-      threading == nullptr ? nullptr : PyObject_GetAttrString(threading, "_active");
-  Py_XDECREF(threading);
+  // Borrowed, like all that comes out of a dictionary here: nobody can change it, we have the GIL.
+  PyObject* const threading = item(PyImport_GetModuleDict(), "threading");
+  if (threading == nullptr || !PyModule_Check(threading)) return name;
+  PyObject* const active = item(PyModule_GetDict(threading), "_active");
+  if (active == nullptr || !PyDict_CheckExact(active)) return name;
   PyObject* const ident = PyLong_FromUnsignedLongLong(id.ident);
-  PyObject* thread = nullptr;  // borrowed from `active`, which nobody can change: we have the GIL
-  if (active != nullptr && PyDict_CheckExact(active) && ident != nullptr) {
-    thread = PyDict_GetItemWithError(active, ident);
-  }
-  PyObject* const attribute = thread == nullptr ? nullptr : PyUnicode_InternFromString("_name");
-  PyObject* const text =
-      attribute == nullptr ? nullptr : PyObject_GenericGetAttr(thread, attribute);
-  if (text != nullptr && PyUnicode_Check(text)) {
-    const char* const utf8 = PyUnicode_AsUTF8(text);
-    if (utf8 != nullptr) std::strncpy(name.data(), utf8, name.size() - 1);
-  }
-  Py_XDECREF(text);
-  Py_XDECREF(attribute);
+  PyObject* const thread = ident == nullptr ? nullptr : PyDict_GetItemWithError(active, ident);
   Py_XDECREF(ident);
-  Py_XDECREF(active);
+  const bool is_main = thread == item(PyModule_GetDict(threading), "_main_thread");
+  if (thread != nullptr && (is_main || has_number(thread, id.native_id))) {
+    PyObject* const text = attribute(thread, "_name");
+    const char* const utf8 =
+        text != nullptr && PyUnicode_Check(text) ? PyUnicode_AsUTF8(text) : nullptr;
+    if (utf8 != nullptr) std::strncpy(name.data(), utf8, name.size() - 1);
+    Py_XDECREF(text);
+  }
   PyErr_Clear();
   return name;
 }

@@ -1,8 +1,10 @@
 // The door for real: CPython's GIL behind the Gil interface.
 //
 // Thread safety
-//   instance()   with the GIL held. Made once per process and never freed: threads of ours may
-//                outlive every orderly end.
+//   make()       with the GIL held; lets go of it for moments, where the interpreter may end the
+//                calling thread by a forced unwind: no frame above it may catch that. Made once
+//                per process and never freed: threads of ours may outlive every orderly end.
+//   instance()   any thread, after make().
 //   layout_      written once in the constructor, before any other thread can see the object.
 //   own_holders_ has its own contract.
 #pragma once
@@ -18,12 +20,14 @@ namespace gilknocker {
 
 class CPythonGil final : public Gil {
  public:
-  static CPythonGil& instance();
+  static CPythonGil* make();  // null without memory
+  static CPythonGil& instance() noexcept;
 
   bool can_look() const noexcept override { return problem_ == nullptr; }
   Look look() const noexcept override;
   std::optional<HolderId> holder() const noexcept override;
   ThreadName name_of(const HolderId& id) const override;
+  bool clears_for_others() const noexcept override;
   std::unique_ptr<GilSeat> open_seat() override;
   // Whether there is a GIL now. REQUIRES: can_look()
   bool enabled() const noexcept { return gilknocker_is_enabled(&layout_) != 0; }

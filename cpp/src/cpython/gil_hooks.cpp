@@ -27,10 +27,6 @@ namespace {
 constinit std::array<std::atomic<TraceBook*>, kMostBooks> books{};
 constinit std::atomic<pthread_cond_t*> taken{nullptr};
 constinit std::atomic<pthread_cond_t*> dropped{nullptr};
-// Told when a thread asks for the GIL: set by the self-test only. Relaxed: set before the thread
-// that it waits for is made.
-constinit std::atomic<sem_t*> tell_asked{nullptr};
-
 // ---- of each thread ----------------------------------------------------------------------------
 
 struct Seat {
@@ -74,6 +70,8 @@ class LetGo {
 
 GILKNOCKER_HOOK_LOCAL std::array<Seat, kMostBooks> seats{};
 GILKNOCKER_HOOK_LOCAL LetGo let_go{};
+// Told when this thread asks for the GIL: of the self-test's own.
+GILKNOCKER_HOOK_LOCAL sem_t* tell_asked = nullptr;
 // What the calibrating thread itself signals, by call.
 GILKNOCKER_HOOK_LOCAL bool calibrating = false;
 GILKNOCKER_HOOK_LOCAL int signalled = 0;
@@ -137,8 +135,7 @@ int timedwait_hook(pthread_cond_t* cond, pthread_mutex_t* mutex, const timespec*
     tell_books([now, wanted](TraceBook& book, std::size_t i) {
       book.asked(thread_in(book, i, now), now, wanted);
     });
-    sem_t* const tell = tell_asked.load(std::memory_order_relaxed);
-    if (tell != nullptr && this_thread::is_ours()) sem_post(tell);
+    if (tell_asked != nullptr) sem_post(tell_asked);
   }
   return pthread_cond_timedwait(cond, mutex, until);
 }
@@ -187,9 +184,12 @@ const char* calibrate() {
 
 // A thread of ours that asks for the GIL while the caller has it, and gets it when the caller lets
 // go: what the book then says must lie within what both saw on their own clocks.
+//
+// On the heap, and left there if an interpreter that ends ends the calling thread meanwhile: the
+// other thread and the hooks go on with it.
 class HandOver {
  public:
-  HandOver() {
+  HandOver() : book_(kEvents, now_nanos()) {
     for (sem_t* const step : {&seated_, &go_, &asked_}) sem_init(step, 0, 0);
   }
   HandOver(const HandOver&) = delete;
@@ -199,24 +199,21 @@ class HandOver {
   }
 
   const char* try_out() {
-    TraceBook book(64, now_nanos(), 64);
-    attach(book, {});
-    const char* problem = hand_over();
-    detach(book);
-    if (problem == nullptr && !agrees(book)) {
-      problem = "a traced hand-over of the GIL was not what happened";
-    }
-    return problem;
+    attach(book_, {});
+    const char* const problem = hand_over();
+    detach(book_);
+    settle();
+    if (problem != nullptr) return problem;
+    return agrees_ ? nullptr : "a traced hand-over of the GIL was not what happened";
   }
 
  private:
   static constexpr int kMostSeconds = 5;
+  static constexpr std::size_t kEvents = 16;  // only the newest is wanted
 
   const char* hand_over() {
-    tell_asked.store(&asked_, std::memory_order_relaxed);
     pthread_t thread;
     if (pthread_create(&thread, nullptr, &HandOver::take, this) != 0) {
-      tell_asked.store(nullptr, std::memory_order_relaxed);
       return "no thread could be started to try the tracing out";
     }
     // Without the GIL: on a free-threaded build a new thread state may stop the world.
@@ -230,7 +227,6 @@ class HandOver {
     state = PyEval_SaveThread();
     pthread_join(thread, nullptr);
     PyEval_RestoreThread(state);
-    tell_asked.store(nullptr, std::memory_order_relaxed);
     return seen ? nullptr : "a thread that waits for the GIL was not seen";
   }
 
@@ -253,41 +249,44 @@ class HandOver {
     sem_post(&mine.seated_);
     if (!seat) return nullptr;
     wait_for(mine.go_);
-    mine.native_id_ = syscall(SYS_gettid);
-    mine.asks_ = now_nanos();
+    tell_asked = &mine.asked_;
+    const Nanos asks = now_nanos();
     seat->acquire();
-    mine.has_ = now_nanos();
+    const Nanos has = now_nanos();
+    mine.agrees_ = mine.agrees(asks, has);
     seat->leave();
     return nullptr;
   }
 
-  bool agrees(TraceBook& book) const {
-    for (const TraceEvent& event : book.events()) {
-      if (event.kind == TraceEvent::kWait && book.native_id(event.thread) == native_id_) {
-        return asks_ <= event.start && event.start <= told_ && told_ <= event.end &&
-               event.end <= has_;
-      }
-    }
-    return false;
+  // REQUIRES: the thread that waited holds the GIL, so that nothing has ended since its wait.
+  bool agrees(Nanos asks, Nanos has) const {
+    const std::vector<TraceEvent> events = book_.events();
+    if (events.empty()) return false;
+    const TraceEvent& last = events.back();
+    return last.kind == TraceEvent::kWait && book_.native_id(last.thread) == syscall(SYS_gettid) &&
+           asks <= last.start && last.start <= told_ && told_ <= last.end && last.end <= has;
   }
 
+  TraceBook book_;
   sem_t seated_;  // by the thread, with has_seat_
   sem_t go_;      // to the thread
   sem_t asked_;   // by its hook
   bool has_seat_ = false;
-  std::int64_t native_id_ = 0;
-  Nanos asks_ = 0;  // on the other thread, joined before these are read
-  Nanos has_ = 0;
-  Nanos told_ = 0;
+  bool agrees_ = false;  // by the thread, joined before this is read
+  Nanos told_ = 0;       // by the caller, before it lets go of the GIL
 };
 
 const char* try_out() {
   if (const char* const problem = CPythonGil::instance().problem()) return problem;
   if (!CPythonGil::instance().enabled()) return "this Python runs without a GIL";
   if (const char* const problem = install()) return problem;
-  const char* const problem = calibrate();
+  const char* problem = calibrate();
   patch.remove();
-  return problem != nullptr ? problem : HandOver().try_out();
+  if (problem != nullptr) return problem;
+  auto* const hand_over = new HandOver;
+  problem = hand_over->try_out();
+  delete hand_over;
+  return problem;
 }
 
 bool is_alive(std::int64_t native_id) noexcept {
@@ -304,7 +303,11 @@ void forget_parent() noexcept {
 
 const char* prepare() {
   pthread_atfork(nullptr, nullptr, &forget_parent);
-  return try_out();
+  try {
+    return try_out();
+  } catch (const std::exception&) {  // not a forced unwind, which is none
+    return "there was not enough memory to try it out, or other tracers run";
+  }
 }
 
 void attach(TraceBook& book, const std::vector<std::int64_t>& present) {
@@ -324,14 +327,16 @@ void attach(TraceBook& book, const std::vector<std::int64_t>& present) {
 
 void detach(TraceBook& book) {
   for (std::atomic<TraceBook*>& slot : books) {
-    // Relaxed: what follows goes through the GIL's lock, and that orders it.
+    // Relaxed: settle() goes through the GIL's lock, and that orders it.
     if (slot.load(std::memory_order_relaxed) == &book) {
       slot.store(nullptr, std::memory_order_relaxed);
+      if (--attached == 0) patch.remove();
     }
   }
   book.end(now_nanos(), &is_alive);
-  if (--attached == 0) patch.remove();
-  // Through the lock: whoever asked meanwhile, and still had the book, is done with it.
+}
+
+void settle() {
   PyThreadState* const state = PyEval_SaveThread();
   PyEval_RestoreThread(state);
 }

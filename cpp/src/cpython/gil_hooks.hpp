@@ -8,12 +8,14 @@
 // sub-interpreters with a GIL of their own have other condition variables.
 //
 // Thread safety
-//   prepare(), attach(), detach(), slots()   with the GIL held. detach() lets go of it once.
+//   prepare(), attach(), detach(), settle(), slots()   with the GIL held. prepare() and settle()
+//   let go of it, and take it again: where the interpreter ends, that may end the thread by a
+//   forced unwind, which nobody above them may catch.
 //   the hooks run on any thread, inside the lock: they allocate nothing, lock nothing, call no
 //   Python, and keep errno. What they share with attach() and detach() is atomic:
 //     books        published with release, read with acquire, for what is behind the pointer must
 //                  be seen. A book that was taken out may still be in use by a thread that asks for
-//                  the GIL: detach() therefore goes through the lock once before it returns.
+//                  the GIL: settle() therefore goes through the lock once.
 //     taken, dropped   written once, before any book is published; relaxed, for they are compared.
 #pragma once
 
@@ -34,8 +36,11 @@ const char* prepare();
 // From now on `book` gets everything; the threads in `present` are there already. Throws
 // std::runtime_error if it cannot be done (any more), or if there are kMostBooks already.
 void attach(TraceBook& book, const std::vector<std::int64_t>& present);
-// No more. Nobody uses the book any more when this returns.
+// No more. Throws std::bad_alloc: to be called again then.
 void detach(TraceBook& book);
+// After detach(), and before the book is freed: whoever asked for the GIL meanwhile, and still had
+// the book, is done with it.
+void settle();
 
 // The addresses of the redirected pointers; none while no book is attached.
 std::vector<const void*> slots();

@@ -14,6 +14,7 @@
 #endif
 
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
@@ -38,7 +39,11 @@ struct offsets {
 /* write(2) checks the address for us where process_vm_readv(2) is not to be had. */
 static int read_through_pipe(void* to, const void* from, size_t size) {
   int ends[2];
+#if defined(__linux__)
+  if (pipe2(ends, O_CLOEXEC) != 0) return -1;
+#else
   if (pipe(ends) != 0) return -1;
+#endif
   ssize_t moved = write(ends[1], from, size);
   if (moved == (ssize_t)size) moved = read(ends[0], to, size);
   close(ends[0]);
