@@ -46,6 +46,8 @@ cdef extern from "cpython/cpython_gil.hpp" namespace "gilknocker" nogil:
         CPythonGil& instance() noexcept
         Look look() noexcept
         const char* problem() noexcept
+        void begin_own() except +
+        void end_own() noexcept
         @staticmethod
         const char* probe(gilknocker_gil* layout, ptrdiff_t shift)
 
@@ -234,5 +236,6 @@ cdef extern from "cpython/gil_hooks.hpp" namespace "gilknocker::gil_hooks":
     void settle()
     void attach(TraceBook& book, const vector[int64_t]& present) except +
     void detach(TraceBook& book) except +
+    void mark_ours() noexcept
     TraceReading read_book(TraceBook& book) except +
     vector[const void*] slots() except +

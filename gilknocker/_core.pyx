@@ -126,6 +126,16 @@ def call_soon(function) -> None:
         function()  # the queue is full: better now than never
 
 
+def call_as_ours(function) -> None:
+    """Call `function` on this thread, which then ends, as one of the meter's: not counted."""
+    mark_ours()
+    CPythonGil.instance().begin_own()
+    try:
+        function()
+    finally:
+        CPythonGil.instance().end_own()
+
+
 def compile_program(source: str | bytes, filename: str) -> CodeType:
     """Compile a main program as Python does, with the flags of none of our own modules.
 

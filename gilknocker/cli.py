@@ -255,5 +255,6 @@ def _forget_first_folder() -> None:
 
 def _fail(message: str) -> NoReturn:
     if sys.stderr is not None:
-        sys.stderr.write(f"gilknocker: error: {message}\n")
+        line = message.replace("\n", "\\n")  # of a name that somebody gave
+        sys.stderr.write(f"gilknocker: error: {line}\n")
     raise SystemExit(2) from None

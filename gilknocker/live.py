@@ -11,27 +11,20 @@ import _thread
 import os
 import time
 
+from gilknocker import _core
 from gilknocker._units import format_ns, format_percent
+from gilknocker.first_stderr import OpenFile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import TextIO
 
     from gilknocker.snapshot import Snapshot
 
-__all__ = ["StatusLine", "status", "understands"]
+__all__ = ["StatusLine", "status"]
 
 PERIOD_SECS = 1.0
 _CLEAR = "\r\x1b[K"  # from the beginning of the line, erase to its end
-
-
-def understands(stream: TextIO) -> bool:
-    """Whether `stream` is a terminal on which a line can be repainted."""
-    try:
-        return stream.isatty() and os.environ.get("TERM", "") not in ("", "dumb")
-    except ValueError:  # closed
-        return False
 
 
 def status(window: Snapshot, elapsed_ns: int) -> str:
@@ -57,19 +50,20 @@ class StatusLine:
 
     A bare thread, unknown to :mod:`threading`: a program that counts or joins its threads does not
     meet it, and the interpreter does not wait for it. It is started, stopped before a fork and at
-    exit by :data:`gilknocker.lifecycle.PROCESS`, as samplers are.
+    exit by :data:`gilknocker.lifecycle.PROCESS`, as samplers are. Its use of the GIL is ours, and
+    not counted with the program's.
 
     Parameters
     ----------
     snapshot : callable
         Returns the numbers now.
-    fd : int
-        The terminal.
+    terminal : OpenFile
+        Where to.
     """
 
-    def __init__(self, snapshot: Callable[[], Snapshot], fd: int) -> None:
+    def __init__(self, snapshot: Callable[[], Snapshot], terminal: OpenFile) -> None:
         self._snapshot = snapshot
-        self._fd = fd
+        self._terminal = terminal
         self._begun_ns = time.monotonic_ns()
         self._before = snapshot()
         self._stop = _thread.allocate_lock()  # held while the thread is to go on
@@ -86,7 +80,7 @@ class StatusLine:
             return
         self._stop.acquire(blocking=False)
         try:
-            _thread.start_new_thread(self._work, ())
+            _thread.start_new_thread(_core.call_as_ours, (self._work,))
         except BaseException:
             self._ended.release()
             raise
@@ -101,6 +95,15 @@ class StatusLine:
             return False
         self._ended.release()
         return True
+
+    def clear(self) -> None:
+        """Erase the line, for what the program will print; it comes again."""
+        if not self.is_running:
+            return
+        try:
+            self._write(_CLEAR)
+        except OSError:  # the terminal is gone, as the thread will find out too
+            return
 
     def _work(self) -> None:
         try:
@@ -125,9 +128,9 @@ class StatusLine:
 
     def _columns(self) -> int:
         try:
-            return os.get_terminal_size(self._fd).columns or 80
+            return os.get_terminal_size(self._terminal.fd).columns or 80
         except OSError:
             return 80
 
     def _write(self, text: str) -> None:
-        os.write(self._fd, text.encode("ascii", "replace"))
+        self._terminal.write(text.encode("ascii", "replace"))

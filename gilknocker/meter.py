@@ -6,7 +6,9 @@ import atexit
 import os
 import sys
 
+from gilknocker import holders  # noqa: F401 (of Snapshot.holders)
 from gilknocker.cli import UsageError
+from gilknocker.first_stderr import FirstStderr, flush
 from gilknocker.knock_knock import KnockKnock
 from gilknocker.lifecycle import PROCESS
 from gilknocker.report import text
@@ -14,7 +16,7 @@ from gilknocker.report import text
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import TextIO, TypeAlias
+    from typing import TypeAlias
 
     from gilknocker.cli import RunOptions
     from gilknocker.live import StatusLine
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from gilknocker.tracer import GilTracer
 
     _Render: TypeAlias = Callable[[Snapshot, list[str], int, list[ThreadTimes]], str]
+    _Write: TypeAlias = Callable[["Run"], None]
 
 __all__ = ["Meter"]
 
@@ -51,39 +54,22 @@ class Meter:
         self.exit_status = 0
         self._program = options.words
         self._pid = os.getpid()
-        # Not what the program may put in its place.
-        self._stream: TextIO | None = sys.stderr
+        self._stderr = FirstStderr()
         self._tracer = _tracer() if options.trace else None
         self._meter: KnockKnock | GilTracer = self._tracer or KnockKnock(
             interval_micros=options.interval_micros
         )
-        self._files: list[tuple[OutputFile, _Render]] = []
         self._keep_waits = options.html is not None
-        self._live: StatusLine | None = None
-        # All imports come before the program: later there may be a json.py in its folder.
-        if options.json is not None:
-            from gilknocker.output_file import OutputFile
-            from gilknocker.report_file import content
-
-            self._files.append((OutputFile("--json", options.json), content))
-        if options.html is not None:
-            from gilknocker.html_report import page
-            from gilknocker.output_file import OutputFile
-
-            self._files.append((OutputFile("--html", options.html), page))
-        self._chrome_trace: str | None = None
-        if options.chrome_trace is not None:
-            from gilknocker.output_file import OutputFile
-
-            OutputFile("--chrome-trace", options.chrome_trace)  # whether it can be written
-            self._chrome_trace = os.path.abspath(options.chrome_trace)
-        if self._tracer is not None and (self._keep_waits or self._chrome_trace):
+        # All imports come before the program: later there may be a json.py in its folder, or no
+        # file to be had any more.
+        self._outputs = _outputs(options)
+        if self._tracer is not None and options.html is not None:
             import numpy  # noqa: F401 (single events are arrays)
-        if options.live and self._stream is not None:
-            from gilknocker.live import StatusLine, understands
+        self._live: StatusLine | None = None
+        if options.live and self._stderr.file is not None and self._stderr.is_terminal():
+            from gilknocker.live import StatusLine
 
-            if understands(self._stream):
-                self._live = StatusLine(self._meter.snapshot, self._stream.fileno())
+            self._live = StatusLine(self._meter.snapshot, self._stderr.file)
 
     def begin(self) -> None:
         """Start measuring; called before the program, so that its exit handlers come first."""
@@ -96,45 +82,100 @@ class Meter:
         """Forget it: nothing was run."""
         atexit.unregister(self._end)
 
+    def make_room(self) -> None:
+        """Take the status line away, for what Python will print."""
+        if self._live is not None:
+            self._live.clear()
+
     def _end(self) -> None:
-        if os.getpid() != self._pid:
-            return  # a forked child: the report is its parent's
+        try:
+            if os.getpid() == self._pid:  # else a forked child: the report is its parent's
+                self._report()
+        except Exception as error:  # in an interpreter that the program has taken apart
+            self._stderr.write(f"gilknocker: error: no report: {error!r}\n")
+
+    def _report(self) -> None:
         # The meter is stopped by the exit handler that comes last.
         snapshot = self._meter.snapshot(waits=self._keep_waits)
         threads = self._tracer.threads() if self._tracer is not None else []
         if self._live is not None:
             PROCESS.stop(self._live, 1_000_000_000)
-        _flush(sys.stdout)  # where both go to one place, the report comes after what was printed
-        self._write(
+        flush(sys.stdout)  # where both go to one place, the report comes after what was printed
+        self._stderr.write(
             text(snapshot, program=self._program, exit_status=self.exit_status, threads=threads)
         )
-        for file, render in self._files:
+        for what, path, write in self._outputs:
             try:
-                file.write(render(snapshot, self._program, self.exit_status, threads))
-            except OSError as error:
-                self._write(f"gilknocker: error: no report in {file.path!r}: {error}\n")
-        if self._tracer is not None and self._chrome_trace is not None:
-            try:
-                self._tracer.to_chrome_trace(self._chrome_trace)
-            except OSError as error:
-                self._write(f"gilknocker: error: no trace in {self._chrome_trace!r}: {error}\n")
+                write(Run(snapshot, self._program, self.exit_status, threads, self._tracer))
+            except Exception as error:
+                self._stderr.write(f"gilknocker: error: no {what} in {path!r}: {error}\n")
 
-    def _write(self, message: str) -> None:
-        """Write to stderr if it is still there.
 
-        Past its buffer: what cannot be written must not be left in there, for Python would fail
-        to flush it and change the exit status to 120.
-        """
-        stream = self._stream
-        if stream is None:
-            return
-        _flush(stream)
-        try:
-            data = memoryview(message.encode(stream.encoding or "utf-8", "backslashreplace"))
-            while data:
-                data = data[os.write(stream.fileno(), data) :]
-        except (OSError, ValueError):  # closed, or nobody reads it
-            pass
+class Run:
+    """What was measured: what outputs are made of."""
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        program: list[str],
+        exit_status: int,
+        threads: list[ThreadTimes],
+        tracer: GilTracer | None,
+    ) -> None:
+        self.snapshot = snapshot
+        self.program = program
+        self.exit_status = exit_status
+        self.threads = threads
+        self.tracer = tracer
+
+
+def _outputs(options: RunOptions) -> list[tuple[str, str, _Write]]:
+    """Return what was asked for, where to, and what writes it; all imports are done.
+
+    Raises
+    ------
+    UsageError
+        If one cannot be written, or two are the same.
+    """
+    outputs: list[tuple[str, str, _Write]] = []
+    if options.json is not None or options.html is not None or options.chrome_trace is not None:
+        from gilknocker.output_file import OutputFile, require_different
+
+        require_different(
+            {
+                "--json": options.json,
+                "--html": options.html,
+                "--chrome-trace": options.chrome_trace,
+            }
+        )
+    if options.json is not None:
+        from gilknocker import _snapshot_dict  # noqa: F401 (of Snapshot.to_dict)
+        from gilknocker.report_file import content
+
+        write = _rendered(OutputFile("--json", options.json), content)
+        outputs.append(("report", options.json, write))
+    if options.html is not None:
+        from gilknocker.html_report import page
+
+        write = _rendered(OutputFile("--html", options.html), page)
+        outputs.append(("report", options.html, write))
+    if options.chrome_trace is not None:
+        import numpy  # noqa: F401 (events are arrays)
+
+        from gilknocker import chrome_trace  # noqa: F401 (of GilTracer.to_chrome_trace)
+
+        target = OutputFile("--chrome-trace", options.chrome_trace).target
+        outputs.append(("trace", options.chrome_trace, lambda run: _write_trace(run, target)))
+    return outputs
+
+
+def _rendered(file: OutputFile, render: _Render) -> _Write:
+    return lambda run: file.write(render(run.snapshot, run.program, run.exit_status, run.threads))
+
+
+def _write_trace(run: Run, path: str) -> None:
+    assert run.tracer is not None
+    run.tracer.to_chrome_trace(path)
 
 
 def _tracer() -> GilTracer:
@@ -144,11 +185,3 @@ def _tracer() -> GilTracer:
         return GilTracer()
     except GilTracerUnsupported as error:
         raise UsageError(f"--trace: {error}") from None
-
-
-def _flush(stream: TextIO | None) -> None:
-    try:
-        if stream is not None:
-            stream.flush()
-    except Exception:
-        pass  # Python tries again, and tells

@@ -7,7 +7,11 @@ import os
 
 from gilknocker.cli import UsageError
 
-__all__ = ["OutputFile"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["OutputFile", "require_different"]
 
 
 class OutputFile:
@@ -21,6 +25,13 @@ class OutputFile:
         The file. What is no regular file (a pipe, /dev/stdout) is written to as it is; else a file
         beside it is written first and renamed.
 
+    Attributes
+    ----------
+    path : str
+        As it was given.
+    target : str
+        The same from any folder.
+
     Raises
     ------
     UsageError
@@ -30,22 +41,22 @@ class OutputFile:
     def __init__(self, option: str, path: str) -> None:
         self.path = path
         self._in_place = os.path.exists(path) and not os.path.isfile(path)
-        # Of now: the program may go to another folder. The file itself, not a link to it.
-        self._target = os.path.abspath(path) if self._in_place else os.path.realpath(path)
-        self._scratch = f"{self._target}.{os.getpid()}.tmp"
         try:
+            # Of now: the program may go to another folder. The file itself, not a link to it.
+            self.target = os.path.abspath(path) if self._in_place else os.path.realpath(path)
+            self._scratch = f"{self.target}.{os.getpid()}.tmp"
             self._try()
         except OSError as error:
             raise UsageError(f"{option} cannot write {path!r}: {error.strerror}") from None
 
     def _try(self) -> None:
-        if self._in_place and not os.path.isdir(self._target):
+        if self._in_place and not os.path.isdir(self.target):
             # Without opening it: that would end what reads from a pipe.
-            if not os.access(self._target, os.W_OK):
+            if not os.access(self.target, os.W_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
             return
-        if os.path.exists(self._target):
-            with open(self._target, "a"):
+        if os.path.exists(self.target):
+            with open(self.target, "a"):
                 pass
         with open(self._scratch, "x"):
             os.unlink(self._scratch)
@@ -59,11 +70,11 @@ class OutputFile:
             If that fails now; a file that was there before is as it was.
         """
         if self._in_place:
-            self._write_to(self._target, content)
+            self._write_to(self.target, content)
             return
         try:
             self._write_to(self._scratch, content)
-            os.replace(self._scratch, self._target)
+            os.replace(self._scratch, self.target)
         except OSError:
             if os.path.exists(self._scratch):
                 os.unlink(self._scratch)
@@ -72,3 +83,29 @@ class OutputFile:
     def _write_to(self, path: str, content: str) -> None:
         with open(path, "w", encoding="utf-8") as file:
             file.write(content)
+
+
+def require_different(paths: Mapping[str, str | None]) -> None:
+    """Require that no two options write the same file.
+
+    Parameters
+    ----------
+    paths : mapping
+        What each option was given; None where it was not.
+
+    Raises
+    ------
+    UsageError
+        If two did. (What is no regular file, a terminal for instance, may have several.)
+    """
+    options: dict[str, str] = {}
+    for option, path in paths.items():
+        if path is None or (os.path.exists(path) and not os.path.isfile(path)):
+            continue
+        try:
+            target = os.path.realpath(path)
+        except OSError:  # where we are was removed: said when it is tried
+            continue
+        if target in options:
+            raise UsageError(f"{options[target]} and {option} cannot both write {path!r}")
+        options[target] = option

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
+_replaced: list[ModuleType] = []  # what was __main__, never to be freed
+
 
 def run(options: RunOptions) -> None:
     """Run a program under the meter; its report comes when the interpreter exits.
@@ -48,7 +50,7 @@ def run(options: RunOptions) -> None:
         if message := _never_started(error):
             meter.cancel()
             raise UsageError(message) from None
-        meter.exit_status = _status_of(error.code)
+        meter.exit_status = _status_of(error)
         raise
     except BaseException as error:
         # As subprocess has it: death by a signal is negative.
@@ -57,18 +59,15 @@ def run(options: RunOptions) -> None:
     if failure is None:
         _end_of_main(options.kind)
         return
-    shown = _without_our_frames(failure.__traceback__)
-    hook = getattr(sys, "excepthook", None)
-    if hook is not None:
-        sys.excepthook = _OneShotHook(hook, shown, lambda: _end_of_main(options.kind))
+    sys.excepthook = _OneShotHook(meter, failure, lambda: _end_of_main(options.kind))
     raise failure
 
 
 def _script(options: RunOptions) -> Callable[[], None]:
     """Find a script, a folder or a zip file; return what runs it."""
     path = options.target
-    full = os.path.abspath(path)
     try:
+        full = _absolute(path)
         importer = _importer(full)
         if importer is None:
             with open(full, "rb") as file:
@@ -84,6 +83,16 @@ def _script(options: RunOptions) -> Callable[[], None]:
     if not _safe_path():
         sys.path.insert(0, os.path.dirname(os.path.realpath(full)))
     return lambda: _run_source(source, full)
+
+
+def _absolute(path: str) -> str:
+    """Return a path as Python makes it absolute: ``..`` after a link stays as it is."""
+    if os.path.isabs(path):
+        return path
+    here = os.getcwd()
+    if path in ("", ".") and sys.version_info >= (3, 11):
+        return here
+    return f"{here.rstrip('/')}/{path}"
 
 
 def _module(options: RunOptions) -> Callable[[], None]:
@@ -173,6 +182,8 @@ def _fresh_main() -> ModuleType:
     if sys.version_info < (3, 14):
         namespace["__annotations__"] = {}
     namespace["__builtins__"] = builtins
+    # C code that runs the console script goes on to use its namespace.
+    _replaced.append(sys.modules["__main__"])
     sys.modules["__main__"] = module
     return module
 
@@ -224,13 +235,18 @@ def _never_started(error: SystemExit) -> str | None:
     return str(reason) if traceback is not None and traceback.tb_next is None else None
 
 
-def _status_of(code: object) -> int:
+def _status_of(error: SystemExit) -> int:
     """Return the exit status that Python makes of the value of a SystemExit."""
+    try:
+        code = error.code
+    except Exception:  # of a class of the program's
+        return 1
     if code is None:
         return 0
     if not isinstance(code, int):
         return 1
-    return code & 0xFF if -sys.maxsize <= code <= sys.maxsize else 0xFF
+    number = int.__index__(code)  # whatever a class of the program's makes of it
+    return number & 0xFF if -sys.maxsize - 1 <= number <= sys.maxsize else 0xFF
 
 
 def _end_of_main(kind: str) -> None:
@@ -261,37 +277,53 @@ class _OneShotHook:
     """
 
     def __init__(
-        self,
-        hook: Callable[..., object],
-        traceback: TracebackType | None,
-        afterwards: Callable[[], None],
+        self, meter: Meter, failure: BaseException, afterwards: Callable[[], None]
     ) -> None:
-        self._hook = hook
-        self._traceback = traceback
+        self._meter = meter
         self._afterwards = afterwards
+        self._traceback = _without_our_frames(failure.__traceback__)
+        self._missing = not hasattr(sys, "excepthook")
+        self._hook: Any = getattr(sys, "excepthook", None)
 
     def __call__(
         self, kind: type[BaseException], error: BaseException, _: TracebackType | None
     ) -> None:
-        sys.excepthook = self._hook
+        self._meter.make_room()
         sys.last_traceback = self._traceback
         error = error.with_traceback(self._traceback)
+        if self._missing:
+            del sys.excepthook
+            _show_without_hook(error)
+        else:
+            sys.excepthook = self._hook
+            self._show(kind, error)
+        self._afterwards()
+
+    def _show(self, kind: type[BaseException], error: BaseException) -> None:
         try:
             self._hook(kind, error, self._traceback)
-        except SystemExit:
+        except SystemExit as its_own:
+            self._meter.exit_status = _status_of(its_own)
             raise
         except BaseException as second:
             _show_both(second, error)
-        self._afterwards()
+
+
+def _show_without_hook(error: BaseException) -> None:
+    """Say as Python does that the program took the hook away."""
+    if sys.stderr is not None:
+        sys.stderr.write("sys.excepthook is missing\n")
+        sys.__excepthook__(type(error), error, error.__traceback__)
 
 
 def _show_both(second: BaseException, first: BaseException) -> None:
     """Say as Python does that the program's hook failed, and show what it was to show."""
-    for title, error in (("Error in sys.excepthook:", second), ("Original exception was:", first)):
+    for title, error in (
+        ("Error in sys.excepthook:", second),
+        ("\nOriginal exception was:", first),
+    ):
         if sys.stderr is None:
             return
-        if error is first:
-            sys.stderr.write("\n")
         print(title, file=sys.stderr)
         traceback = _without_our_frames(error.__traceback__)
         error = error.with_traceback(traceback)

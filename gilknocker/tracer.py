@@ -283,7 +283,10 @@ class GilTracer:
 
         events = _as_events(reading["events"])
         ours = [thread["serial"] for thread in reading["threads"] if thread["ours"]]
-        events = events[~np.isin(events["thread"], ours)]
+        wanted = np.ones(len(events), dtype=bool)
+        for serial in ours:  # few; np.isin would import more of numpy, maybe at exit
+            wanted &= events["thread"] != serial
+        events = events[wanted]
         return tuple(  # type: ignore[return-value]
             _stored(events[events["kind"] == kind], reading["all"][counted])
             for kind, counted in ((self.WAIT, "waits"), (self.HOLD, "holds"))

@@ -17,6 +17,7 @@ from runs import RUN, python, split
 from stories import MS, tell
 
 from gilknocker import live
+from gilknocker.first_stderr import OpenFile
 from gilknocker.live import StatusLine, status
 
 CLEAR = "\r\x1b[K"
@@ -100,6 +101,38 @@ def test_program_does_not_meet_the_thread(tmp_path: Path) -> None:
     assert output.index("ZeroDivisionError") < output.index("gilknocker:")
 
 
+def test_a_program_s_own_file_gets_no_status(tmp_path: Path) -> None:
+    """Which has the number of the stderr that the program closed, or led elsewhere."""
+    code = "import os, time\nos.{}\nfile.write('mine')\nfile.flush()\ntime.sleep(1.3)\n"
+    for lead in (
+        "close(2); file = open('file', 'w'); assert file.fileno() == 2",
+        "dup2((file := open('file', 'w')).fileno(), 2)",
+    ):
+        program = tmp_path / "program.py"
+        program.write_text(code.replace("os.{}", f"os.{lead}"))
+        returncode, _ = on_terminal(
+            "-c",
+            f"import os; os.chdir({str(tmp_path)!r}); os.execv({sys.executable!r}, "
+            f"[{sys.executable!r}, *{RUN!r}, '--live', 'program.py'])",
+        )
+        assert returncode == 0
+        assert (tmp_path / "file").read_text() == "mine"
+
+
+@needs_gil
+def test_the_line_is_no_thread_of_the_program() -> None:
+    for options in ([], ["--trace"]):
+        _, output = on_terminal(*RUN, "--live", *options, "-c", "import time; time.sleep(2.5)")
+        if "cannot be traced" not in output:
+            assert not re.search(r"held by .*thread \d", output), output
+
+
+def test_a_traceback_is_not_printed_over_the_line() -> None:
+    code = "import sys, time; time.sleep(1.3); sys.stdout.flush(); 1 / 0"
+    _, output = on_terminal(*RUN, "--live", "-c", code)
+    assert f"{CLEAR}Traceback" in output
+
+
 def test_status() -> None:
     ticks = ["held"] * 3 + ["free"]
     assert status(tell(ticks, [5 * MS, MS]), 61_900 * MS) == (
@@ -117,7 +150,7 @@ def test_status_line_is_about_the_time_since_the_last(monkeypatch: pytest.Monkey
     story = [["held"] * 100, ["held"] * 100 + ["free"] * 100, ["held"] * 200 + ["free"] * 200]
     snapshots = iter([tell([], []), *(tell(ticks, []) for ticks in story)])
     read, write = os.pipe()
-    line = StatusLine(lambda: next(snapshots, tell([], [], sampler_id=2)), write)
+    line = StatusLine(lambda: next(snapshots, tell([], [], sampler_id=2)), OpenFile(write))
     line.start()
     painted = ""
     while painted.count("GIL held") < 4:
@@ -132,7 +165,8 @@ def test_status_line_is_about_the_time_since_the_last(monkeypatch: pytest.Monkey
 def test_status_line_starts_and_stops(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "PERIOD_SECS", 0.01)
     master, slave = pty.openpty()
-    line = StatusLine(lambda: tell([], []), slave)
+    terminal = OpenFile(slave)
+    line = StatusLine(lambda: tell([], []), terminal)
     assert not line.is_running and line.stop(0)
     for _ in range(2):
         line.start()
@@ -142,7 +176,7 @@ def test_status_line_starts_and_stops(monkeypatch: pytest.MonkeyPatch) -> None:
         assert line.stop(10**9) and not line.is_running
         assert os.read(master, 1000).endswith(CLEAR.encode())
     os.close(slave)
-    line = StatusLine(lambda: tell([], []), slave)
+    line = StatusLine(lambda: tell([], []), terminal)
     line.start()  # a terminal that is gone ends the thread, and nothing else
     deadline = time.monotonic() + 10
     while line.is_running and time.monotonic() < deadline:

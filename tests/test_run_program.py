@@ -13,7 +13,7 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
-from runs import RUN, environment, metered, python
+from runs import RUN, environment, metered, python, split
 
 # Each runs as a file, both ways; stdout, stderr and the exit status must be the same.
 PROGRAMS = {
@@ -171,6 +171,9 @@ CODE = [
     "import sys; sys.exit(4)",
     "import atexit, __main__; atexit.register(lambda: print(sorted(vars(__main__)))); 1 / 0",
     "raise KeyboardInterrupt",
+    "import sys; sys.excepthook = None; 1 / 0",
+    "import sys; del sys.excepthook; 1 / 0",
+    "import sys\ndef hook(k, error, t): raise error\nsys.excepthook = hook; 1 / 0",
     "class A: pass\nimport pickle; print(type(pickle.loads(pickle.dumps(A()))) is A)",
     "# coding: latin-1\nprint(ascii('\u20ac'))\ndef f(x: int): pass\nprint(f.__annotations__)",
 ]
@@ -203,6 +206,45 @@ def test_encodings_as_python_alone(name: str, tmp_path: Path) -> None:
     (tmp_path / "program.py").write_bytes(ENCODED[name])
     expected = python("program.py", cwd=tmp_path)
     assert metered("program.py", cwd=tmp_path)[:3] == expected[:3]
+
+
+def test_the_console_script_as_python_alone(tmp_path: Path) -> None:
+    """C code that runs it goes on with the namespace of what was the main module."""
+    for code in ("x = = 1", "1 / 0", "print(__name__)", "import sys; sys.exit(5)"):
+        (tmp_path / "program.py").write_text(code)
+        expected = python("program.py", cwd=tmp_path)
+        done = python(
+            Path(sys.executable).with_name("gilknocker"), "run", "program.py", cwd=tmp_path
+        )
+        assert split(done)[:3] == expected[:3]
+
+
+def test_paths_as_python_has_them(tmp_path: Path) -> None:
+    (tmp_path / "real/inner").mkdir(parents=True)
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here/link").symlink_to("../real/inner")
+    (tmp_path / "real/program.py").write_text("print('right', __file__, __import__('sys').path[0])")
+    (tmp_path / "here/program.py").write_text("print('wrong', __file__)")
+    for folder in ("real", "here"):
+        (tmp_path / folder / "__main__.py").write_text(f"print({folder!r}, __file__)")
+    for path in ("link/../program.py", "./program.py", ".//program.py", "link/..", ".", "../real"):
+        expected = python(path, cwd=tmp_path / "here")
+        assert metered(path, cwd=tmp_path / "here")[:3] == expected[:3]
+
+
+def test_where_we_are_was_removed(tmp_path: Path) -> None:
+    shell = 'mkdir gone; cd gone; rmdir ../gone; exec "$0" -m gilknocker "$@"'
+    for words in (["program.py"], ["--json", "out", "-c", "1"], ["--html", "o", "-c", "1"]):
+        done = subprocess.run(
+            ["sh", "-c", shell, sys.executable, "run", *words],
+            cwd=tmp_path,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == 2 and done.stderr.startswith("gilknocker: error: ")
+        assert done.stderr.count("\n") == 1
 
 
 SAYS = """

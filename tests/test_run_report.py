@@ -17,7 +17,7 @@ from needs import needs_gil
 from runs import RUN, environment, metered, python
 from stories import MS, tell
 
-from gilknocker import Snapshot, report
+from gilknocker import GilTracer, Snapshot, report
 
 BUSY = "import time\nend = time.monotonic() + 0.4\nwhile time.monotonic() < end: pass"
 HELD = ["held"] * 95 + ["free"] * 5
@@ -246,6 +246,86 @@ def test_json_that_fails_at_the_end_keeps_the_old_file(tmp_path: Path) -> None:
     assert got.report.splitlines()[-1].startswith("gilknocker: error: no report in ")
 
 
+SPY = """
+import sys, os
+class Spy:  # told of every import
+    def find_spec(self, name, path=None, target=None):
+        if done:
+            os.write(1, f"{name} ".encode())
+done = []
+sys.meta_path.insert(0, Spy())
+import threading, time
+def spin():
+    end = time.monotonic() + 0.05
+    while time.monotonic() < end: pass
+threads = [threading.Thread(target=spin) for _ in range(3)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+done.append(1)
+"""
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        [],
+        ["--json", "out"],
+        ["--html", "out"],
+        ["--trace", "--html", "out", "--json", "o"],
+        ["--chrome-trace", "out"],
+        ["--chrome-trace", "out.gz"],
+    ],
+    ids=" ".join,
+)
+def test_nothing_is_imported_for_the_report(options: list[str], tmp_path: Path) -> None:
+    """The program may have left no file to be had, or modules of other names."""
+    (tmp_path / "program.py").write_text(SPY)
+    if not {"--trace", "--chrome-trace"}.isdisjoint(options) and not GilTracer.supported()[0]:
+        pytest.skip("the GIL cannot be traced here")
+    got = metered("program.py", options=options, cwd=tmp_path)
+    assert (got.returncode, got.stdout, got.stderr) == (0, "", "")
+    assert "error" not in got.report
+
+
+def test_a_program_that_leaves_no_file_to_be_had() -> None:
+    code = (
+        "import resource\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (20, 20))\n"
+        "files = []\n"
+        "try:\n"
+        "    while True: files.append(open('/dev/null'))\n"
+        "except OSError: pass\n"
+    )
+    got = metered("-c", code)
+    assert (got.returncode, got.stderr) == (0, "") and got.report
+
+
+def test_a_program_that_takes_the_interpreter_apart() -> None:
+    got = metered("-c", "import builtins; builtins.round = builtins.max = None")
+    assert got.returncode == 0
+    assert got.stderr.startswith("gilknocker: error: no report: ") and got.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        ("import sys; sys.excepthook = lambda *_: sys.exit(4); 1 / 0", 4),
+        ("import sys; sys.exit(-2**63)", 0),
+        ("import sys; sys.exit(type('I', (int,), {'__and__': lambda *_: 9})(3))", 3),
+        ("raise type('E', (SystemExit,), {'code': 5})()", 5),
+    ],
+)
+def test_the_status_in_the_report_is_the_real_one(code: str, status: int) -> None:
+    got = metered("-c", code)
+    assert got.returncode == status and f"(exit status {status})" in got.report
+
+
+def test_stderr_that_became_a_file_of_the_program_s(tmp_path: Path) -> None:
+    code = "import os; os.close(2); os.write(os.open('file', os.O_CREAT | os.O_WRONLY), b'mine')"
+    assert metered("-c", code, cwd=tmp_path)[:3] == (0, "", "")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
 def test_streams_that_are_gone() -> None:
     for shell, status in (
         ('exec "$0" "$@" 2>&-', 0),
@@ -289,7 +369,9 @@ def test_broken_pipe_leaves_the_exit_status() -> None:
         (["run", "--json=", "ok.py"], "--json needs the name of a file"),
         (["run", "--json", "none/out.json", "ok.py"], "--json cannot write 'none/out.json'"),
         (["run", "--json", "folder", "ok.py"], "--json cannot write 'folder': Is a directory"),
+        (["run", "--json", "o", "--html", "./o", "ok.py"], "--json and --html cannot both write"),
         (["run", "none.py"], "cannot read 'none.py': No such file or directory"),
+        (["run", "-m", "a\nb"], "No module named a\\nb"),
         (["run", "folder"], "'folder' has no __main__.py to run"),
         (["run", "empty.zip"], "'empty.zip' has no __main__.py to run"),
         (["run", "-m", "no_such"], "No module named no_such"),

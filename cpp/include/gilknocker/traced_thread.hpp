@@ -51,6 +51,7 @@ class TracedThread {
   std::int64_t native_id() const noexcept { return native_id_; }
   Nanos since() const noexcept { return since_; }  // when it was first seen
   bool ours() const noexcept { return ours_; }
+  void become_ours() noexcept { ours_ = true; }
   bool ended() const noexcept { return ended_; }
 
   // It begins to wait, unless it does so already. If it `wanted_it_all_along`, it has waited since

@@ -141,6 +141,9 @@ void CPythonGil::forget_parent() noexcept {
   if (the_instance != nullptr) the_instance->own_holders_.clear();
 }
 
+void CPythonGil::begin_own() { own_holders_.add(PyThreadState_Get()); }
+void CPythonGil::end_own() noexcept { own_holders_.remove(PyThreadState_Get()); }
+
 Look CPythonGil::look() const noexcept {
   if (gilknocker_is_enabled(&layout_) == 0) return Look::kDisabled;
   if (gilknocker_is_locked(&layout_) == 0) return Look::kFree;

@@ -34,6 +34,11 @@ class CPythonGil final : public Gil {
   // Whether another thread has asked the holder, who calls, to let go. REQUIRES: can_look()
   bool drop_requested() const noexcept { return gilknocker_drop_requested(&layout_) != 0; }
 
+  // A thread of Python's that works for the meter: from begin to end, which it calls itself with
+  // the GIL held, its holds are ours. begin throws std::bad_alloc.
+  void begin_own();
+  void end_own() noexcept;
+
   // Why looks are not possible, in a few words; null where they are.
   const char* problem() const noexcept { return problem_; }
 

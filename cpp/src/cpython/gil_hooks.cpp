@@ -341,6 +341,12 @@ void settle() {
   PyEval_RestoreThread(state);
 }
 
+void mark_ours() noexcept {
+  this_thread::mark_ours();
+  const Nanos now = now_nanos();
+  tell_books([now](TraceBook& book, std::size_t i) { thread_in(book, i, now).become_ours(); });
+}
+
 std::vector<const void*> slots() { return patch.slots(); }
 
 TraceReading read_book(TraceBook& book) { return book.read(now_nanos(), &is_alive); }

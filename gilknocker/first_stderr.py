@@ -1,0 +1,108 @@
+"""The stderr of the start: where reports and the status line go, and nowhere else."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TextIO
+
+__all__ = ["FirstStderr", "OpenFile", "flush"]
+
+
+class OpenFile:
+    """A file descriptor, for as long as it leads where it led when this was made.
+
+    A program may close it and open a file of its own, which gets the same number.
+
+    Parameters
+    ----------
+    fd : int
+        The descriptor.
+
+    Raises
+    ------
+    OSError
+        If it is closed.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self._identity = _identity(fd)
+
+    def is_there(self) -> bool:
+        """Whether it still leads there."""
+        try:
+            return _identity(self.fd) == self._identity
+        except OSError:
+            return False
+
+    def write(self, data: bytes) -> None:
+        """Write all of `data`.
+
+        Raises
+        ------
+        OSError
+            If that fails, or it leads somewhere else by now.
+        """
+        if not self.is_there():
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(self.fd, rest) :]
+
+
+class FirstStderr:
+    """What was ``sys.stderr`` when this was made, whatever the program puts in its place.
+
+    Attributes
+    ----------
+    file : OpenFile or None
+        None if it was closed already, or no file.
+    """
+
+    def __init__(self) -> None:
+        self._stream: TextIO | None = sys.stderr
+        self.file: OpenFile | None = None
+        try:
+            if self._stream is not None:
+                self.file = OpenFile(self._stream.fileno())
+        except (OSError, ValueError):
+            return
+
+    def is_terminal(self) -> bool:
+        """Whether it is a terminal on which a line can be repainted."""
+        terminal = os.environ.get("TERM", "") not in ("", "dumb")
+        return terminal and self.file is not None and os.isatty(self.file.fd)
+
+    def write(self, message: str) -> None:
+        """Write to it if it is still there.
+
+        Past its buffer: what cannot be written must not be left in there, for Python would fail
+        to flush it and change the exit status to 120.
+        """
+        if self.file is None or self._stream is None:
+            return
+        flush(self._stream)
+        try:
+            encoding = self._stream.encoding or "utf-8"
+            self.file.write(message.encode(encoding, "backslashreplace"))
+        except (OSError, ValueError):  # closed, or nobody reads it
+            pass
+
+
+def _identity(fd: int) -> tuple[int, int]:
+    status = os.fstat(fd)
+    return status.st_dev, status.st_ino
+
+
+def flush(stream: TextIO | None) -> None:
+    """Flush a stream, if that is possible."""
+    try:
+        if stream is not None:
+            stream.flush()
+    except Exception:
+        pass  # Python tries again, and tells
