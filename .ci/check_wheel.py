@@ -31,7 +31,7 @@ LIBRARIES = re.compile(
 )
 # Where its lock is, and what Cython uses of CPython 3.10 to 3.15.
 PRIVATE = {
-    *("_PyRuntime", "_Py_Dealloc"),
+    *("_PyRuntime", "_Py_Dealloc", "_Py_IsFinalizing"),
     *("_Py_FalseStruct", "_Py_NoneStruct", "_Py_NotImplementedStruct", "_Py_TrueStruct"),
     *("_PyDict_GetItem_KnownHash", "_PyDict_NewPresized"),
     *("_PyObject_ClearManagedDict", "_PyObject_VisitManagedDict", "_PyObject_GC_New"),

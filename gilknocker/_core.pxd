@@ -51,6 +51,7 @@ cdef extern from "cpython/cpython_gil.hpp" namespace "gilknocker" nogil:
         @staticmethod
         const char* probe(gilknocker_gil* layout, ptrdiff_t shift)
 
+    cbool interpreter_ends() noexcept
     long fork_generation() noexcept
 
 

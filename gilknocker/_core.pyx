@@ -5,6 +5,7 @@ Whatever may wait for a lock or a thread lets go of the GIL first. Objects made 
 belong to the parent's threads: the child leaks them on purpose and starts from zero.
 """
 
+cimport cython
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_FillInfo
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
@@ -114,8 +115,33 @@ def live_objects() -> dict[str, int]:
 cdef int run_pending(void* argument) except -1 with gil:
     cdef object function = <object>argument
     Py_DECREF(function)
-    function()  # what it raises is raised in the main thread
+    insist(function)  # what it raises is raised in the main thread
     return 0
+
+
+def insist(function) -> None:
+    """Call `function`, again until it returns, and raise at the end what it raised last.
+
+    For what must be done whole at an exit or a fork: the program's signal handlers may raise
+    anywhere in Python code, but not in here. `function` must be such that it can be called again
+    wherever it was left.
+    """
+    error = None
+    for _ in range(1000):  # who raises each time does so for a reason of its own
+        try:
+            function()
+            break
+        except BaseException as raised:
+            error = raised
+    if error is not None:
+        raise error
+
+
+def at_fork(lifecycle, int change, function) -> None:
+    """Count a fork that begins or is over, and `insist` on what follows from that."""
+    with cython.critical_section(lifecycle):
+        lifecycle.forks = max(lifecycle.forks + change, 0)
+    insist(function)
 
 
 def call_soon(function) -> None:
@@ -281,8 +307,10 @@ cdef class Sampler:
         if sampler == NULL or self._generation != fork_generation():
             return
         sampler.claim_seat()
+        # A knock that waits for an interpreter that ends will never be answered.
+        cdef int64_t timeout = 0 if interpreter_ends() else DROP_TIMEOUT
         with nogil:
-            sampler.stop(DROP_TIMEOUT)
+            sampler.stop(timeout)
             del sampler
 
     def start(self) -> None:

@@ -16,7 +16,7 @@ from gilknocker.snapshot import Snapshot
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
-    from typing import SupportsIndex
+    from typing import NoReturn, SupportsIndex
 
     import numpy as np
     import numpy.typing as npt
@@ -259,6 +259,9 @@ class KnockKnock:
     def timeout_secs(self) -> float:
         """How long `stop` waits at most for a stuck knock, in seconds."""
         return self._settings.timeout_ns / 1e9
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a KnockKnock cannot be copied or pickled; its snapshot() can")
 
     def __repr__(self) -> str:
         return f"<KnockKnock {self}>"

@@ -15,8 +15,9 @@ import atexit
 import os
 import sys
 
-# The program pays for every import at its start, and these are what `threading` and `weakref` are
-# made of.
+# The program pays for every import at its start, and these are what `functools`, `threading` and
+# `weakref` are made of.
+from _functools import partial  # type: ignore[import-not-found]
 from _thread import RLock, get_ident
 from _weakref import ref
 
@@ -53,7 +54,9 @@ class Lifecycle:
     """The runners of a process: which are to run, and do but for a fork under way.
 
     Thread safety: any thread may call anything, also from a signal handler: the lock is reentrant
-    and each step under it leaves a valid state. Threads are waited for without the lock.
+    and each step under it leaves a valid state. Threads are waited for without the lock. A handler
+    may raise as well: what happens around forks and at exit can be done again from wherever it was
+    left, and is (:func:`gilknocker._core.insist`).
 
     Parameters
     ----------
@@ -65,6 +68,8 @@ class Lifecycle:
     ----------
     deferred : list of callable
         What the main thread is to call when it is back from the fork.
+    forks : int
+        How many are under way, in whatever thread; counted by :func:`gilknocker._core.at_fork`.
     """
 
     def __init__(self, *, defers: bool) -> None:
@@ -78,7 +83,7 @@ class Lifecycle:
         # By id and without callbacks: an entry of a runner that was dropped is taken out later.
         self._known: dict[int, ref[Runner]] = {}  # all that may run
         self._wanted: dict[int, ref[Runner]] = {}  # those to go on after a fork
-        self._forks = 0  # under way, in whatever thread
+        self.forks = 0
         self.deferred.clear()
 
     def start(self, runner: Runner) -> None:
@@ -95,8 +100,14 @@ class Lifecycle:
             self._forget_dropped()
             # Before it starts: an interrupt may come right after that.
             self._known[id(runner)] = self._wanted[id(runner)] = ref(runner)
-            if not self._forks:
-                self._start_now(runner)
+            if self.forks:
+                return
+            try:
+                runner.start()
+            except BaseException:
+                if not runner.is_running:
+                    self._wanted.pop(id(runner), None)
+                raise
 
     def stop(self, runner: Runner, timeout_ns: int) -> bool:
         """Stop `runner`; False if a thread of its was stuck and left alone."""
@@ -104,7 +115,7 @@ class Lifecycle:
             self._wanted.pop(id(runner), None)  # a fork that ends meanwhile must not start it
         ended = runner.stop(timeout_ns)
         with self._lock:
-            if not (self._forks or runner.is_running):
+            if not (self.forks or runner.is_running):
                 self._wanted.pop(id(runner), None)  # of a start that this stop overtook
         return ended
 
@@ -116,7 +127,7 @@ class Lifecycle:
             return False
         with self._lock:  # it starts, or pauses, or goes on at this moment
             wanted = self._wanted.get(id(runner))
-            paused = bool(self._forks or self.deferred)
+            paused = bool(self.forks or self.deferred)
             return (paused and wanted is not None and wanted() is runner) or runner.is_running
 
     def at_exit(self) -> None:
@@ -125,14 +136,13 @@ class Lifecycle:
             self._exited = True
             self._wanted.clear()
             runners = _alive(self._known)
-            self._known.clear()
         for runner in runners:
             runner.stop(EXIT_TIMEOUT_NS)
+        self._known.clear()
 
     def before_fork(self) -> None:
         """Pause all runners. Each of another fork's too: it may not have ended yet."""
         with self._lock:
-            self._forks += 1
             runners = _alive(self._known)
         for runner in runners:
             runner.stop(FORK_TIMEOUT_NS)
@@ -140,7 +150,6 @@ class Lifecycle:
     def after_fork_in_parent(self) -> None:
         """Let the paused runners go on, unless another fork is under way."""
         with self._lock:
-            self._forks = max(self._forks - 1, 0)  # this module may be imported during a fork
             if self._defers and _in_main_thread():
                 self.deferred[:] = [self.resume]
             else:
@@ -153,29 +162,23 @@ class Lifecycle:
     def resume(self) -> None:
         """Start what was paused, unless another fork is under way."""
         with self._lock:
-            if self._forks or self._exited:
+            if self.forks or self._exited:
                 return
             for runner in _alive(self._wanted):
                 if runner.is_running:
                     continue
                 try:
-                    self._start_now(runner)
-                except (RuntimeError, MemoryError):  # no thread to be had: is_running says so
-                    continue
+                    runner.start()
+                except (RuntimeError, MemoryError):
+                    continue  # no thread to be had: is_running says so, and the next fork tries
             self.deferred.clear()
-
-    def _start_now(self, runner: Runner) -> None:
-        try:
-            runner.start()
-        except Exception:
-            self._wanted.pop(id(runner), None)
-            raise
 
     def _forget_dropped(self) -> None:
         for references in (self._known, self._wanted):
             for key, reference in list(references.items()):
-                if reference() is None:
-                    del references[key]
+                # A signal handler may have done so meanwhile, and put another one there.
+                if reference() is None and references.get(key) is reference:
+                    references.pop(key, None)
 
 
 def _alive(references: dict[int, ref[Runner]]) -> list[Runner]:
@@ -190,15 +193,13 @@ def _in_main_thread() -> bool:
 
 
 PROCESS = Lifecycle(defers=WARNS_AFTER_HOOKS)
-atexit.register(PROCESS.at_exit)
+atexit.register(_core.insist, PROCESS.at_exit)
 os.register_at_fork(
-    before=PROCESS.before_fork,
-    after_in_parent=PROCESS.after_fork_in_parent,
-    after_in_child=PROCESS.after_fork_in_child,
+    before=partial(_core.at_fork, PROCESS, 1, PROCESS.before_fork),
+    after_in_parent=partial(_core.at_fork, PROCESS, -1, PROCESS.after_fork_in_parent),
+    after_in_child=partial(_core.insist, PROCESS.after_fork_in_child),
 )
 if WARNS_AFTER_HOOKS:
-    from functools import partial
-
     # Calls call_soon() for each callable in the list, all in C: a hook in Python would itself run
     # the pending call before it returns.
     os.register_at_fork(

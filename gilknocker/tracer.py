@@ -6,6 +6,7 @@ import atexit
 import os
 import sys
 from _thread import RLock
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
@@ -18,7 +19,7 @@ from gilknocker.thread_times import ThreadTimes
 
 if TYPE_CHECKING:
     from types import TracebackType
-    from typing import SupportsIndex
+    from typing import NoReturn, SupportsIndex
 
     import numpy as np
     import numpy.typing as npt
@@ -249,6 +250,9 @@ class GilTracer:
 
         write(path, self.events(), self.threads())
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a GilTracer cannot be copied or pickled; its snapshot() can")
+
     def __repr__(self) -> str:
         return f"<GilTracer {self}>"
 
@@ -333,5 +337,5 @@ class _Process:
 
 
 _PROCESS = _Process()
-atexit.register(_PROCESS.at_exit)
-os.register_at_fork(after_in_child=_PROCESS.after_fork_in_child)
+atexit.register(_core.insist, _PROCESS.at_exit)
+os.register_at_fork(after_in_child=partial(_core.insist, _PROCESS.after_fork_in_child))

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
+from gilknocker import _core
 from gilknocker.lifecycle import Lifecycle
 
 pytestmark = pytest.mark.thread_unsafe(reason="they share a fixture's object")
@@ -40,6 +41,14 @@ def process() -> Lifecycle:
     return Lifecycle(defers=False)
 
 
+def begin_fork(process: Lifecycle) -> None:
+    _core.at_fork(process, 1, process.before_fork)
+
+
+def end_fork(process: Lifecycle) -> None:
+    _core.at_fork(process, -1, process.after_fork_in_parent)
+
+
 def in_a_thread(function: Callable[[], None]) -> None:
     thread = threading.Thread(target=function)
     thread.start()
@@ -64,8 +73,8 @@ def test_exit_stops_all_for_good(process: Lifecycle) -> None:
     with pytest.raises(RuntimeError, match="the interpreter is exiting"):
         process.start(runners[0])
     process.stop(runners[0], 5)
-    process.before_fork()
-    process.after_fork_in_parent()
+    begin_fork(process)
+    end_fork(process)
     assert not runners[0].is_running
 
 
@@ -75,8 +84,8 @@ def test_what_could_not_start_is_not_resumed_later(process: Lifecycle) -> None:
     with pytest.raises(RuntimeError, match="can't start new thread"):
         process.start(runner)
     runner.fails = False
-    process.before_fork()
-    process.after_fork_in_parent()
+    begin_fork(process)
+    end_fork(process)
     assert not process.is_running(runner)
 
 
@@ -85,8 +94,8 @@ def test_it_keeps_no_runner_alive(process: Lifecycle) -> None:
         process.start(Runner())
     gc.collect()
     assert not any(isinstance(thing, Runner) for thing in gc.get_objects())
-    process.before_fork()
-    process.after_fork_in_parent()
+    begin_fork(process)
+    end_fork(process)
     process.start(Runner())
     process.at_exit()
     assert len(process._known) == 0
@@ -97,11 +106,11 @@ def test_a_fork_pauses_what_runs_and_nothing_else(process: Lifecycle) -> None:
     for runner in (running, stopped):
         process.start(runner)
     process.stop(stopped, 5)
-    process.before_fork()
+    begin_fork(process)
     assert not running.is_running
     assert process.is_running(running)
     assert not process.is_running(stopped)
-    process.after_fork_in_parent()
+    end_fork(process)
     assert running.is_running
     assert not stopped.is_running
     assert not fresh.is_running
@@ -110,37 +119,37 @@ def test_a_fork_pauses_what_runs_and_nothing_else(process: Lifecycle) -> None:
 def test_what_is_stopped_during_a_fork_stays_stopped(process: Lifecycle) -> None:
     runner = Runner()
     process.start(runner)
-    process.before_fork()
+    begin_fork(process)
     process.stop(runner, 5)
     assert not process.is_running(runner)
-    process.after_fork_in_parent()
+    end_fork(process)
     assert not process.is_running(runner)
 
 
 def test_what_is_started_during_a_fork_starts_after_it(process: Lifecycle) -> None:
     runner = Runner()
-    process.before_fork()
+    begin_fork(process)
     process.start(runner)
     assert not runner.is_running
     assert process.is_running(runner)
-    process.after_fork_in_parent()
+    end_fork(process)
     assert runner.is_running
 
 
 def test_of_two_forks_at_once_the_last_one_resumes(process: Lifecycle) -> None:
     runner = Runner()
     process.start(runner)
-    process.before_fork()
-    process.before_fork()
-    process.after_fork_in_parent()
+    begin_fork(process)
+    begin_fork(process)
+    end_fork(process)
     assert not runner.is_running
-    process.after_fork_in_parent()
+    end_fork(process)
     assert runner.is_running
     assert runner.starts == 2
 
 
 def test_hooks_without_their_counterpart_do_no_harm(process: Lifecycle) -> None:
-    process.after_fork_in_parent()  # imported by somebody else's hook
+    end_fork(process)  # imported by somebody else's hook
     runner = Runner()
     process.start(runner)
     assert runner.is_running
@@ -149,7 +158,7 @@ def test_hooks_without_their_counterpart_do_no_harm(process: Lifecycle) -> None:
 def test_the_child_knows_of_no_runner(process: Lifecycle) -> None:
     runner = Runner()
     process.start(runner)
-    process.before_fork()
+    begin_fork(process)
     with process._lock:  # as another thread of the parent may
         in_a_thread(process.after_fork_in_child)
         assert not process.is_running(runner)
@@ -161,25 +170,25 @@ def test_one_that_cannot_go_on_does_not_keep_the_others_from_it(process: Lifecyc
     runners = [Runner() for _ in range(3)]
     for runner in runners:
         process.start(runner)
-    process.before_fork()
+    begin_fork(process)
     runners[0].fails = True
-    process.after_fork_in_parent()
+    end_fork(process)
     assert [process.is_running(runner) for runner in runners] == [False, True, True]
 
 
 def test_where_a_fork_ends_after_its_hooks_the_main_thread_defers() -> None:
     process, runner = Lifecycle(defers=True), Runner()
     process.start(runner)
-    process.before_fork()
-    process.after_fork_in_parent()
+    begin_fork(process)
+    end_fork(process)
     assert not runner.is_running
     assert process.is_running(runner)
     [resume] = process.deferred
     resume()
     assert runner.is_running
     assert process.deferred == []
-    in_a_thread(process.before_fork)
-    in_a_thread(process.after_fork_in_parent)
+    in_a_thread(lambda: begin_fork(process))
+    in_a_thread(lambda: end_fork(process))
     assert runner.is_running
 
 
@@ -187,8 +196,8 @@ def test_a_deferred_start_can_be_overtaken() -> None:
     process, first, second = Lifecycle(defers=True), Runner(), Runner()
     for runner in (first, second):
         process.start(runner)
-    process.before_fork()
-    process.after_fork_in_parent()
+    begin_fork(process)
+    end_fork(process)
     process.start(first)
     assert first.is_running
     process.stop(second, 5)
@@ -242,3 +251,79 @@ def test_real_forks_are_not_warned_about_and_leave_it_running_in_the_parent_only
     command = [sys.executable, "-I", "-W", "always", "-c", FORKS]
     result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+# ---- handlers of signals that raise -----------------------------------------------------------
+
+
+def test_what_is_insisted_on_is_done_whatever_is_raised_meanwhile() -> None:
+    left = [KeyboardInterrupt(), TimeoutError(), SystemExit()]
+    done = []
+
+    def work() -> None:
+        if left:
+            raise left.pop()
+        done.append(True)
+
+    with pytest.raises(KeyboardInterrupt):
+        _core.insist(work)
+    assert done == [True]
+
+
+class Interrupted(Runner):
+    """Is interrupted now and then, as by the handler of a signal."""
+
+    def __init__(self, interrupts: int) -> None:
+        super().__init__()
+        self.interrupts = interrupts
+
+    def _interrupt(self) -> None:
+        if self.interrupts:
+            self.interrupts -= 1
+            raise KeyboardInterrupt
+
+    def start(self) -> None:
+        self._interrupt()
+        super().start()
+
+    def stop(self, timeout_ns: int) -> bool:
+        self._interrupt()
+        return super().stop(timeout_ns)
+
+
+def test_all_are_stopped_at_an_exit_that_is_interrupted(process: Lifecycle) -> None:
+    runners = [Interrupted(0), Interrupted(0), Interrupted(0)]
+    for runner in runners:
+        process.start(runner)
+    for runner in runners:
+        runner.interrupts = 2
+    with pytest.raises(KeyboardInterrupt):
+        _core.insist(process.at_exit)
+    assert not any(runner.is_running for runner in runners)
+
+
+def test_all_go_on_after_a_fork_that_is_interrupted(process: Lifecycle) -> None:
+    runners = [Interrupted(0), Interrupted(0), Interrupted(0)]
+    for runner in runners:
+        process.start(runner)
+    for runner in runners:
+        runner.interrupts = 2
+    with pytest.raises(KeyboardInterrupt):
+        begin_fork(process)
+    assert not any(runner.is_running for runner in runners)
+    assert all(process.is_running(runner) for runner in runners)
+    for runner in runners:
+        runner.interrupts = 2
+    with pytest.raises(KeyboardInterrupt):
+        end_fork(process)
+    assert all(runner.is_running for runner in runners)
+    assert process.forks == 0
+
+
+def test_a_start_that_was_interrupted_is_not_made_up_for(process: Lifecycle) -> None:
+    runner = Interrupted(1)
+    with pytest.raises(KeyboardInterrupt):
+        process.start(runner)
+    begin_fork(process)
+    end_fork(process)
+    assert not process.is_running(runner) and runner.starts == 0

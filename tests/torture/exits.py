@@ -9,9 +9,19 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 from registry import fault
-from subject import daemon, is_ours, kept, make, numbers, pause, started
+from subject import (
+    daemon,
+    is_ours,
+    kept,
+    make,
+    numbers,
+    pause,
+    quiet_unraisable,
+    started,
+)
 
 # There a thread that waits for the GIL while the interpreter is destroyed may crash in take_gil(),
 # whatever is installed: daemons that run Python to the very end are not tried.
@@ -164,6 +174,36 @@ def daemons_that_trace() -> None:
     if PYTHON_DAEMONS:
         sys.exit(7)
     os._exit(7)
+
+
+@fault("handler of a signal that raises, during the exit")
+def interrupted() -> None:
+    quiet_unraisable()
+
+    def interrupt(*_: object) -> None:
+        raise TimeoutError
+
+    signal.signal(signal.SIGURG, interrupt)  # which is ignored when Python is not there any more
+    kept.extend(started(numbers.choice([1, 5, 20])))
+    delays = [numbers.random() * 1e-3 for _ in range(6)]
+    read, write = os.pipe()
+    if os.fork() == 0:
+        os.read(read, 1)
+        for delay in delays:
+            time.sleep(delay)
+            os.kill(os.getppid(), signal.SIGURG)
+        os._exit(0)
+    atexit.register(partial(os.write, write, b"!"))  # all in C: nothing of it can be interrupted
+    pause()
+
+
+@fault("first used in an `atexit` handler")
+def late_import() -> None:
+    def late() -> None:
+        kept.extend(started())
+        time.sleep(numbers.random() * 0.02)
+
+    atexit.register(late)
 
 
 @fault("`atexit` handlers that use it")

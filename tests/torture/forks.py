@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 from registry import fault
@@ -21,6 +23,7 @@ from subject import (
     make,
     numbers,
     pause,
+    quiet_unraisable,
     started,
 )
 
@@ -98,6 +101,38 @@ def fork_while_used() -> None:
     jobs = iter([fork, use, use])
     in_threads(lambda: next(jobs)(), 3)
     check_goes_on(mine)
+
+
+@fault("`os.fork` while the handler of a signal raises")
+def fork_interrupted() -> None:
+    quiet_unraisable()
+
+    armed = []
+
+    def interrupt(*_: object) -> None:
+        if armed:
+            armed.clear()
+            raise TimeoutError
+
+    def fork() -> None:
+        armed.append(True)
+        signal.setitimer(signal.ITIMER_REAL, 1e-6 + numbers.random() * 2e-3)
+        if os.fork() == 0:
+            os._exit(0)
+        pause()
+        armed.clear()
+
+    mine = started(3)
+    signal.signal(signal.SIGALRM, interrupt)
+    for _ in range(20):
+        with suppress(TimeoutError):
+            fork()
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    with suppress(ChildProcessError):
+        while True:
+            os.waitpid(-1, 0)
+    for one in mine:
+        check_goes_on(one)
 
 
 def _work(number: int) -> int:

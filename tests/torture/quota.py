@@ -55,8 +55,10 @@ def _home() -> Path:
 
 
 def _sweep() -> None:
-    """Remove the groups of those that have ended; the others are busy."""
+    """Remove the groups of those that have ended."""
     with suppress(OSError):
         for group in _home().glob(f"{PREFIX}*"):
+            owner = Path("/proc", group.name.removeprefix(PREFIX))
             with suppress(OSError):
-                group.rmdir()
+                if not owner.exists():  # else it may be on its way into it
+                    group.rmdir()

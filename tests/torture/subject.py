@@ -179,6 +179,11 @@ def may(function: Callable[[], object]) -> bool:
     return os.waitpid(pid, 0)[1] == 0
 
 
+def quiet_unraisable() -> None:
+    """Let Python not tell of exceptions that it can raise nowhere: those of our own handlers."""
+    sys.unraisablehook = bool  # all in C: a handler cannot raise in there as well
+
+
 def daemon(function: Callable[[], object]) -> None:
     """Run `function` in a daemon thread."""
     threading.Thread(target=function, daemon=True).start()

@@ -92,12 +92,16 @@ class CPythonSeat final : public GilSeat {
     PyThreadState_DeleteCurrent();
   }
 
-  void clear() override { PyThreadState_Clear(state_); }
+  // An interpreter that ends frees the states of all threads but one, also those of knockers that
+  // nobody stopped before: what is left of this one is not to be touched then.
+  void clear() override {
+    if (!interpreter_ends()) PyThreadState_Clear(state_);
+  }
 
   // On the owner's thread, because CPython 3.12+ forgets the calling thread's own state with it.
   void dispose() override {
     own_holders_.remove(state_);
-    PyThreadState_Delete(state_);
+    if (!interpreter_ends()) PyThreadState_Delete(state_);
   }
 
  private:
@@ -106,6 +110,14 @@ class CPythonSeat final : public GilSeat {
 };
 
 }  // namespace
+
+bool interpreter_ends() noexcept {
+#if PY_VERSION_HEX >= 0x030D0000
+  return Py_IsFinalizing() != 0;
+#else
+  return _Py_IsFinalizing() != 0;
+#endif
+}
 
 long fork_generation() noexcept { return generation.load(std::memory_order_relaxed); }
 

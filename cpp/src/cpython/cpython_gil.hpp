@@ -56,6 +56,9 @@ class CPythonGil final : public Gil {
   OwnHolders own_holders_;
 };
 
+// Whether the interpreter is past its exit handlers, and its threads may be gone.
+bool interpreter_ends() noexcept;
+
 // How often this process was forked from the one that loaded the extension: objects made under
 // another number belong to an ancestor, whose threads are not here.
 long fork_generation() noexcept;
