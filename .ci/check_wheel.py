@@ -20,9 +20,14 @@ ALLOWED = re.compile(
     r"|gilknocker-[^/]+\.dist-info/([A-Za-z_]+(\.txt)?|licenses/LICENSE(-MIT)?|sboms/[^/]+)"
     r"|gilknocker\.libs/lib(gcc_s|stdc\+\+)-[0-9a-f]+\.so[\d.]*"  # of auditwheel, on musl
 )
+ROOT = Path(__file__).parent.parent
 REQUIRED = (
-    *("gilknocker/py.typed", "gilknocker/__init__.py", "gilknocker/__init__.pyi"),
-    *("gilknocker/_core.pyi", "gilknocker/_load.pyi"),
+    "gilknocker/py.typed",
+    *(
+        str(path.relative_to(ROOT))
+        for suffix in ("py", "pyi")
+        for path in sorted(ROOT.glob(f"gilknocker/**/*.{suffix}"))
+    ),
     *(f"dist-info/{name}" for name in ("licenses/LICENSE", "licenses/LICENSE-MIT")),
     *(f"dist-info/{name}" for name in ("METADATA", "entry_points.txt")),
 )

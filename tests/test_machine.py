@@ -20,7 +20,9 @@ from hypothesis.stateful import (
     Bundle,
     RuleBasedStateMachine,
     consumes,
+    initialize,
     invariant,
+    multiple,
     precondition,
     rule,
     run_state_machine_as_test,
@@ -30,9 +32,11 @@ from needs import CAN_TRACE
 from gilknocker import GilTracer, KnockKnock, Snapshot
 
 MOST_TRACERS = 4
-# What two threads may do at once, and whether it runs after that; None leaves it as it is.
+# What one may do, and whether it runs after that; None leaves it as it is.
 OUTCOMES: dict[str, bool | None] = {"start": True, "stop": False, "reset": None, "snapshot": None}
-pairs = st.tuples(st.sampled_from(sorted(OUTCOMES)), st.sampled_from(sorted(OUTCOMES)))
+# What two threads may do at once: also to fork, and to drop another one that runs.
+at_once = st.sampled_from([*sorted(OUTCOMES), "fork", "drop"])
+pairs = st.tuples(at_once, at_once)
 
 
 class Modelled:
@@ -115,6 +119,12 @@ class Modelled:
 
 
 def call(subject: Any, name: str) -> None:
+    if name == "fork":
+        assert child_status(lambda: not subject.is_running) == 0
+        return
+    if name == "drop":
+        KnockKnock(50, knock_interval_micros=50).start()
+        return
     if name == "reset" and isinstance(subject, KnockKnock):
         name = "reset_contention_metric"
     getattr(subject, name)()
@@ -122,7 +132,7 @@ def call(subject: Any, name: str) -> None:
 
 def after_both(names: tuple[str, ...], running: bool) -> bool:
     for name in names:
-        outcome = OUTCOMES[name]
+        outcome = OUTCOMES.get(name)
         running = running if outcome is None else outcome
     return running
 
@@ -150,6 +160,14 @@ class Machine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.models: list[Modelled] = []
+
+    @initialize(target=all)
+    def begin_with_some(self) -> Any:
+        """Several that run: a fork is for all of them."""
+        for _ in range(3):
+            self.models.append(Modelled(KnockKnock(100, knock_interval_micros=100)))
+            self.models[-1].do("start")
+        return multiple(*self.models)
 
     @rule(target=all, interval=st.sampled_from([20, 100, 1000]))
     def make_knocker(self, interval: int) -> Modelled:
@@ -237,4 +255,4 @@ def all_fresh(models: list[Modelled]) -> bool:
 
 
 def test_any_order_of_calls() -> None:
-    run_state_machine_as_test(Machine, settings=settings(max_examples=30, stateful_step_count=25))
+    run_state_machine_as_test(Machine, settings=settings(max_examples=40, stateful_step_count=30))

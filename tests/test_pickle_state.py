@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from needs import needs_tracer
 from stories import tell
 
-from gilknocker import GilTracer, Snapshot, WaitHistogram
+from gilknocker import GilTracer, KnockKnock, Snapshot, WaitHistogram
 
 junk = st.recursive(
     st.none()
@@ -91,6 +92,30 @@ def test_raw_waits_of_another_kind() -> None:
     rebuild, (data, _, holds) = snapshot.__reduce__()  # type: ignore[misc]
     with pytest.raises(TypeError, match="raw times must be RawWaits or None, not 'abc'"):
         rebuild(data, "abc", holds)
+
+
+@needs_tracer
+@given(st.data())
+def test_a_trace_s_raw_holds(data: st.DataObject) -> None:
+    with GilTracer(100) as tracer:
+        snapshot = tracer.snapshot(waits=True)
+    rebuild, state = snapshot.__reduce__()
+    damaged = list(state)
+    for _ in range(data.draw(st.integers(1, 2))):
+        place = data.draw(st.integers(0, len(damaged) - 1))
+        other = tell(["held"], [1, 2, 300], raw=True)._raw
+        damaged[place] = data.draw(junk | st.just(other))
+    back = refused_or_whole(rebuild, tuple(damaged))
+    if back is not None:
+        assert pickle.loads(pickle.dumps(back)) == back
+        assert str(back)
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
+@pytest.mark.parametrize("kind", [KnockKnock, pytest.param(GilTracer, marks=needs_tracer)])
+def test_what_measures_is_neither_copied_nor_pickled(kind: Any, copied: Any) -> None:
+    with pytest.raises(TypeError, match="cannot be copied or pickled; its snapshot"):
+        copied(kind())
 
 
 @needs_tracer

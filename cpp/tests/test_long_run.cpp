@@ -17,6 +17,7 @@ namespace {
 constexpr Nanos kMillisecond = 1'000'000;
 constexpr Nanos kSecond = 1'000 * kMillisecond;
 constexpr Nanos kDay = 86'400 * kSecond;
+constexpr Nanos kDate = 1'700'000'000 * kSecond;
 
 class SteppedClock final : public Clock {
  public:
@@ -31,7 +32,7 @@ class SteppedClock final : public Clock {
 
  private:
   Nanos now_;
-  Nanos unix_ = 1'700'000'000 * kSecond;
+  Nanos unix_ = kDate;
 };
 
 // Held for the first `held` of each `period`; whoever acquires it waits for the rest of that.
@@ -102,6 +103,8 @@ TEST(a_day_with_a_suspend_and_steps_of_the_date_is_counted_exactly) {
     drive(clock, watcher, knocker, kStart + hour * (kDay / 24), 0);
     const Reading reading = ledger.read(true);
     CHECK_EQ(reading.observed, clock.now() - kStart);
+    CHECK_EQ(reading.start_unix, kDate);
+    CHECK_EQ(reading.end_unix, clock.unix_time());
     CHECK(reading.ticks.ticks + reading.ticks.missed >= before.ticks.ticks + before.ticks.missed);
     CHECK(reading.knocks.wait_total >= before.knocks.wait_total);
     CHECK_EQ(reading.waits->size(),
@@ -123,6 +126,33 @@ TEST(a_day_with_a_suspend_and_steps_of_the_date_is_counted_exactly) {
   CHECK(before.knocks.wait_max <= 3 * kMillisecond);
   knocker.end();
   watcher.end();
+}
+
+TEST(counts_go_on_beyond_32_bits) {
+  const NothingLeft nothing_left;
+  SteppedClock clock(kSecond);
+  Ledger ledger(clock, 10);
+  const std::int64_t run = ledger.begin_run();
+  std::int64_t expected = 0;
+  for (const std::int64_t step : {(std::int64_t{1} << 31) - 10, std::int64_t{1} << 31}) {
+    KnockRecord many;  // a knock that answers for so many looks, and waited for as many seconds
+    many.asked = clock.now();
+    many.wait = many.observed = step;
+    many.missed = step;
+    many.ticks = {.ticks = step, .held = step, .missed = step};
+    ledger.begin_knock(run);
+    ledger.end_knock(run, many);
+    expected += step;
+    for (int i = 0; i < 20; ++i) ledger.record_tick({.at = clock.now(), .look = Look::kHeld});
+    expected += 20;
+  }
+  const Reading reading = ledger.read(false);
+  CHECK_EQ(reading.ticks.ticks, expected);
+  CHECK_EQ(reading.ticks.held, expected);
+  CHECK_EQ(reading.ticks.missed, expected - 40);
+  CHECK_EQ(reading.knocks.missed, expected - 40);
+  CHECK_EQ(reading.knocks.wait_total, expected - 40);
+  CHECK(reading.ticks.ticks > std::int64_t{1} << 32);
 }
 
 TEST(where_every_wake_up_is_50_ms_late_it_says_so_and_the_fraction_holds) {
