@@ -6,6 +6,10 @@
 // Thread safety: for the whole process; one at a time.
 #pragma once
 
+#include "check.hpp"
+
+#if defined(__GLIBC__)
+
 #include <pthread.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -13,11 +17,7 @@
 #include <cstddef>
 #include <fstream>
 
-#include "check.hpp"
-
 namespace gilknocker {
-
-#if defined(__GLIBC__)
 
 class ThreadLimit {
  public:
@@ -52,6 +52,6 @@ class ThreadLimit {
   rlimit before_;
 };
 
-#endif
-
 }  // namespace gilknocker
+
+#endif
