@@ -64,7 +64,7 @@ if sys.platform == "win32":  # Visual C++ 2022, 17.5 or newer: Python's own comp
         ".cpp": ["/std:c++20", "/Zc:__cplusplus"],
     }
     WARNINGS = ["/W4", "/WX", "/external:anglebrackets", "/external:W0"]
-    COMPILE = ["/utf-8"]
+    COMPILE = ["/utf-8", "/DNOMINMAX"]  # else <windows.h> has macros of the names min and max
     COMPILE += ["/Od", "/UNDEBUG", "/DGILKNOCKER_DEBUG=1"] if DEBUG else ["/O2", "/DNDEBUG"]
     LINK = []
 else:

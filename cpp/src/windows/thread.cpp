@@ -4,6 +4,7 @@
 #include <windows.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <memory>
 #include <system_error>
 
