@@ -225,6 +225,7 @@ TEST(worker_without_a_thread_is_as_before) {
   const auto worker = worker_of(script);
   {
     const ThreadLimit none(0);
+    if (!none.holds()) return;
     CHECK_THROWS(worker->start("gilknock-test", worker), std::system_error);
   }
   CHECK(!worker->started());

@@ -36,6 +36,9 @@ class ThreadLimit {
     limit.rlim_cur = pages * static_cast<rlim_t>(sysconf(_SC_PAGESIZE)) +
                      static_cast<rlim_t>(threads) * kStack + kStack / 2;
     CHECK_EQ(setrlimit(RLIMIT_AS, &limit), 0);
+    rlimit now{};
+    getrlimit(RLIMIT_AS, &now);
+    holds_ = now.rlim_cur == limit.rlim_cur;
   }
   ThreadLimit(const ThreadLimit&) = delete;
   ThreadLimit& operator=(const ThreadLimit&) = delete;
@@ -45,11 +48,15 @@ class ThreadLimit {
     pthread_attr_destroy(&attributes_);
   }
 
+  // False under an emulator that says yes and does nothing, as qemu does.
+  bool holds() const { return holds_; }
+
  private:
   static constexpr std::size_t kStack = std::size_t{1} << 30;
 
   pthread_attr_t attributes_;
   rlimit before_;
+  bool holds_ = false;
 };
 
 }  // namespace gilknocker
