@@ -41,6 +41,8 @@ SANITIZERS = {
 }
 if SANITIZE not in SANITIZERS:
     raise OptionError(f"GILKNOCKER_SANITIZE={SANITIZE!r}: 'address' or 'thread' is allowed")
+if SANITIZE and sys.platform == "win32":
+    raise OptionError("GILKNOCKER_SANITIZE: no sanitizer is known to work on Windows")
 
 KIND = [
     "debug" if DEBUG else "release",
@@ -53,20 +55,32 @@ GENERATED = BUILD + "/cython"
 
 # No methods to pickle what holds C++ objects, no __test__: nothing that the stubs do not know.
 DIRECTIVES = {"language_level": 3, "auto_pickle": False, "autotestdict": False}
-STANDARDS = {".c": "-std=c11", ".cpp": "-std=c++20"}
-WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Werror"]
-# Python's own flags come first, and the last one of a kind wins: say everything that matters.
-COMPILE = ["-fvisibility=hidden", "-pthread", *SANITIZERS[SANITIZE]]
 EXPORTS = "cpp/exports.map"
-LINK = ["-pthread", "-lm", *SANITIZERS[SANITIZE]]
+# Python's own flags come first, and the last one of a kind wins: say everything that matters.
+if sys.platform == "win32":  # Visual C++ 2022, 17.5 or newer: Python's own compiler there
+    SYSTEM = "windows"
+    STANDARDS = {
+        ".c": ["/std:c11", "/experimental:c11atomics"],
+        ".cpp": ["/std:c++20", "/Zc:__cplusplus"],
+    }
+    WARNINGS = ["/W4", "/WX", "/external:anglebrackets", "/external:W0"]
+    COMPILE = ["/utf-8", "/DNOMINMAX"]  # else <windows.h> has macros of the names min and max
+    COMPILE += ["/Od", "/UNDEBUG", "/DGILKNOCKER_DEBUG=1"] if DEBUG else ["/O2", "/DNDEBUG"]
+    LINK = []
+else:
+    SYSTEM = "posix"
+    STANDARDS = {".c": ["-std=c11"], ".cpp": ["-std=c++20"]}
+    WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Werror"]
+    COMPILE = ["-fvisibility=hidden", "-pthread", *SANITIZERS[SANITIZE]]
+    LINK = ["-pthread", "-lm", *SANITIZERS[SANITIZE]]
+    if DEBUG:
+        COMPILE += ["-O1", "-g", "-UNDEBUG", "-D_GLIBCXX_ASSERTIONS", "-DGILKNOCKER_DEBUG=1"]
+    else:
+        COMPILE += ["-O2", "-g" if SANITIZE else "-g0", "-DNDEBUG"]
 if sys.platform == "linux":
     # now: a hook inside CPython's lock must not be the first to call a function, and bind it.
     LINK += ["-ldl", "-Wl,-z,now", f"-Wl,--version-script={EXPORTS}"]
-if DEBUG:
-    COMPILE += ["-O1", "-g", "-UNDEBUG", "-D_GLIBCXX_ASSERTIONS", "-DGILKNOCKER_DEBUG=1"]
-else:
-    COMPILE += ["-O2", "-g" if SANITIZE else "-g0", "-DNDEBUG"]
-    LINK += [] if SANITIZE or SYMBOLS else ["-Wl,-s"]
+    LINK += [] if DEBUG or SANITIZE or SYMBOLS else ["-Wl,-s"]
 
 
 class BuildExt(build_ext):
@@ -98,8 +112,8 @@ class BuildExt(build_ext):
     def _compile(self, source: str, ext: Extension) -> str:
         [target] = self.compiler.object_filenames([source], output_dir=self.build_temp)
         if self.force or newer_group([source, *ext.depends], target, missing="newer"):
-            flags = [STANDARDS[Path(source).suffix], *COMPILE, *_python_headers()]
-            if WERROR and not source.startswith(GENERATED):
+            flags = [*STANDARDS[Path(source).suffix], *COMPILE, *_python_headers()]
+            if WERROR and Path(GENERATED) not in Path(source).parents:
                 flags += WARNINGS
             self.compiler.compile(
                 [source],
@@ -114,13 +128,18 @@ class BuildExt(build_ext):
 
         To find and relocate the shared one takes longer than all else that the import does.
         """
+        if sys.platform != "linux" or SANITIZE:
+            return False
         asked = [self.compiler.compiler_so_cxx[0], "-print-file-name=libstdc++.a"]
         answer = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
-        return sys.platform == "linux" and not SANITIZE and os.path.isabs(answer)
+        return os.path.isabs(answer)
 
     def _require_a_compiler(self) -> None:
         needs = "gilknocker is compiled from C11 and C++20 source on your machine, and "
         hint = ". On Debian or Ubuntu: apt-get install g++ python3-dev"
+        if sys.platform == "win32":
+            self.compiler.initialize()  # here, for it looks once only; says itself what is missing
+            return
         for variable, command in (
             ("CC", self.compiler.compiler_so),
             ("CXX", self.compiler.compiler_so_cxx),
@@ -136,6 +155,8 @@ class BuildExt(build_ext):
 
 def _python_headers() -> list[str]:
     """Python's headers as system headers (which outdoes -I): its warnings are not ours."""
+    if sys.platform == "win32":
+        return []  # those that are given as <...> are
     folders = dict.fromkeys(sysconfig.get_path(name) for name in ("include", "platinclude"))
     return [flag for folder in folders for flag in ("-isystem", folder)]
 
@@ -160,6 +181,7 @@ setup(
             "gilknocker._core",
             "gilknocker/_core.pyx",
             "cpp/src/*.cpp",
+            f"cpp/src/{SYSTEM}/*.cpp",
             "cpp/src/cpython/*.cpp",
             "cpp/src/cpython/*.c",
         ),

@@ -16,6 +16,14 @@ cdef extern from "gilknocker/nanos.hpp" namespace "gilknocker" nogil:
         SystemClock() noexcept
 
 
+cdef extern from "gilknocker/process.hpp" nogil:
+    int64_t process_id "gilknocker::process::id"() noexcept
+
+
+cdef extern from "gilknocker/this_thread.hpp" nogil:
+    void sleep_for "gilknocker::this_thread::sleep_for"(int64_t duration) noexcept
+
+
 cdef extern from "gilknocker/gil.hpp" namespace "gilknocker" nogil:
     cdef enum class Look(unsigned char):
         kDisabled

@@ -11,8 +11,6 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 from libc.stdint cimport int64_t
 from libcpp.utility cimport move
-from posix.time cimport nanosleep, timespec
-from posix.unistd cimport getpid
 
 cdef extern from "Python.h":
     int Py_AddPendingCall(int (*function)(void*) except -1, void* argument) noexcept
@@ -70,16 +68,13 @@ def look_series(Py_ssize_t count, int64_t pause_ns) -> bytes:
     """
     cdef CPythonGil* gil = &CPythonGil.instance()
     cdef vector[int64_t] seen
-    cdef timespec pause
     cdef Py_ssize_t i
     if not gil.can_look():
         raise RuntimeError(look_problem())
-    pause.tv_sec = pause_ns // 1_000_000_000
-    pause.tv_nsec = pause_ns % 1_000_000_000
     seen.reserve(3 * count)
     with nogil:
         for i in range(count):
-            nanosleep(&pause, NULL)
+            sleep_for(pause_ns)
             seen.push_back(the_clock.now())
             seen.push_back(0)
             seen.push_back(<int64_t>gil.look())
@@ -238,7 +233,7 @@ cdef class WaitSlice:
 cdef dict counts_of(const Reading& reading):
     return {
         "epoch": reading.epoch,
-        "pid": getpid(),
+        "pid": process_id(),
         "start_ns": reading.start,
         "end_ns": reading.end,
         "start_unix_ns": reading.start_unix,
@@ -497,7 +492,7 @@ cdef class Tracer:
             "events": taken,
             "sampler_id": book.id(),
             "epoch": reading.epoch,
-            "pid": getpid(),
+            "pid": process_id(),
             "start_ns": reading.start,
             "end_ns": reading.end,
             "start_unix_ns": self._start_unix,

@@ -44,9 +44,10 @@ __all__ = ["PROCESS", "Lifecycle"]
 FORK_TIMEOUT_NS = 100_000_000
 EXIT_TIMEOUT_NS = 1_000_000_000
 
+FORKS = hasattr(os, "register_at_fork")  # Windows does not
 # There the threads are counted only after the hooks of after_in_parent (gh-137109).
-WARNS_AFTER_HOOKS = (3, 13) <= sys.version_info < (3, 13, 10) or (
-    (3, 14) <= sys.version_info < (3, 14, 1)
+WARNS_AFTER_HOOKS = FORKS and (
+    (3, 13) <= sys.version_info < (3, 13, 10) or (3, 14) <= sys.version_info < (3, 14, 1)
 )
 
 
@@ -194,11 +195,12 @@ def _in_main_thread() -> bool:
 
 PROCESS = Lifecycle(defers=WARNS_AFTER_HOOKS)
 atexit.register(_core.insist, PROCESS.at_exit)
-os.register_at_fork(
-    before=partial(_core.at_fork, PROCESS, 1, PROCESS.before_fork),
-    after_in_parent=partial(_core.at_fork, PROCESS, -1, PROCESS.after_fork_in_parent),
-    after_in_child=partial(_core.insist, PROCESS.after_fork_in_child),
-)
+if FORKS:
+    os.register_at_fork(
+        before=partial(_core.at_fork, PROCESS, 1, PROCESS.before_fork),
+        after_in_parent=partial(_core.at_fork, PROCESS, -1, PROCESS.after_fork_in_parent),
+        after_in_child=partial(_core.insist, PROCESS.after_fork_in_child),
+    )
 if WARNS_AFTER_HOOKS:
     # Calls call_soon() for each callable in the list, all in C: a hook in Python would itself run
     # the pending call before it returns.

@@ -59,7 +59,8 @@ class OutputFile:
             with open(self.target, "a"):
                 pass
         with open(self._scratch, "x"):
-            os.unlink(self._scratch)
+            pass
+        os.unlink(self._scratch)  # when it is closed: Windows deletes no open file
 
     def write(self, content: str) -> None:
         """Write it, as UTF-8.

@@ -14,6 +14,7 @@ from gilknocker import _core
 from gilknocker._checks import checked_index
 from gilknocker._raw_waits import StoredWaits
 from gilknocker._snapshot_sources import from_trace
+from gilknocker.lifecycle import FORKS
 from gilknocker.thread_names import ThreadNames, present
 from gilknocker.thread_times import ThreadTimes
 
@@ -338,4 +339,5 @@ class _Process:
 
 _PROCESS = _Process()
 atexit.register(_core.insist, _PROCESS.at_exit)
-os.register_at_fork(after_in_child=partial(_core.insist, _PROCESS.after_fork_in_child))
+if FORKS:
+    os.register_at_fork(after_in_child=partial(_core.insist, _PROCESS.after_fork_in_child))

@@ -1,6 +1,6 @@
 #include "gilknocker/relocation_patch.hpp"
 
-#if defined(__linux__) && defined(__GLIBC__) && (defined(__x86_64__) || defined(__aarch64__))
+#if GILKNOCKER_HAS_RELOCATION_PATCH
 
 #include <link.h>
 #include <sys/mman.h>

@@ -1,34 +1,10 @@
 #include "gilknocker/worker.hpp"
 
-#include <signal.h>
-
-#include <system_error>
 #include <utility>
 
 #include "gilknocker/this_thread.hpp"
 
 namespace gilknocker {
-namespace {
-
-// All signals but those that report a fault of the thread itself: the program's handlers run on
-// the program's threads, also for signals that it blocks there later.
-class SignalsBlocked {
- public:
-  SignalsBlocked() noexcept {
-    sigset_t all;
-    sigfillset(&all);
-    for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL}) sigdelset(&all, fault);
-    pthread_sigmask(SIG_SETMASK, &all, &before_);
-  }
-  SignalsBlocked(const SignalsBlocked&) = delete;
-  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
-  ~SignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-
- private:
-  sigset_t before_;
-};
-
-}  // namespace
 
 struct Worker::Start {
   Worker* worker;
@@ -57,20 +33,14 @@ Worker::Worker(const Clock& clock, std::unique_ptr<Task> task) noexcept
 
 void Worker::start(const char* name, std::shared_ptr<void> owner) {
   auto start = std::make_unique<Start>(Start{this, std::move(owner), name});
-  const SignalsBlocked inherited_by_the_thread;
-  const int error = pthread_create(&thread_, nullptr, &Worker::entry, start.get());
-  if (error != 0) throw std::system_error(error, std::generic_category(), "pthread_create");
+  thread_.start(&Worker::entry, start.get());
   static_cast<void>(start.release());  // the thread owns it now
   started_ = true;
 }
 
 void* Worker::entry(void* start) {
   const std::unique_ptr<Start> mine(static_cast<Start*>(start));
-#if defined(__APPLE__)
-  pthread_setname_np(mine->name);
-#else
-  pthread_setname_np(pthread_self(), mine->name);
-#endif
+  this_thread::set_name(mine->name);
   this_thread::mark_ours();
   const EndGuard guard(*mine->worker);
   mine->worker->run();
@@ -102,7 +72,7 @@ bool Worker::wait_ended(Nanos deadline) noexcept {
   return ended_;
 }
 
-void Worker::join() noexcept { pthread_join(thread_, nullptr); }
-void Worker::detach() noexcept { pthread_detach(thread_); }
+void Worker::join() noexcept { thread_.join(); }
+void Worker::detach() noexcept { thread_.detach(); }
 
 }  // namespace gilknocker

@@ -1,10 +1,22 @@
 #include "blocking_gil.hpp"
 
+#if defined(_WIN32)
+#include <windows.h>
+#else
 #include <pthread.h>
+#endif
 
 #include "check.hpp"
 
 namespace gilknocker {
+
+void end_this_thread() {
+#if defined(_WIN32)
+  ExitThread(0);
+#else
+  pthread_exit(nullptr);
+#endif
+}
 
 class BlockingGil::Seat final : public GilSeat {
  public:
@@ -28,7 +40,7 @@ class BlockingGil::Seat final : public GilSeat {
     in_use_ = true;
     if (gil_.finalizing_) {
       ended_by_unwind_ = true;
-      pthread_exit(nullptr);
+      end_this_thread();
     }
     const bool waited = gil_.lock(Look::kOwn);
     ++gil_.knocks_;

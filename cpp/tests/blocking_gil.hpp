@@ -17,6 +17,9 @@
 
 namespace gilknocker {
 
+// As CPython <= 3.13 does with a thread that asks for the GIL too late.
+[[noreturn]] void end_this_thread();
+
 class BlockingGil final : public Gil {
  public:
   explicit BlockingGil(bool can_look = true) : can_look_(can_look) {}
@@ -35,8 +38,8 @@ class BlockingGil final : public Gil {
   void keep_others_off_seats() { clears_ = false; }
   // From now on open_seat() returns null.
   void refuse_seats() { refuses_ = true; }
-  // Whether the end of a thread by pthread_exit() unwinds its stack: musl's does not. The threads
-  // that Python ends so are left alone by then, and keep a little memory there.
+  // Whether that end unwinds the thread's stack: glibc's does, no other's. The threads that Python
+  // ends so are left alone by then, and keep a little memory there.
 #if defined(__GLIBC__)
   static constexpr bool kEndUnwinds = true;
 #else

@@ -38,7 +38,10 @@ inline std::vector<Test>& tests() {
 inline std::atomic<int> failures{0};
 
 // Said with each failure of this thread: the seed of a random case, say.
-inline thread_local std::string note;
+inline std::string& note() {
+  thread_local std::string text;
+  return text;
+}
 
 struct Registration {
   Registration(const char* name, void (*body)()) { tests().push_back({name, body}); }
@@ -74,15 +77,15 @@ bool equal(const A& a, const B& b) {
 [[gnu::noinline]] inline bool fail(const char* file, int line, const std::string& what) {
   constexpr int shown = 10;  // a property that fails, fails often
   if (failures.fetch_add(1, std::memory_order_relaxed) < shown) {
-    std::fprintf(stderr, "%s:%d: %s%s%s\n", file, line, what.c_str(), note.empty() ? "" : "; ",
-                 note.c_str());
+    std::fprintf(stderr, "%s:%d: %s%s%s\n", file, line, what.c_str(), note().empty() ? "" : "; ",
+                 note().c_str());
   }
   return false;
 }
 
 inline bool passes(const Test& test) {
   failures = 0;
-  note.clear();
+  note().clear();
   const auto start = std::chrono::steady_clock::now();
   try {
     test.body();

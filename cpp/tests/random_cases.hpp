@@ -30,11 +30,11 @@ void for_seeds(std::uint64_t count, Body body) {
   const std::uint64_t first = only != nullptr ? std::strtoull(only, nullptr, 10) : 1;
   const std::uint64_t last = only != nullptr ? first : count / kSlowness;
   for (std::uint64_t seed = first; seed <= last; ++seed) {
-    check::note = "GILKNOCKER_SEED=" + std::to_string(seed);
+    check::note() = "GILKNOCKER_SEED=" + std::to_string(seed);
     Random random(seed);
     body(random);
   }
-  check::note.clear();
+  check::note().clear();
 }
 
 // Both bounds included.

@@ -1,4 +1,8 @@
 // Redirecting what this very program calls.
+#include "gilknocker/relocation_patch.hpp"
+
+#if GILKNOCKER_HAS_RELOCATION_PATCH
+
 #include <pthread.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -9,9 +13,6 @@
 #include <vector>
 
 #include "check.hpp"
-#include "gilknocker/relocation_patch.hpp"
-
-#if defined(__linux__) && defined(__GLIBC__)
 
 namespace gilknocker {
 namespace {

@@ -252,6 +252,7 @@ TEST(sampler_without_threads_leaves_nothing_behind) {
     Sampler sampler(gil, the_clock, kQuick);
     {
       const ThreadLimit limit(threads);
+      if (!limit.holds()) return;
       CHECK_THROWS(sampler.start(), std::system_error);
     }
     CHECK(!sampler.is_running());

@@ -6,6 +6,10 @@
 // Thread safety: for the whole process; one at a time.
 #pragma once
 
+#include "check.hpp"
+
+#if defined(__GLIBC__)
+
 #include <pthread.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -13,11 +17,7 @@
 #include <cstddef>
 #include <fstream>
 
-#include "check.hpp"
-
 namespace gilknocker {
-
-#if defined(__GLIBC__)
 
 class ThreadLimit {
  public:
@@ -36,6 +36,9 @@ class ThreadLimit {
     limit.rlim_cur = pages * static_cast<rlim_t>(sysconf(_SC_PAGESIZE)) +
                      static_cast<rlim_t>(threads) * kStack + kStack / 2;
     CHECK_EQ(setrlimit(RLIMIT_AS, &limit), 0);
+    rlimit now{};
+    getrlimit(RLIMIT_AS, &now);
+    holds_ = now.rlim_cur == limit.rlim_cur;
   }
   ThreadLimit(const ThreadLimit&) = delete;
   ThreadLimit& operator=(const ThreadLimit&) = delete;
@@ -45,13 +48,17 @@ class ThreadLimit {
     pthread_attr_destroy(&attributes_);
   }
 
+  // False under an emulator that says yes and does nothing, as qemu does.
+  bool holds() const { return holds_; }
+
  private:
   static constexpr std::size_t kStack = std::size_t{1} << 30;
 
   pthread_attr_t attributes_;
   rlimit before_;
+  bool holds_ = false;
 };
 
-#endif
-
 }  // namespace gilknocker
+
+#endif

@@ -6,13 +6,15 @@
 // Thread safety: none of its own; the owner says who writes what.
 #pragma once
 
-#include <sys/mman.h>
-
 #include <cstddef>
 #include <new>
 #include <type_traits>
 
 namespace gilknocker {
+
+// The system's part of it. Throws std::bad_alloc.
+void* map_memory(std::size_t bytes, bool resident);
+void unmap_memory(void* memory, std::size_t bytes) noexcept;
 
 template <typename T>
 class MappedArray {
@@ -22,15 +24,12 @@ class MappedArray {
   explicit MappedArray(std::size_t size, bool resident = false) : size_(size) {
     if (size == 0) return;
     if (size > static_cast<std::size_t>(-1) / sizeof(T)) throw std::bad_alloc();
-    void* const memory = mmap(nullptr, size * sizeof(T), PROT_READ | PROT_WRITE,
-                              MAP_PRIVATE | MAP_ANONYMOUS | flags(resident), -1, 0);
-    if (memory == MAP_FAILED) throw std::bad_alloc();
-    items_ = static_cast<T*>(memory);
+    items_ = static_cast<T*>(map_memory(size * sizeof(T), resident));
   }
   MappedArray(const MappedArray&) = delete;
   MappedArray& operator=(const MappedArray&) = delete;
   ~MappedArray() {
-    if (items_ != nullptr) munmap(items_, size_ * sizeof(T));
+    if (items_ != nullptr) unmap_memory(items_, size_ * sizeof(T));
   }
 
   std::size_t size() const noexcept { return size_; }
@@ -38,14 +37,6 @@ class MappedArray {
   const T& operator[](std::size_t index) const noexcept { return items_[index]; }
 
  private:
-  static int flags([[maybe_unused]] bool resident) noexcept {
-#if defined(MAP_POPULATE)
-    return resident ? MAP_POPULATE : MAP_NORESERVE;
-#else
-    return 0;
-#endif
-  }
-
   const std::size_t size_;
   T* items_ = nullptr;
 };

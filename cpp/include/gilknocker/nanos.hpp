@@ -20,7 +20,8 @@ class Clock {
   Clock& operator=(const Clock&) = delete;
   virtual ~Clock() = default;
 
-  // The clock of Python's time.monotonic_ns(): unmoved by NTP steps and by suspend.
+  // The clock of Python's time.monotonic_ns(), on Windows of time.perf_counter_ns(): unmoved by NTP
+  // steps, and on Linux and macOS by suspend.
   virtual Nanos now() const noexcept = 0;
   // Wall time since the Unix epoch, for people only.
   virtual Nanos unix_time() const noexcept = 0;

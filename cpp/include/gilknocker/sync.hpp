@@ -6,9 +6,8 @@
 // Thread safety: that is what they are for. A CondVar is used with one Mutex only.
 #pragma once
 
-#include <pthread.h>
-
 #include "gilknocker/nanos.hpp"
+#include "gilknocker/native_sync.hpp"
 #include "gilknocker/thread_annotations.hpp"
 
 namespace gilknocker {
@@ -18,17 +17,14 @@ class GILKNOCKER_CAPABILITY("mutex") Mutex {
   Mutex() noexcept = default;
   Mutex(const Mutex&) = delete;
   Mutex& operator=(const Mutex&) = delete;
-  ~Mutex() { pthread_mutex_destroy(&mutex_); }
 
-  void lock() noexcept GILKNOCKER_ACQUIRE() { pthread_mutex_lock(&mutex_); }
-  bool try_lock() noexcept GILKNOCKER_TRY_ACQUIRE(true) {
-    return pthread_mutex_trylock(&mutex_) == 0;
-  }
-  void unlock() noexcept GILKNOCKER_RELEASE() { pthread_mutex_unlock(&mutex_); }
+  void lock() noexcept GILKNOCKER_ACQUIRE() { native_.lock(); }
+  bool try_lock() noexcept GILKNOCKER_TRY_ACQUIRE(true) { return native_.try_lock(); }
+  void unlock() noexcept GILKNOCKER_RELEASE() { native_.unlock(); }
 
  private:
   friend class CondVar;
-  pthread_mutex_t mutex_ = PTHREAD_MUTEX_INITIALIZER;
+  NativeMutex native_;
 };
 
 class GILKNOCKER_SCOPED_CAPABILITY MutexLock {
@@ -46,18 +42,19 @@ class GILKNOCKER_SCOPED_CAPABILITY MutexLock {
 
 class CondVar {
  public:
-  CondVar() noexcept;
+  CondVar() noexcept = default;
   CondVar(const CondVar&) = delete;
   CondVar& operator=(const CondVar&) = delete;
-  ~CondVar() { pthread_cond_destroy(&cond_); }
 
-  void notify_all() noexcept { pthread_cond_broadcast(&cond_); }
+  void notify_all() noexcept { native_.notify_all(); }
   // Returns at a notification, at the deadline (SystemClock's, or never for kNever), or for no
   // reason at all: callers loop over their predicate.
-  void wait_until(Mutex& mutex, Nanos deadline) noexcept GILKNOCKER_REQUIRES(mutex);
+  void wait_until(Mutex& mutex, Nanos deadline) noexcept GILKNOCKER_REQUIRES(mutex) {
+    native_.wait_until(mutex.native_, deadline);
+  }
 
  private:
-  pthread_cond_t cond_;
+  NativeCondVar native_;
 };
 
 }  // namespace gilknocker

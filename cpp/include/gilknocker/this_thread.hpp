@@ -9,6 +9,9 @@
 
 namespace gilknocker::this_thread {
 
+// What debuggers and `top` call it: at most 15 characters, ASCII.
+void set_name(const char* name) noexcept;
+
 // Timers that fire when they are due, not up to 50 us later (Linux's default slack).
 void ask_for_exact_timers() noexcept;
 
@@ -23,6 +26,8 @@ struct Usage {
   long voluntary_switches = 0;  // how often it gave its CPU away to wait for something
 };
 std::optional<Usage> usage() noexcept;
+
+void sleep_for(Nanos duration) noexcept;  // or less, if a signal comes
 
 // Whether this is a thread of the meter, and not of the program: not to be counted with it.
 void mark_ours() noexcept;

@@ -13,14 +13,13 @@
 // outlives the sampler and ends by itself.
 #pragma once
 
-#include <pthread.h>
-
 #include <memory>
 
 #include "gilknocker/live_count.hpp"
 #include "gilknocker/nanos.hpp"
 #include "gilknocker/sync.hpp"
 #include "gilknocker/task.hpp"
+#include "gilknocker/thread.hpp"
 
 namespace gilknocker {
 
@@ -49,7 +48,7 @@ class Worker : private LiveCount<Worker> {
 
   const Clock& clock_;
   const std::unique_ptr<Task> task_;
-  pthread_t thread_{};    // owner's
+  Thread thread_;         // owner's
   bool started_ = false;  // owner's
   Mutex mutex_;
   CondVar changed_;

@@ -1,12 +1,12 @@
 #include "cpython/cpython_gil.hpp"
 
 #include <Python.h>
-#include <pthread.h>
 
 #include <atomic>
 #include <cstring>
 #include <new>
 
+#include "gilknocker/process.hpp"
 #include "gilknocker/this_thread.hpp"
 
 namespace gilknocker {
@@ -129,7 +129,7 @@ const char* CPythonGil::probe(gilknocker_gil* layout, std::ptrdiff_t shift) {
 
 CPythonGil::CPythonGil() : interpreter_(PyInterpreterState_Get()) {
   problem_ = probe(&layout_, 0);
-  pthread_atfork(nullptr, nullptr, &CPythonGil::forget_parent);
+  process::at_fork_in_child(&CPythonGil::forget_parent);
 }
 
 CPythonGil* CPythonGil::make() {

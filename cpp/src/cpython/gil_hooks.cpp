@@ -1,5 +1,9 @@
 #include "cpython/gil_hooks.hpp"
 
+#include "gilknocker/relocation_patch.hpp"
+
+#if GILKNOCKER_HAS_RELOCATION_PATCH
+
 #include <Python.h>
 #include <pthread.h>
 #include <semaphore.h>
@@ -13,7 +17,6 @@
 #include <stdexcept>
 
 #include "cpython/cpython_gil.hpp"
-#include "gilknocker/relocation_patch.hpp"
 #include "gilknocker/this_thread.hpp"
 
 namespace gilknocker::gil_hooks {
@@ -352,3 +355,29 @@ std::vector<const void*> slots() { return patch.slots(); }
 TraceReading read_book(TraceBook& book) { return book.read(now_nanos(), &is_alive); }
 
 }  // namespace gilknocker::gil_hooks
+
+#else
+
+#include <stdexcept>
+
+#include "gilknocker/nanos.hpp"
+#include "gilknocker/this_thread.hpp"
+
+namespace gilknocker::gil_hooks {
+
+// No book is ever attached, and so none knows of a thread.
+
+const char* prepare() { return RelocationPatch().install(nullptr, {}); }
+void attach(TraceBook&, const std::vector<std::int64_t>&) { throw std::runtime_error(prepare()); }
+void detach(TraceBook&) {}
+void settle() {}
+void mark_ours() noexcept { this_thread::mark_ours(); }
+std::vector<const void*> slots() { return {}; }
+
+TraceReading read_book(TraceBook& book) {
+  return book.read(SystemClock().now(), [](std::int64_t) { return false; });
+}
+
+}  // namespace gilknocker::gil_hooks
+
+#endif

@@ -1,4 +1,6 @@
 /* The one file that includes CPython's internal headers: they compile as C only. */
+#if !defined(_WIN32)
+
 #ifndef Py_BUILD_CORE
 #define Py_BUILD_CORE 1
 #endif
@@ -218,3 +220,29 @@ int gilknocker_identify(const void* state, struct gilknocker_thread* thread) {
 #endif
   return 0;
 }
+
+#else
+
+#include "gil_layout.h"
+
+/* Nobody asks the rest of what was not found. */
+
+const char* gilknocker_find_gil(struct gilknocker_gil* gil, ptrdiff_t shift) {
+  (void)gil, (void)shift;
+  return "the lock word is not looked for on Windows";
+}
+
+int gilknocker_is_enabled(const struct gilknocker_gil* gil) { return (void)gil, 1; }
+int gilknocker_is_locked(const struct gilknocker_gil* gil) { return (void)gil, 0; }
+void* gilknocker_last_holder(const struct gilknocker_gil* gil) { return (void)gil, NULL; }
+int gilknocker_drop_requested(const struct gilknocker_gil* gil) { return (void)gil, 0; }
+
+int gilknocker_safe_read(void* to, const void* from, size_t size) {
+  return (void)to, (void)from, (void)size, -1;
+}
+
+int gilknocker_identify(const void* state, struct gilknocker_thread* thread) {
+  return (void)state, (void)thread, -1;
+}
+
+#endif

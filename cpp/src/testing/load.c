@@ -13,6 +13,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
+#if defined(_WIN32)
+#include <windows.h>
+#endif
 
 #define NANOS_PER_SECOND 1000000000LL
 /* 11 days: far beyond use, and 37 times it (the longest exponential draw) still fits in 64 bits. */
@@ -20,9 +23,31 @@
 /* How long a sleep without the GIL may overlook the stop flag. */
 #define SLEEP_SLICE_NANOS (20LL * 1000000LL)
 
+#if defined(_WIN32)
+
+static int64_t now_nanos(void) {
+  LARGE_INTEGER frequency, count;
+  QueryPerformanceFrequency(&frequency);
+  QueryPerformanceCounter(&count);
+  int64_t rest = count.QuadPart % frequency.QuadPart;
+  return count.QuadPart / frequency.QuadPart * NANOS_PER_SECOND +
+         rest * NANOS_PER_SECOND / frequency.QuadPart;
+}
+
+static void sleep_nanos(int64_t nanos) { Sleep((DWORD)((nanos + 999999) / 1000000)); }
+
+#else
+
+/* Python's time.monotonic(): on macOS, CLOCK_MONOTONIC is another one. */
+#if defined(__APPLE__)
+#define CLOCK CLOCK_UPTIME_RAW
+#else
+#define CLOCK CLOCK_MONOTONIC
+#endif
+
 static int64_t now_nanos(void) {
   struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
+  clock_gettime(CLOCK, &now);
   return (int64_t)now.tv_sec * NANOS_PER_SECOND + now.tv_nsec;
 }
 
@@ -31,6 +56,8 @@ static void sleep_nanos(int64_t nanos) {
                               .tv_nsec = nanos % NANOS_PER_SECOND};
   nanosleep(&duration, NULL); /* cut short by a signal: the caller looks at the clock again */
 }
+
+#endif
 
 static bool is_set(atomic_bool* flag) { return atomic_load_explicit(flag, memory_order_relaxed); }
 

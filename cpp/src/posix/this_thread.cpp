@@ -1,5 +1,8 @@
 #include "gilknocker/this_thread.hpp"
 
+#include <pthread.h>
+#include <time.h>
+
 namespace gilknocker::this_thread {
 namespace {
 
@@ -7,6 +10,21 @@ namespace {
 constinit thread_local __attribute__((tls_model("initial-exec"))) bool ours = false;
 
 }  // namespace
+
+void set_name(const char* name) noexcept {
+#if defined(__APPLE__)
+  pthread_setname_np(name);
+#else
+  pthread_setname_np(pthread_self(), name);
+#endif
+}
+
+void sleep_for(Nanos duration) noexcept {
+  timespec time{};
+  time.tv_sec = static_cast<time_t>(duration / 1'000'000'000);
+  time.tv_nsec = static_cast<long>(duration % 1'000'000'000);
+  nanosleep(&time, nullptr);
+}
 
 void mark_ours() noexcept { ours = true; }
 bool is_ours() noexcept { return ours; }
