@@ -108,13 +108,26 @@ def built() -> str:
             source.write_text(SOURCE)
             target = Path(scratch, "embedding")
             command = ["cc", source, "-o", target, "-I", sysconfig.get_path("include"), library]
-            command += [f"-Wl,-rpath,{library.parent}", "-rdynamic"]
+            command += ["-rdynamic", *_libraries_of(library)]
             for name in ("LIBS", "SYSLIBS", "LINKFORSHARED"):
                 command += (sysconfig.get_config_var(name) or "").split()
             subprocess.run(command, check=True, capture_output=True)
             shutil.move(target, program.with_suffix(f".{os.getpid()}"))
         program.with_suffix(f".{os.getpid()}").rename(program)
     return str(program)
+
+
+def _libraries_of(library: Path) -> list[str]:
+    """Return how the program finds the library and, where Python came with one, its libc."""
+    loader = next(Path(sys.base_prefix).rglob("ld-linux-*.so.*"), None)
+    if loader is None:
+        return [f"-Wl,-rpath,{library.parent}"]
+    folders = dict.fromkeys([loader.parent, library.parent])
+    return [
+        f"-Wl,--dynamic-linker={loader}",
+        f"-Wl,--disable-new-dtags,-rpath,{':'.join(map(str, folders))}",
+        "-Wl,--unresolved-symbols=ignore-all",  # this machine's libc is older
+    ]
 
 
 def run(lives: int) -> subprocess.CompletedProcess[str]:
