@@ -5,7 +5,6 @@ Whatever may wait for a lock or a thread lets go of the GIL first. Objects made 
 belong to the parent's threads: the child leaks them on purpose and starts from zero.
 """
 
-cimport cython
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_FillInfo
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
@@ -114,13 +113,8 @@ cdef int run_pending(void* argument) except -1 with gil:
     return 0
 
 
-def insist(function) -> None:
-    """Call `function`, again until it returns, and raise at the end what it raised last.
-
-    For what must be done whole at an exit or a fork: the program's signal handlers may raise
-    anywhere in Python code, but not in here. `function` must be such that it can be called again
-    wherever it was left.
-    """
+cdef object persist(function):
+    """Call `function`, again until it returns; return what it raised last, or None."""
     error = None
     for _ in range(1000):  # who raises each time does so for a reason of its own
         try:
@@ -128,23 +122,38 @@ def insist(function) -> None:
             break
         except BaseException as raised:
             error = raised
+    return error
+
+
+def insist(function) -> None:
+    """Call `function`, again until it returns, and raise at the end what it raised last.
+
+    For what must be done whole at an exit or a fork: the program's signal handlers may raise
+    anywhere in Python code, but not in here. `function` must be such that it can be called again
+    wherever it was left.
+    """
+    error = persist(function)
     if error is not None:
         raise error
 
 
 def at_fork(lifecycle, int change, function) -> None:
-    """Count a fork that begins or is over, and `insist` on what follows from that."""
-    with cython.critical_section(lifecycle):
-        lifecycle.forks = max(lifecycle.forks + change, 0)
-    insist(function)
+    """Count a fork that begins or is over, and `insist` on what follows from that.
 
-
-def call_soon(function) -> None:
-    """Call `function` from the main thread, which calls, as soon as that runs Python code again."""
-    Py_INCREF(function)
-    if Py_AddPendingCall(run_pending, <void*><PyObject*>function) != 0:
-        Py_DECREF(function)
-        function()  # the queue is full: better now than never
+    When one is over, what follows is done under the lock: nobody sees the one without the other.
+    """
+    lock = lifecycle.lock
+    errors = [persist(lock.acquire)]
+    lifecycle.forks = max(lifecycle.forks + change, 0)
+    if change > 0:
+        lock.release()
+        errors.append(persist(function))
+    else:
+        errors.append(persist(function))
+        lock.release()
+    for error in errors:
+        if error is not None:
+            raise error
 
 
 def call_as_ours(function) -> None:

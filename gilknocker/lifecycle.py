@@ -71,6 +71,8 @@ class Lifecycle:
         What the main thread is to call when it is back from the fork.
     forks : int
         How many are under way, in whatever thread; counted by :func:`gilknocker._core.at_fork`.
+    lock : RLock
+        Of all that is in here.
     """
 
     def __init__(self, *, defers: bool) -> None:
@@ -80,7 +82,7 @@ class Lifecycle:
         self._begin_anew()
 
     def _begin_anew(self) -> None:
-        self._lock = RLock()
+        self.lock = RLock()
         # By id and without callbacks: an entry of a runner that was dropped is taken out later.
         self._known: dict[int, ref[Runner]] = {}  # all that may run
         self._wanted: dict[int, ref[Runner]] = {}  # those to go on after a fork
@@ -95,7 +97,7 @@ class Lifecycle:
         RuntimeError
             If the exit handler has run, or a thread cannot be started.
         """
-        with self._lock:
+        with self.lock:
             if self._exited:
                 raise RuntimeError("the interpreter is exiting: nothing can be measured any more")
             self._forget_dropped()
@@ -112,10 +114,10 @@ class Lifecycle:
 
     def stop(self, runner: Runner, timeout_ns: int) -> bool:
         """Stop `runner`; False if a thread of its was stuck and left alone."""
-        with self._lock:
+        with self.lock:
             self._wanted.pop(id(runner), None)  # a fork that ends meanwhile must not start it
         ended = runner.stop(timeout_ns)
-        with self._lock:
+        with self.lock:
             if not (self.forks or runner.is_running):
                 self._wanted.pop(id(runner), None)  # of a start that this stop overtook
         return ended
@@ -126,14 +128,14 @@ class Lifecycle:
             return True
         if id(runner) not in self._wanted:
             return False
-        with self._lock:  # it starts, or pauses, or goes on at this moment
+        with self.lock:  # it starts, or pauses, or goes on at this moment
             wanted = self._wanted.get(id(runner))
             paused = bool(self.forks or self.deferred)
             return (paused and wanted is not None and wanted() is runner) or runner.is_running
 
     def at_exit(self) -> None:
         """Stop all runners for good."""
-        with self._lock:
+        with self.lock:
             self._exited = True
             self._wanted.clear()
             runners = _alive(self._known)
@@ -143,14 +145,14 @@ class Lifecycle:
 
     def before_fork(self) -> None:
         """Pause all runners. Each of another fork's too: it may not have ended yet."""
-        with self._lock:
+        with self.lock:
             runners = _alive(self._known)
         for runner in runners:
             runner.stop(FORK_TIMEOUT_NS)
 
     def after_fork_in_parent(self) -> None:
         """Let the paused runners go on, unless another fork is under way."""
-        with self._lock:
+        with self.lock:
             if self._defers and _in_main_thread():
                 self.deferred[:] = [self.resume]
             else:
@@ -162,7 +164,7 @@ class Lifecycle:
 
     def resume(self) -> None:
         """Start what was paused, unless another fork is under way."""
-        with self._lock:
+        with self.lock:
             if self.forks or self._exited:
                 return
             for runner in _alive(self._wanted):

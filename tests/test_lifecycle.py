@@ -159,7 +159,7 @@ def test_the_child_knows_of_no_runner(process: Lifecycle) -> None:
     runner = Runner()
     process.start(runner)
     begin_fork(process)
-    with process._lock:  # as another thread of the parent may
+    with process.lock:  # as another thread of the parent may
         in_a_thread(process.after_fork_in_child)
         assert not process.is_running(runner)
         in_a_thread(lambda: process.start(runner))
