@@ -156,6 +156,14 @@ def at_fork(lifecycle, int change, function) -> None:
             raise error
 
 
+def call_soon(function) -> None:
+    """Call `function` from the main thread, which calls, as soon as that runs Python code again."""
+    Py_INCREF(function)
+    if Py_AddPendingCall(run_pending, <void*><PyObject*>function) != 0:
+        Py_DECREF(function)
+        function()  # the queue is full: better now than never
+
+
 def call_as_ours(function) -> None:
     """Call `function` on this thread, which then ends, as one of the meter's: not counted."""
     mark_ours()
