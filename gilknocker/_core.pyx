@@ -183,10 +183,13 @@ def compile_program(source: str | bytes, filename: str) -> CodeType:
     cdef PyCompilerFlags flags
     flags.cf_flags = PyCF_SOURCE_IS_UTF8
     flags.cf_feature_version = PY_MINOR_VERSION
+    cdef bytes text
     if isinstance(source, str):
-        source = source.encode()
+        text = source.encode()
         flags.cf_flags |= PyCF_IGNORE_COOKIE
-    return Py_CompileStringObject(source, filename, Py_file_input, &flags, -1)
+    else:
+        text = source
+    return Py_CompileStringObject(text, filename, Py_file_input, &flags, -1)
 
 
 cdef class NanosBuffer:
