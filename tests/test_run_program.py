@@ -173,7 +173,6 @@ CODE = [
     "raise KeyboardInterrupt",
     "import sys; sys.excepthook = None; 1 / 0",
     "import sys; del sys.excepthook; 1 / 0",
-    "import sys\ndef hook(k, error, t): raise error\nsys.excepthook = hook; 1 / 0",
     "class A: pass\nimport pickle; print(type(pickle.loads(pickle.dumps(A()))) is A)",
     "# coding: latin-1\nprint(ascii('\u20ac'))\ndef f(x: int): pass\nprint(f.__annotations__)",
 ]

@@ -143,9 +143,14 @@ def test_nothing_is_left_of_the_time_before_a_reset() -> None:
     with KnockKnock(100_000) as knocker:
         hold_gil(1.5)  # so many looks that one beside it does not matter
         assert knocker.contention_metric > 0.9
+        before_any_look = 0
         for _ in range(100):
             knocker.reset_contention_metric()
-            assert knocker.contention_metric < 0.001
+            metric = knocker.contention_metric
+            if knocker.snapshot().ticks == 0:
+                assert metric < 0.001
+                before_any_look += 1
+    assert before_any_look > 50
 
 
 def test_waits_of_a_known_hold() -> None:
