@@ -156,14 +156,15 @@ def test_own_holds_are_not_contention() -> None:
     for knocker in knockers:
         knocker.reset_contention_metric()
     time.sleep(1)
+    # At once: to take snapshots is to hold the GIL, for milliseconds on some machines.
+    metrics = [knocker.contention_metric for knocker in knockers]
     snapshots = [knocker.snapshot() for knocker in knockers]
     for knocker in knockers:
         knocker.stop()
+    assert max(metrics) < 0.02
     assert sum(seen.ticks_own for seen in snapshots) > 0
     for seen in snapshots:
         assert seen.knocks > 500
-        assert seen.held_fraction is not None
-        assert seen.held_fraction < 0.02
         assert seen.ticks_held + seen.ticks_own <= seen.ticks
 
 
