@@ -101,7 +101,7 @@ def built() -> str:
     library = _library()
     assert library is not None
     tag = f"{sysconfig.get_config_var('SOABI')}-{os.getuid()}"
-    program = Path(tempfile.gettempdir(), f"embedding-{tag}-{hash_of(SOURCE)}")
+    program = Path(tempfile.gettempdir(), f"embedding-{tag}-{hash_of(SOURCE + sys.base_prefix)}")
     if not program.exists():
         with tempfile.TemporaryDirectory() as scratch:
             source = Path(scratch, "embedding.c")

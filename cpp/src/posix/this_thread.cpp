@@ -6,8 +6,13 @@
 namespace gilknocker::this_thread {
 namespace {
 
-// initial-exec, for it is asked inside CPython's lock: the other models may allocate there.
+// It is asked inside CPython's lock. There glibc's other models may allocate; musl has all memory
+// ready when the library is loaded, and refuses to load one with this model.
+#if defined(__GLIBC__)
 constinit thread_local __attribute__((tls_model("initial-exec"))) bool ours = false;
+#else
+constinit thread_local bool ours = false;
+#endif
 
 }  // namespace
 
