@@ -10,10 +10,10 @@ import gc
 import os
 import threading
 import time
-import warnings
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -139,10 +139,7 @@ def after_both(names: tuple[str, ...], running: bool) -> bool:
 
 def child_status(check: Callable[[], bool]) -> int:
     """Fork, and say how the child ended: 0 if `check` was true there."""
-    with warnings.catch_warnings():
-        # A thread of do_at_once() that was joined may still be about to leave.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        pid = os.fork()
+    pid = os.fork()
     if pid == 0:
         status = 1
         try:
@@ -254,5 +251,7 @@ def all_fresh(models: list[Modelled]) -> bool:
     return True
 
 
+# The other thread of do_at_once() is there, or was joined and is still about to leave.
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_any_order_of_calls() -> None:
     run_state_machine_as_test(Machine, settings=settings(max_examples=40, stateful_step_count=30))
