@@ -104,9 +104,10 @@ class Meter:
         self._stderr.write(
             text(snapshot, program=self._program, exit_status=self.exit_status, threads=threads)
         )
+        run = Run(snapshot, self._program, self.exit_status, threads, self._tracer)
         for what, path, write in self._outputs:
             try:
-                write(Run(snapshot, self._program, self.exit_status, threads, self._tracer))
+                write(run)
             except Exception as error:
                 self._stderr.write(f"gilknocker: error: no {what} in {path!r}: {error}\n")
 

@@ -27,10 +27,8 @@ class OutputFile:
 
     Attributes
     ----------
-    path : str
-        As it was given.
     target : str
-        The same from any folder.
+        The file, from any folder.
 
     Raises
     ------
@@ -39,7 +37,6 @@ class OutputFile:
     """
 
     def __init__(self, option: str, path: str) -> None:
-        self.path = path
         self._in_place = os.path.exists(path) and not os.path.isfile(path)
         try:
             # Of now: the program may go to another folder. The file itself, not a link to it.
