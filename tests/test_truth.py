@@ -4,6 +4,11 @@ The bounds are wider than the promised ones, which benchmarks/accuracy.py holds:
 CPUs are shared and stolen a window may well miss those (a look that comes late *because* the holder
 has its CPU; a spinner that waits, the GIL free, until our knocker gets a CPU). One of several
 windows must keep to the wide ones.
+
+Nor does any default knock more often than each 10 ms here: under 20 us held and 5 us free a knock in
+flight costs every release a wake-up, cheap only when the watcher has just woken that CPU, so that
+knocks each 1 ms put the metric 0.02 to 0.08 above the truth, depending on the host
+(docs/measurement.md).
 """
 
 from __future__ import annotations
@@ -27,6 +32,7 @@ from workloads import a_little_gil, a_lotta_gil, some_gil
 
 pytestmark = needs_gil
 ATTEMPTS = 5
+SPARSE_KNOCKS_MICROS = 10_000
 
 
 def settles(miss: Callable[[], float]) -> None:
@@ -52,8 +58,12 @@ def excess(snapshot: Snapshot, truth: float) -> float:
 @pytest.mark.parametrize("interval", [100, 1_000, 10_000])
 @pytest.mark.parametrize(("held", "free"), [(5, 45), (20, 5), (500, 500), (50_000, 50_000)])
 def test_loads(held: int, free: int, interval: int) -> None:
+    knock_interval = max(10 * interval, SPARSE_KNOCKS_MICROS)
+
     def miss() -> float:
-        with Oracle() as oracle, GilLoad(held / 1e6, free / 1e6), KnockKnock(interval) as knocker:
+        load = GilLoad(held / 1e6, free / 1e6)
+        knocker = KnockKnock(interval, knock_interval_micros=knock_interval)
+        with Oracle() as oracle, load, knocker:
             time.sleep(0.02)
             knocker.reset_contention_metric()
             oracle.mark()
