@@ -305,7 +305,7 @@ def test_stop_at_the_first_and_go_on_with_the_last_failed(pytester: pytest.Pytes
 
         @pytest.mark.limit_gil_hold("20 ms")
         def test_bad():
-            hold_gil(0.1, sleep=True)
+            hold_gil(0.5, sleep=True)
 
         def test_never():
             pass

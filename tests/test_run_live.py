@@ -91,7 +91,7 @@ def test_program_does_not_meet_the_thread(tmp_path: Path) -> None:
         "pid = os.fork()\n"  # with -W error: our thread must not be there
         "if pid: os.waitpid(pid, 0)\n"
         "else: os._exit(0)\n"
-        "time.sleep(1.2)\n"
+        "time.sleep(2.2)\n"
         "1 / 0\n"
     )
     returncode, output = on_terminal("-W", "error", *RUN, "--live", "-c", code)
@@ -113,7 +113,7 @@ def test_a_program_s_own_file_gets_no_status(tmp_path: Path) -> None:
         returncode, _ = on_terminal(
             "-c",
             f"import os; os.chdir({str(tmp_path)!r}); os.execv({sys.executable!r}, "
-            f"[{sys.executable!r}, *{RUN!r}, '--live', 'program.py'])",
+            f"[{sys.executable!r}, '-W', 'ignore', *{RUN!r}, '--live', 'program.py'])",
         )
         assert returncode == 0
         assert (tmp_path / "file").read_text() == "mine"

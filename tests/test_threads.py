@@ -67,19 +67,21 @@ def test_many_at_once_in_an_idle_process() -> None:
     for knocker in knockers:
         knocker.start()
     wait_until(lambda: len(our_threads()) == 128)
-    with Oracle() if Oracle.supported()[0] else nullcontext() as oracle:
-        for knocker in knockers:
-            knocker.reset_contention_metric()
-        time.sleep(3)
-        metrics = [knocker.contention_metric for knocker in knockers]
-        # The process is not quite idle: some looks meet these lines, which a busy machine may stop
-        # in their middle.
-        not_idle = 0.0 if oracle is None else oracle.read().held_fraction
+    # The process is not quite idle: some looks meet these lines, which a busy machine may stop in
+    # their middle. One of several windows must have been idle enough to say something.
+    not_idle = [1.0]
+    while not_idle[-1] >= 0.02:
+        assert len(not_idle) <= 5, not_idle
+        with Oracle() if Oracle.supported()[0] else nullcontext() as oracle:
+            for knocker in knockers:
+                knocker.reset_contention_metric()
+            time.sleep(2)
+            metrics = [knocker.contention_metric for knocker in knockers]
+            not_idle.append(0.0 if oracle is None else oracle.read().held_fraction)
+        assert max(metrics) < 0.001 + 2 * not_idle[-1]
     for knocker in knockers:
         knocker.stop()
-    assert not_idle < 0.02
-    assert max(metrics) < 0.001 + 2 * not_idle
-    assert all(knocker.snapshot().ticks > 500 for knocker in knockers)
+    assert all(knocker.snapshot().ticks > 300 for knocker in knockers)
     wait_until(lambda: our_threads() == {})
 
 

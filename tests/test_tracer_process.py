@@ -339,14 +339,15 @@ slots = _core.trace_slots()
 hooks = pointers(slots)
 libc = ctypes.CDLL(None)
 libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
-for slot in slots:
-    libc.mprotect(slot & ~4095, 4096, 3)
+def write(value):  # as somebody who knows that the page may be read-only, again after our stop
+    libc.mprotect(slots[0] & ~4095, 4096, 3)
+    ctypes.c_void_p.from_address(slots[0]).value = value
 other = ctypes.cast(libc.pthread_cond_broadcast, ctypes.c_void_p).value
 time.sleep(0)
-ctypes.c_void_p.from_address(slots[0]).value = other
+write(other)
 tracer.stop()
 assert pointers(slots[:1]) == [other]
-ctypes.c_void_p.from_address(slots[0]).value = hooks[0]  # they put back what they found: our hook
+write(hooks[0])  # they put back what they found: our hook
 together(spin)
 with tracer:  # and it is ours again
     time.sleep(0)

@@ -33,7 +33,7 @@ bool contains(const dl_phdr_info& object, const void* address) noexcept {
   return false;
 }
 
-// What is needed of an object's dynamic section. glibc has made the addresses absolute.
+// What is needed of an object's dynamic section.
 struct Tables {
   struct Relocations {
     const ElfW(Rela) * entries = nullptr;
@@ -49,27 +49,37 @@ const T* at_address(ElfW(Addr) address) noexcept {
   return reinterpret_cast<const T*>(address);  // NOLINT: the loader's own way to say pointer
 }
 
-Tables tables_of(const ElfW(Dyn) * entry) noexcept {
+// glibc has made the addresses of a dynamic section absolute, musl has not.
+ElfW(Addr) base_of(const dl_phdr_info& object) noexcept {
+#if defined(__GLIBC__)
+  static_cast<void>(object);
+  return 0;
+#else
+  return object.dlpi_addr;
+#endif
+}
+
+Tables tables_of(const ElfW(Dyn) * entry, ElfW(Addr) base) noexcept {
   Tables tables;
   for (; entry->d_tag != DT_NULL; ++entry) {
     switch (entry->d_tag) {
       case DT_JMPREL:
-        tables.lazy.entries = at_address<ElfW(Rela)>(entry->d_un.d_ptr);
+        tables.lazy.entries = at_address<ElfW(Rela)>(base + entry->d_un.d_ptr);
         break;
       case DT_PLTRELSZ:
         tables.lazy.bytes = entry->d_un.d_val;
         break;
       case DT_RELA:
-        tables.other.entries = at_address<ElfW(Rela)>(entry->d_un.d_ptr);
+        tables.other.entries = at_address<ElfW(Rela)>(base + entry->d_un.d_ptr);
         break;
       case DT_RELASZ:
         tables.other.bytes = entry->d_un.d_val;
         break;
       case DT_SYMTAB:
-        tables.symbols = at_address<ElfW(Sym)>(entry->d_un.d_ptr);
+        tables.symbols = at_address<ElfW(Sym)>(base + entry->d_un.d_ptr);
         break;
       case DT_STRTAB:
-        tables.names = at_address<char>(entry->d_un.d_ptr);
+        tables.names = at_address<char>(base + entry->d_un.d_ptr);
         break;
       default:
         break;
@@ -115,7 +125,8 @@ int visit(dl_phdr_info* object, std::size_t, void* data) {
   for (int i = 0; i < object->dlpi_phnum; ++i) {
     const ElfW(Phdr) & segment = object->dlpi_phdr[i];
     if (segment.p_type != PT_DYNAMIC) continue;
-    const Tables tables = tables_of(at_address<ElfW(Dyn)>(object->dlpi_addr + segment.p_vaddr));
+    const Tables tables = tables_of(
+        at_address<ElfW(Dyn)>(object->dlpi_addr + segment.p_vaddr), base_of(*object));
     if (tables.symbols == nullptr || tables.names == nullptr) continue;
     search_table(*object, tables, tables.lazy, search);
     search_table(*object, tables, tables.other, search);
@@ -211,7 +222,7 @@ std::vector<const void*> RelocationPatch::slots() const {
 namespace gilknocker {
 
 const char* RelocationPatch::install(const void*, const std::vector<Redirection>&) {
-  return "tracing needs Linux with glibc on x86-64 or aarch64";
+  return "tracing needs Linux on x86-64 or aarch64";
 }
 bool RelocationPatch::remove() noexcept { return true; }
 std::vector<const void*> RelocationPatch::slots() const { return {}; }

@@ -239,8 +239,8 @@ class _Extension(Protocol):
 
 
 def _why_unsupported() -> str:
-    if not sys.platform.startswith("linux") or platform.libc_ver()[0] != "glibc":
-        return "needs Linux with glibc"
+    if not sys.platform.startswith("linux"):
+        return "needs Linux"
     if sys.implementation.name != "cpython" or not getattr(sys, "_is_gil_enabled", lambda: True)():
         return "needs CPython with a GIL"
     if platform.machine() not in ("x86_64", "aarch64") or sys.maxsize < 2**32:

@@ -31,8 +31,13 @@
 
 #define OWN_NAME "gilknock" /* what the names of our own threads start with */
 
-/* initial-exec: the other models may allocate when a thread first comes here, inside the hook. */
+/* initial-exec: glibc's other models may allocate when a thread first comes here, inside the hook.
+ * musl never does, and refuses to load a library with such variables after the start. */
+#if defined(__GLIBC__)
 #define THREAD_LOCAL static __thread __attribute__((tls_model("initial-exec")))
+#else
+#define THREAD_LOCAL static __thread
+#endif
 
 /* ---- what the hooks write ----------------------------------------------------------------- */
 

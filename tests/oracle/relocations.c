@@ -69,30 +69,40 @@ static enum found add_slot(const struct dl_phdr_info* object, ElfW(Addr) offset)
   return FOUND;
 }
 
+/* glibc has made the addresses of the dynamic section absolute, musl has not. */
+static const void* absolute(const struct dl_phdr_info* object, ElfW(Addr) address) {
+#if defined(__GLIBC__)
+  (void)object;
+  return (const void*)address;
+#else
+  return (const void*)(object->dlpi_addr + address);
+#endif
+}
+
 static enum found add_slots(const struct dl_phdr_info* object, const ElfW(Dyn) * dynamic) {
   const ElfW(Rela) * tables[2] = {NULL, NULL};
   size_t sizes[2] = {0, 0};
   const ElfW(Sym)* symbols = NULL;
   const char* names = NULL;
   for (; dynamic->d_tag != DT_NULL; dynamic++) {
-    switch (dynamic->d_tag) { /* glibc has made the addresses absolute */
+    switch (dynamic->d_tag) {
       case DT_JMPREL:
-        tables[0] = (const void*)dynamic->d_un.d_ptr;
+        tables[0] = absolute(object, dynamic->d_un.d_ptr);
         break;
       case DT_PLTRELSZ:
         sizes[0] = dynamic->d_un.d_val;
         break;
       case DT_RELA:
-        tables[1] = (const void*)dynamic->d_un.d_ptr;
+        tables[1] = absolute(object, dynamic->d_un.d_ptr);
         break;
       case DT_RELASZ:
         sizes[1] = dynamic->d_un.d_val;
         break;
       case DT_SYMTAB:
-        symbols = (const void*)dynamic->d_un.d_ptr;
+        symbols = absolute(object, dynamic->d_un.d_ptr);
         break;
       case DT_STRTAB:
-        names = (const void*)dynamic->d_un.d_ptr;
+        names = absolute(object, dynamic->d_un.d_ptr);
         break;
       default:
         break;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import site
 import subprocess
@@ -66,7 +67,7 @@ if ours and not life:
 
 def missing() -> str:
     """Say why no such program can be built for this Python."""
-    if shutil.which("cc") is None:
+    if shutil.which(_compiler()[0]) is None:
         return "no C compiler"
     if not Path(sysconfig.get_path("include"), "Python.h").exists():
         return "no Python headers"
@@ -77,6 +78,12 @@ def missing() -> str:
     except subprocess.CalledProcessError:  # of another machine, with a newer libc
         return "this Python's library cannot be linked with"
     return ""
+
+
+def _compiler() -> list[str]:
+    """Return the interpreter's own compiler, or else any: builders' names differ from ours."""
+    command = shlex.split(sysconfig.get_config_var("CC") or "cc")
+    return command if shutil.which(command[0]) else ["cc"]
 
 
 def _library() -> Path | None:
@@ -107,7 +114,8 @@ def built() -> str:
             source = Path(scratch, "embedding.c")
             source.write_text(SOURCE)
             target = Path(scratch, "embedding")
-            command = ["cc", source, "-o", target, "-I", sysconfig.get_path("include"), library]
+            command = [*_compiler(), source, "-o", target]
+            command += ["-I", sysconfig.get_path("include"), library]
             command += ["-rdynamic", *_libraries_of(library)]
             for name in ("LIBS", "SYSLIBS", "LINKFORSHARED"):
                 command += (sysconfig.get_config_var(name) or "").split()

@@ -14,7 +14,7 @@
 #include <vector>
 
 // Whether it is written for this system: elsewhere install() says that it is not.
-#if defined(__linux__) && defined(__GLIBC__) && (defined(__x86_64__) || defined(__aarch64__))
+#if defined(__linux__) && (defined(__x86_64__) || defined(__aarch64__))
 #define GILKNOCKER_HAS_RELOCATION_PATCH 1
 #else
 #define GILKNOCKER_HAS_RELOCATION_PATCH 0

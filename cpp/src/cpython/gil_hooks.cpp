@@ -17,13 +17,11 @@
 #include <stdexcept>
 
 #include "cpython/cpython_gil.hpp"
+#include "gilknocker/hook_local.hpp"
 #include "gilknocker/this_thread.hpp"
 
 namespace gilknocker::gil_hooks {
 namespace {
-
-// initial-exec: the other models may allocate when a thread comes here for the first time.
-#define GILKNOCKER_HOOK_LOCAL constinit thread_local __attribute__((tls_model("initial-exec")))
 
 // ---- shared by the hooks, see the header -------------------------------------------------------
 

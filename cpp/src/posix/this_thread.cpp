@@ -3,16 +3,12 @@
 #include <pthread.h>
 #include <time.h>
 
+#include "gilknocker/hook_local.hpp"
+
 namespace gilknocker::this_thread {
 namespace {
 
-// It is asked inside CPython's lock. There glibc's other models may allocate; musl has all memory
-// ready when the library is loaded, and refuses to load one with this model.
-#if defined(__GLIBC__)
-constinit thread_local __attribute__((tls_model("initial-exec"))) bool ours = false;
-#else
-constinit thread_local bool ours = false;
-#endif
+GILKNOCKER_HOOK_LOCAL bool ours = false;
 
 }  // namespace
 
