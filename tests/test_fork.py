@@ -179,8 +179,8 @@ def test_nested_forks(filter: str) -> None:
 
 def test_fork_that_python_is_not_told_of() -> None:
     # As good as no knocks: where one waits for the GIL during such a fork, the child inherits
-    # CPython's condition variable with a thread waiting that does not exist, and may hang. And not
-    # while the first thread begins: free-threaded 3.13 stops the world for it, in the child for ever.
+    # CPython's condition variable with a thread waiting that does not exist, and may hang. Nor
+    # while the first thread begins: free-threaded 3.13 stops the world for it, a child's for ever.
     check_program(
         """
         def check_looks(knocker):

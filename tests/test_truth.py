@@ -5,10 +5,9 @@ CPUs are shared and stolen a window may well miss those (a look that comes late 
 has its CPU; a spinner that waits, the GIL free, until our knocker gets a CPU). One of several
 windows must keep to the wide ones.
 
-Nor does any default knock more often than each 10 ms here: under 20 us held and 5 us free a knock in
-flight costs every release a wake-up, cheap only when the watcher has just woken that CPU, so that
-knocks each 1 ms put the metric 0.02 to 0.08 above the truth, depending on the host
-(docs/measurement.md).
+Nor do knocks come more often than each 10 ms: under 20 us held and 5 us free one in flight costs
+every release a wake-up, cheap only when the watcher has just woken that CPU, so that knocks each
+1 ms put the metric up to 0.08 above the truth on some hosts (docs/measurement.md).
 """
 
 from __future__ import annotations

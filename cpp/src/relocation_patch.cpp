@@ -125,8 +125,8 @@ int visit(dl_phdr_info* object, std::size_t, void* data) {
   for (int i = 0; i < object->dlpi_phnum; ++i) {
     const ElfW(Phdr) & segment = object->dlpi_phdr[i];
     if (segment.p_type != PT_DYNAMIC) continue;
-    const Tables tables = tables_of(
-        at_address<ElfW(Dyn)>(object->dlpi_addr + segment.p_vaddr), base_of(*object));
+    const Tables tables =
+        tables_of(at_address<ElfW(Dyn)>(object->dlpi_addr + segment.p_vaddr), base_of(*object));
     if (tables.symbols == nullptr || tables.names == nullptr) continue;
     search_table(*object, tables, tables.lazy, search);
     search_table(*object, tables, tables.other, search);
