@@ -162,7 +162,7 @@ def _python_headers() -> list[str]:
 
 
 def _extension(name: str, *patterns: str) -> Extension:
-    headers = glob("cpp/**/*.h*", recursive=True) + glob("gilknocker/*.pxd")
+    headers = glob("cpp/**/*.h*", recursive=True) + glob("gilknocker/*.px[di]")
     return Extension(
         name,
         sources=sorted(source for pattern in patterns for source in glob(pattern)),

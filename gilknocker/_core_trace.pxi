@@ -1,0 +1,138 @@
+# The part of _core.pyx that is about the tracer.
+
+def prepare_tracing() -> str | None:
+    """Call once, before a Tracer: None where the GIL can be traced, else why not."""
+    cdef const char* problem = prepare()
+    return None if problem == NULL else problem.decode()
+
+
+def trace_slots() -> list[int]:
+    """The addresses of the interpreter's pointers that are redirected now."""
+    return [<size_t>address for address in slots()]
+
+
+cdef class TraceEvents:
+    """Intervals of a trace, read-only bytes under the buffer protocol: see ``EVENT_DTYPE``."""
+
+    cdef vector[TraceEvent] values
+
+    def __getbuffer__(self, Py_buffer* view, int flags):
+        PyBuffer_FillInfo(view, self, self.values.data() if self.values.size() else <void*>view,
+                          self.values.size() * sizeof(TraceEvent), 1, flags)
+
+
+cdef bytes bytes_of(const vector[HistogramBucket]& buckets):
+    return PyBytes_FromStringAndSize(
+        <const char*>buckets.data(), buckets.size() * sizeof(HistogramBucket))
+
+
+cdef dict totals_of(const ThreadTotals& totals):
+    return {
+        "held_ns": totals.held,
+        "waited_ns": totals.waited,
+        "lifetime_ns": totals.lived,
+        "acquisitions": totals.acquisitions,
+        "holds": totals.holds,
+        "waits": totals.waits,
+        "forced_releases": totals.forced_releases,
+        "longest_hold_ns": totals.longest_hold,
+        "longest_wait_ns": totals.longest_wait,
+    }
+
+
+cdef class Tracer:
+    """A book under the hooks. Its numbers are read with the GIL held, which keeps them still."""
+
+    cdef TraceBook* _book
+    cdef size_t _events
+    cdef long _generation
+    cdef int64_t _start_unix
+    cdef object __weakref__
+
+    def __cinit__(self, size_t events):
+        self._events = events
+        self._make()
+
+    cdef void _make(self) except *:
+        self._book = new TraceBook(self._events, the_clock.now())
+        self._start_unix = the_clock.unix_time()
+        self._generation = fork_generation()
+
+    cdef TraceBook* _here(self) except NULL:
+        """The book of this process: in a forked child a new one, the parent's is leaked."""
+        if self._generation != fork_generation():
+            self._make()
+        return self._book
+
+    def __dealloc__(self):
+        cdef TraceBook* book = self._book
+        if book == NULL or self._generation != fork_generation():
+            return
+        if book.running():
+            detach(book[0])
+            settle()
+        with nogil:
+            del book
+
+    def start(self, present: list[int]) -> None:
+        cdef TraceBook* book = self._here()
+        if book.running():
+            return
+        if book.observed() == 0:
+            self._start_unix = the_clock.unix_time()
+        attach(book[0], present)
+
+    def stop(self) -> None:
+        cdef TraceBook* book = self._here()
+        if book.running():
+            detach(book[0])
+            settle()
+
+    @property
+    def is_running(self) -> bool:
+        return self._here().running()
+
+    def reset(self) -> None:
+        self._here().reset(the_clock.now())
+        self._start_unix = the_clock.unix_time()
+
+    def events(self) -> TraceEvents:
+        """The newest intervals."""
+        cdef TraceEvents result = TraceEvents.__new__(TraceEvents)
+        result.values = move(self._here().events())
+        return result
+
+    def read(self, bint events=False) -> dict[str, Any]:
+        """All numbers of one instant, with the newest intervals of that instant if asked for."""
+        cdef TraceBook* book = self._here()
+        cdef TraceReading reading = move(read_book(book[0]))
+        # Before any Python code, which might let other threads run.
+        taken = self.events() if events else None
+        return {
+            "events": taken,
+            "sampler_id": book.id(),
+            "epoch": reading.epoch,
+            "pid": process_id(),
+            "start_ns": reading.start,
+            "end_ns": reading.end,
+            "start_unix_ns": self._start_unix,
+            "end_unix_ns": self._start_unix + (reading.end - reading.start),
+            "observed_ns": reading.observed,
+            "in_flight_ns": reading.in_flight,
+            "wait_total_ns": reading.wait_total,
+            "wait_max_ns": reading.wait_max,
+            "wait_histogram": bytes_of(reading.waits),
+            "hold_histogram": bytes_of(reading.holds),
+            "all": totals_of(reading.all),
+            "threads": [
+                {
+                    "native_id": one.native_id,
+                    "serial": one.serial,
+                    "since_ns": one.since,
+                    "ours": bool(one.ours),
+                    "alive": bool(one.alive),
+                    **totals_of(one.totals),
+                }
+                for one in reading.threads
+            ],
+        }
