@@ -111,6 +111,7 @@ def to_pandas(snapshot: Snapshot, waits: bool = False) -> pd.DataFrame:
     require("pandas", "pandas", "Snapshot.to_pandas()")
     import pandas as pd
 
+    frame: pd.DataFrame
     if waits:
         columns = {"wait_ns": snapshot.wait_times, "knock_ns": snapshot.knock_times}
         on_the_wall = snapshot.knock_times + (snapshot.start_unix_ns - snapshot.start_ns)
