@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
+import platform
 import random
 import shutil
 import subprocess
@@ -350,7 +351,9 @@ def test_read_only_relocations(tmp_path: Path) -> None:
     assert done.returncode == 0
     lines = done.stdout.splitlines()
     pages = lines[1 : len(lines) // 3]
-    assert "page r--p" in pages  # called through; where the table lies is the compiler's choice
+    assert "page r--p" in pages  # called through
+    if platform.libc_ver()[0] == "glibc":  # else where the table lies is the compiler's choice
+        assert pages == ["page r--p", "page rw-p"]
     assert lines == [
         *["calls 0 0", *pages],
         *["calls 1 1", *pages],

@@ -119,6 +119,12 @@ def test_a_program_s_own_file_gets_no_status(tmp_path: Path) -> None:
         assert (tmp_path / "file").read_text() == "mine"
 
 
+@needs_gil
+def test_the_line_is_no_thread_that_looks_find() -> None:
+    _, output = on_terminal(*RUN, "--live", "-c", "import time; time.sleep(2.5)")
+    assert not re.search(r"held by .*thread \d", output), output
+
+
 @needs_tracer
 def test_the_line_is_no_thread_of_the_program() -> None:
     _, output = on_terminal(*RUN, "--live", "--trace", "-c", "import time; time.sleep(2.5)")

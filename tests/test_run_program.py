@@ -176,6 +176,8 @@ CODE = [
     "class A: pass\nimport pickle; print(type(pickle.loads(pickle.dumps(A()))) is A)",
     "# coding: latin-1\nprint(ascii('\u20ac'))\ndef f(x: int): pass\nprint(f.__annotations__)",
 ]
+if sys.version_info >= (3, 12):  # before that Python leaves the hook's own frame out, and we do not
+    CODE.append("import sys\ndef hook(k, error, t): raise error\nsys.excepthook = hook; 1 / 0")
 
 
 @pytest.mark.parametrize("code", CODE)
