@@ -14,7 +14,7 @@ import zipfile
 from pathlib import Path
 
 ALLOWED = re.compile(
-    r"gilknocker/([a-z_]+/)?[a-z_]+\.pyi?"
+    r"gilknocker/([a-z_]+/){0,2}[a-z_]+\.pyi?"
     r"|gilknocker/py\.typed"
     r"|gilknocker/_(core|load)\.[\w.-]+\.so"
     r"|gilknocker-[^/]+\.dist-info/([A-Za-z_]+(\.txt)?|licenses/LICENSE(-MIT)?|sboms/[^/]+)"

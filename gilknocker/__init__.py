@@ -25,14 +25,14 @@ __all__ = [
 ]
 
 _HOMES = {
-    "GilTracer": "tracer",
-    "GilTracerUnsupported": "tracer",
-    "Holder": "holders",
-    "KnockKnock": "knock_knock",
-    "Snapshot": "snapshot",
-    "ThreadTimes": "thread_times",
-    "WaitHistogram": "histogram",
-    "compare": "comparison",
+    "GilTracer": "meters.tracer",
+    "GilTracerUnsupported": "meters.tracer",
+    "Holder": "snapshot.holders",
+    "KnockKnock": "meters.knock_knock",
+    "Snapshot": "snapshot.value",
+    "ThreadTimes": "snapshot.thread_times",
+    "WaitHistogram": "snapshot.histogram",
+    "compare": "reports.comparison",
 }
 
 
@@ -51,13 +51,13 @@ def __dir__() -> list[str]:
 
 def load_ipython_extension(ipython: object) -> None:
     """Let ``%load_ext gilknocker`` bring the magic ``%gil``."""
-    from gilknocker.ipython import load
+    from gilknocker.integrations.ipython import load
 
     load(ipython)
 
 
 def unload_ipython_extension(ipython: object) -> None:
     """Let ``%unload_ext gilknocker`` take it away."""
-    from gilknocker.ipython import unload
+    from gilknocker.integrations.ipython import unload
 
     unload(ipython)

@@ -1,11 +1,11 @@
-from gilknocker.comparison import compare as compare
-from gilknocker.histogram import WaitHistogram as WaitHistogram
-from gilknocker.holders import Holder as Holder
-from gilknocker.knock_knock import KnockKnock as KnockKnock
-from gilknocker.snapshot import Snapshot as Snapshot
-from gilknocker.thread_times import ThreadTimes as ThreadTimes
-from gilknocker.tracer import GilTracer as GilTracer
-from gilknocker.tracer import GilTracerUnsupported as GilTracerUnsupported
+from gilknocker.meters.knock_knock import KnockKnock as KnockKnock
+from gilknocker.meters.tracer import GilTracer as GilTracer
+from gilknocker.meters.tracer import GilTracerUnsupported as GilTracerUnsupported
+from gilknocker.reports.comparison import compare as compare
+from gilknocker.snapshot.histogram import WaitHistogram as WaitHistogram
+from gilknocker.snapshot.holders import Holder as Holder
+from gilknocker.snapshot.thread_times import ThreadTimes as ThreadTimes
+from gilknocker.snapshot.value import Snapshot as Snapshot
 
 __all__ = [
     "GilTracer",

@@ -1,6 +1,6 @@
-"""``python -m gilknocker``: see :mod:`gilknocker.cli`."""
+"""``python -m gilknocker``: see :mod:`gilknocker.commands.cli`."""
 
-from gilknocker.cli import main
+from gilknocker.commands.cli import main
 
 if __name__ == "__main__":
     main()

@@ -2,7 +2,8 @@
 
 pytest loads this module at start-up wherever gilknocker is installed. What measures, and with it
 compiled code, is imported when the first test asks for it; all that is done for tests that do not
-ask is a look at their marks. docs/pytest.md is for users; ``gilknocker._plugin`` has the rest.
+ask is a look at their marks. docs/pytest.md is for users; ``gilknocker.integrations.pytest`` has
+the rest.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ def gil_knocker(request: pytest.FixtureRequest) -> Iterator[KnockKnock]:
 
     ``@pytest.mark.gil_knocker(interval_micros=100)`` sets its intervals.
     """
-    from gilknocker._plugin.fixtures import knocker
+    from gilknocker.integrations.pytest.fixtures import knocker
 
     yield from knocker(request)
 
@@ -33,21 +34,21 @@ def gil_knocker(request: pytest.FixtureRequest) -> Iterator[KnockKnock]:
 @pytest.fixture
 def gil_tracer(request: pytest.FixtureRequest) -> Iterator[GilTracer]:
     """Run a :class:`gilknocker.GilTracer` while the body of the test does; skip if unsupported."""
-    from gilknocker._plugin.fixtures import tracer
+    from gilknocker.integrations.pytest.fixtures import tracer
 
     yield from tracer(request)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare options and ini keys."""
-    from gilknocker._plugin.options import declare
+    from gilknocker.integrations.pytest.options import declare
 
     declare(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the markers, check the options, and begin if they ask for it."""
-    from gilknocker._plugin.options import MARKERS, settle
+    from gilknocker.integrations.pytest.options import MARKERS, settle
 
     for line in MARKERS:
         config.addinivalue_line("markers", line)
@@ -71,7 +72,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if not marked:
         return
     if not hasattr(session.config, "workerinput"):
-        from gilknocker._plugin.marks import check
+        from gilknocker.integrations.pytest.marks import check
 
         check(marked)
     _begin(session.config)
@@ -99,6 +100,6 @@ def _is_marked(item: pytest.Item, clean: set[pytest.Collector]) -> bool:
 
 
 def _begin(config: pytest.Config) -> None:
-    from gilknocker._plugin.session import begin
+    from gilknocker.integrations.pytest.session import begin
 
     begin(config)

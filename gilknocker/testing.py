@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from gilknocker._plugin.meter import Reading
+    from gilknocker.integrations.pytest.meter import Reading
 
     _T = TypeVar("_T")
 
@@ -72,8 +72,8 @@ def assert_releases_gil(callable: Callable[[], _T], *, max_hold: str = "5 ms") -
     if not hasattr(callable, "__call__"):  # noqa: B004 (that name is taken)
         raise TypeError(f"callable must be callable without arguments, not {shown(callable)}")
     limit_ns = parse_duration("max_hold", max_hold)
-    from gilknocker._plugin.limits import knock_interval_for
-    from gilknocker._plugin.meter import Meter
+    from gilknocker.integrations.pytest.limits import knock_interval_for
+    from gilknocker.integrations.pytest.meter import Meter
 
     meter = Meter("auto", _LOOK_MICROS, knock_interval_for(limit_ns), asks=True)
     try:
@@ -88,7 +88,7 @@ def assert_releases_gil(callable: Callable[[], _T], *, max_hold: str = "5 ms") -
 
 
 def _kept_for_too_long(callable: Callable[[], object], reading: Reading, limit_ns: int) -> str:
-    from gilknocker._plugin.limits import TOO_BUSY, hold_lines
+    from gilknocker.integrations.pytest.limits import TOO_BUSY, hold_lines
 
     name = getattr(callable, "__qualname__", None) or shown(callable)
     about = "" if reading.is_traced else "about "

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 # A run in this process forgets what it imported, and compiled modules cannot be imported twice.
-from gilknocker import _core, histogram, knock_knock, snapshot, testing
-from gilknocker._plugin import fixtures, limits, meter, session
+from gilknocker import _core, snapshot, testing
+from gilknocker.integrations.pytest import fixtures, limits, meter, session
+from gilknocker.meters import knock_knock
+from gilknocker.snapshot import histogram, value
 
-KEPT = (_core, histogram, knock_knock, snapshot, testing, fixtures, limits, meter, session)
+KEPT = (_core, histogram, knock_knock, snapshot, value, testing, fixtures, limits, meter, session)
 
 # What nothing here is about, and takes time.
 WITHOUT = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-p", "no:benchmark")

@@ -12,9 +12,9 @@ from typing import Any
 from hypothesis import strategies as st
 
 from gilknocker import Snapshot
-from gilknocker._raw_waits import StoredWaits
-from gilknocker._snapshot_sources import from_core
-from gilknocker.histogram import bucket_of
+from gilknocker.snapshot.histogram import bucket_of
+from gilknocker.snapshot.raw_waits import StoredWaits
+from gilknocker.snapshot.sources import from_core
 
 MS = 1_000_000
 UNIX = 1_700_000_000 * 10**9

@@ -77,7 +77,7 @@ def pictures() -> None:
     """Make all pictures."""
     from matplotlib.figure import Figure
 
-    from gilknocker.plotting import overlay
+    from gilknocker.reports.plotting import overlay
 
     threads = measure(ThreadPoolExecutor(4))
     processes = measure(ProcessPoolExecutor(2, mp_context=get_context("spawn")))

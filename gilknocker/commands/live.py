@@ -13,13 +13,13 @@ import time
 
 from gilknocker import _core
 from gilknocker._units import format_ns, format_percent
-from gilknocker.first_stderr import OpenFile
+from gilknocker.commands.first_stderr import OpenFile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gilknocker.snapshot import Snapshot
+    from gilknocker.snapshot.value import Snapshot
 
 __all__ = ["StatusLine", "status"]
 
@@ -50,8 +50,8 @@ class StatusLine:
 
     A bare thread, unknown to :mod:`threading`: a program that counts or joins its threads does not
     meet it, and the interpreter does not wait for it. It is started, stopped before a fork and at
-    exit by :data:`gilknocker.lifecycle.PROCESS`, as samplers are. Its use of the GIL is ours, and
-    not counted with the program's.
+    exit by :data:`gilknocker.meters.lifecycle.PROCESS`, as samplers are. Its use of the GIL is
+    ours, and not counted with the program's.
 
     Parameters
     ----------

@@ -6,24 +6,24 @@ import atexit
 import os
 import sys
 
-from gilknocker import holders  # noqa: F401 (of Snapshot.holders)
-from gilknocker.cli import UsageError
-from gilknocker.first_stderr import FirstStderr, flush
-from gilknocker.knock_knock import KnockKnock
-from gilknocker.lifecycle import PROCESS
-from gilknocker.report import text
+from gilknocker.commands.first_stderr import FirstStderr, flush
+from gilknocker.commands.options import UsageError
+from gilknocker.meters.knock_knock import KnockKnock
+from gilknocker.meters.lifecycle import PROCESS
+from gilknocker.reports.words import text
+from gilknocker.snapshot import holders  # noqa: F401 (of Snapshot.holders)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import TypeAlias
 
-    from gilknocker.cli import RunOptions
-    from gilknocker.live import StatusLine
-    from gilknocker.output_file import OutputFile
-    from gilknocker.snapshot import Snapshot
-    from gilknocker.thread_times import ThreadTimes
-    from gilknocker.tracer import GilTracer
+    from gilknocker.commands.live import StatusLine
+    from gilknocker.commands.options import RunOptions
+    from gilknocker.commands.output_file import OutputFile
+    from gilknocker.meters.tracer import GilTracer
+    from gilknocker.snapshot.thread_times import ThreadTimes
+    from gilknocker.snapshot.value import Snapshot
 
     _Render: TypeAlias = Callable[[Snapshot, list[str], int, list[ThreadTimes]], str]
     _Write: TypeAlias = Callable[["Run"], None]
@@ -67,7 +67,7 @@ class Meter:
             import numpy  # noqa: F401 (single events are arrays)
         self._live: StatusLine | None = None
         if options.live and self._stderr.file is not None and self._stderr.is_terminal():
-            from gilknocker.live import StatusLine
+            from gilknocker.commands.live import StatusLine
 
             self._live = StatusLine(self._meter.snapshot, self._stderr.file)
 
@@ -140,7 +140,7 @@ def _outputs(options: RunOptions) -> list[tuple[str, str, _Write]]:
     """
     outputs: list[tuple[str, str, _Write]] = []
     if options.json is not None or options.html is not None or options.chrome_trace is not None:
-        from gilknocker.output_file import OutputFile, require_different
+        from gilknocker.commands.output_file import OutputFile, require_different
 
         require_different(
             {
@@ -150,20 +150,20 @@ def _outputs(options: RunOptions) -> list[tuple[str, str, _Write]]:
             }
         )
     if options.json is not None:
-        from gilknocker import _snapshot_dict  # noqa: F401 (of Snapshot.to_dict)
-        from gilknocker.report_file import content
+        from gilknocker.commands.report_file import content
+        from gilknocker.snapshot import as_dict  # noqa: F401 (of Snapshot.to_dict)
 
         write = _rendered(OutputFile("--json", options.json), content)
         outputs.append(("report", options.json, write))
     if options.html is not None:
-        from gilknocker.html_report import page
+        from gilknocker.reports.page import page
 
         write = _rendered(OutputFile("--html", options.html), page)
         outputs.append(("report", options.html, write))
     if options.chrome_trace is not None:
         import numpy  # noqa: F401 (events are arrays)
 
-        from gilknocker import chrome_trace  # noqa: F401 (of GilTracer.to_chrome_trace)
+        from gilknocker.meters import chrome_trace  # noqa: F401 (of GilTracer.to_chrome_trace)
 
         target = OutputFile("--chrome-trace", options.chrome_trace).target
         outputs.append(("trace", options.chrome_trace, lambda run: _write_trace(run, target)))
@@ -180,7 +180,7 @@ def _write_trace(run: Run, path: str) -> None:
 
 
 def _tracer() -> GilTracer:
-    from gilknocker.tracer import GilTracer, GilTracerUnsupported
+    from gilknocker.meters.tracer import GilTracer, GilTracerUnsupported
 
     try:
         return GilTracer()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
-from gilknocker.cli import UsageError
+from gilknocker.commands.options import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ import os
 import sys
 
 from gilknocker import _core
-from gilknocker.cli import STARTED_WITH, UsageError
-from gilknocker.meter import Meter
+from gilknocker.commands.meter import Meter
+from gilknocker.commands.options import STARTED_WITH, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from types import CodeType, ModuleType, TracebackType
     from typing import Any
 
-    from gilknocker.cli import RunOptions
+    from gilknocker.commands.options import RunOptions
 
 __all__ = ["run"]
 

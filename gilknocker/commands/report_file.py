@@ -7,15 +7,15 @@ import sys
 
 from gilknocker import __version__
 from gilknocker._checks import shown
-from gilknocker.cli import UsageError
-from gilknocker.snapshot import Snapshot
+from gilknocker.commands.options import UsageError
+from gilknocker.snapshot.value import Snapshot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-    from gilknocker.thread_times import ThreadTimes
+    from gilknocker.snapshot.thread_times import ThreadTimes
 
 __all__ = ["FORMAT", "VERSION", "content", "envelope", "load"]
 
@@ -93,6 +93,6 @@ def _threads(rows: Any) -> list[ThreadTimes]:
         raise TypeError(f"threads must be a list, not {shown(rows)}")
     if not rows:
         return []
-    from gilknocker.thread_times import ThreadTimes
+    from gilknocker.snapshot.thread_times import ThreadTimes
 
     return [ThreadTimes.from_dict(row) for row in rows]

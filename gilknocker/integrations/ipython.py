@@ -15,9 +15,9 @@ import re
 from IPython.core.error import UsageError
 from IPython.core.magic import needs_local_scope, no_var_expand
 
-from gilknocker import report
-from gilknocker.html import card
-from gilknocker.knock_knock import KnockKnock
+from gilknocker.meters.knock_knock import KnockKnock
+from gilknocker.reports import words
+from gilknocker.reports.card import card
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from types import CodeType
     from typing import Any
 
-    from gilknocker.snapshot import Snapshot
+    from gilknocker.snapshot.value import Snapshot
 
 __all__ = ["load", "unload"]
 
@@ -223,7 +223,7 @@ class _Measurement:
     def __init__(self, shell: Any, options: Options) -> None:
         self._shell, self._options = shell, options
         if options.plot:
-            from gilknocker.plotting import require
+            from gilknocker.reports.plotting import require
 
             try:
                 require("matplotlib", "plot", "--plot")
@@ -240,7 +240,7 @@ class _Measurement:
         snapshot = self._meter.snapshot(waits=True)
         if self._options.name is not None:
             self._shell.user_ns[self._options.name] = snapshot
-        text = report.text(snapshot).rstrip()
+        text = words.text(snapshot).rstrip()
         self._shell.display_pub.publish({"text/html": card(snapshot), "text/plain": text})
         if self._options.plot and snapshot.knocks:
             picture = base64.b64encode(_picture(snapshot)).decode()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from gilknocker.thread_times import ThreadTimes
+    from gilknocker.snapshot.thread_times import ThreadTimes
 
 __all__ = ["write"]
 

@@ -9,7 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from gilknocker._snapshot_fields import _StoredHolders
+    from gilknocker.snapshot.fields import _StoredHolders
 
 
 def named(

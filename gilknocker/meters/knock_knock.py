@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 
 from gilknocker import _core
-from gilknocker._holder_names import named
-from gilknocker._raw_waits import as_int64
-from gilknocker._snapshot_sources import from_core
 from gilknocker._units import format_ns, format_percent
-from gilknocker.arguments import settle
-from gilknocker.lifecycle import PROCESS
-from gilknocker.snapshot import Snapshot
+from gilknocker.meters.arguments import settle
+from gilknocker.meters.holder_names import named
+from gilknocker.meters.lifecycle import PROCESS
+from gilknocker.snapshot.raw_waits import as_int64
+from gilknocker.snapshot.sources import from_core
+from gilknocker.snapshot.value import Snapshot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from typing_extensions import Self
 
-    from gilknocker.holders import Holder
+    from gilknocker.snapshot.holders import Holder
 
 __all__ = ["KnockKnock"]
 

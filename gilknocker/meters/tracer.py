@@ -12,11 +12,11 @@ from weakref import WeakSet
 
 from gilknocker import _core
 from gilknocker._checks import checked_index
-from gilknocker._raw_waits import StoredWaits
-from gilknocker._snapshot_sources import from_trace
-from gilknocker.lifecycle import FORKS
-from gilknocker.thread_names import ThreadNames, present
-from gilknocker.thread_times import ThreadTimes
+from gilknocker.meters.lifecycle import FORKS
+from gilknocker.meters.thread_names import ThreadNames, present
+from gilknocker.snapshot.raw_waits import StoredWaits
+from gilknocker.snapshot.sources import from_trace
+from gilknocker.snapshot.thread_times import ThreadTimes
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from typing_extensions import Buffer, Self
 
-    from gilknocker.snapshot import Snapshot
+    from gilknocker.snapshot.value import Snapshot
 
 __all__ = ["GilTracer", "GilTracerUnsupported"]
 
@@ -247,7 +247,7 @@ class GilTracer:
         OSError
             If it cannot be written.
         """
-        from gilknocker.chrome_trace import write
+        from gilknocker.meters.chrome_trace import write
 
         write(path, self.events(), self.threads())
 

@@ -1,23 +1,23 @@
 """A snapshot as a card of HTML: what a notebook shows of one.
 
-The sentences are those of :mod:`gilknocker.report`, the figures too; the charts come from
-:mod:`gilknocker.svg`. Colours and size of the text are those of the page around it, so that the
-card is readable in light and dark themes; from 300 pixels on it fits.
+The sentences are those of :mod:`gilknocker.reports.words`, the figures too; the charts come from
+:mod:`gilknocker.reports.svg`. Colours and size of the text are those of the page around it, so
+that the card is readable in light and dark themes; from 300 pixels on it fits.
 """
 
 from __future__ import annotations
 
 from html import escape
 
-from gilknocker import report
 from gilknocker._units import format_ns, format_percent
-from gilknocker.svg import ACCENT, held_bar, percent_width, wait_distribution
+from gilknocker.reports import words
+from gilknocker.reports.svg import ACCENT, held_bar, percent_width, wait_distribution
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from gilknocker.snapshot import Snapshot
+    from gilknocker.snapshot.value import Snapshot
 
 __all__ = ["STYLE", "card", "comparison_card", "one_line"]
 
@@ -69,11 +69,11 @@ def card(snapshot: Snapshot, *, style: bool = True) -> str:
     style : bool, default True
         Whether it has its ``<style>`` with it; else the page needs `STYLE`.
     """
-    held, *others = report.facts(snapshot)
+    held, *others = words.facts(snapshot)
     parts = [
         f"<style>{STYLE}</style>" if style else "",
         *_held(snapshot, *held),
-        *(_div("gk-note", f"Note: {caveat}") for caveat in report.caveats(snapshot)),
+        *(_div("gk-note", f"Note: {caveat}") for caveat in words.caveats(snapshot)),
         *_waits(snapshot),
         *_held_by(snapshot),
         *_details(others),
@@ -110,8 +110,8 @@ def comparison_card(
 
 
 def one_line(text: str) -> str:
-    """Return text of others as :func:`gilknocker.report.printable` does, and escaped."""
-    return escape(report.printable(text))
+    """Return text of others as :func:`gilknocker.reports.words.printable` does, and escaped."""
+    return escape(words.printable(text))
 
 
 def _held(snapshot: Snapshot, label: str, figures: str) -> Iterable[str]:
@@ -120,7 +120,7 @@ def _held(snapshot: Snapshot, label: str, figures: str) -> Iterable[str]:
         f'<span class="gk-soft">in {format_ns(snapshot.observed_ns, digits=3)}</span></div>'
     )
     yield held_bar(snapshot.held_fraction, snapshot.held_fraction_interval, f"{label} {figures}")
-    yield _div("gk-says", report.interpretation(snapshot))
+    yield _div("gk-says", words.interpretation(snapshot))
 
 
 def _waits(snapshot: Snapshot) -> Iterable[str]:

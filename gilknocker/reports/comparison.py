@@ -34,7 +34,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gilknocker.snapshot import Snapshot
+    from gilknocker.snapshot.value import Snapshot
 
 __all__ = [
     "Comparison",
@@ -188,7 +188,7 @@ class Comparison:
         return str(self)  # a notebook without HTML, or a terminal, shows this
 
     def _repr_html_(self) -> str:
-        from gilknocker.html import comparison_card
+        from gilknocker.reports.card import comparison_card
 
         return comparison_card(self._heads(), self._rows(), [" ".join(_MEANING), *self._caveats()])
 
@@ -247,7 +247,7 @@ def compare(a: Snapshot, b: Snapshot, names: tuple[str, str] = ("before", "after
       GIL held  93.6 %  27.9 %  -65.7 (-68.3 to -62.9) points  B is lower
       ...
     """
-    from gilknocker.snapshot import Snapshot
+    from gilknocker.snapshot.value import Snapshot
 
     for name, value in (("a", a), ("b", b)):
         if not isinstance(value, Snapshot):

@@ -5,17 +5,18 @@ from __future__ import annotations
 import sys
 import time
 
-from gilknocker import __version__, report
+from gilknocker import __version__
 from gilknocker._units import format_count, format_ns, format_percent
-from gilknocker.html import STYLE, card, one_line
-from gilknocker.svg import wait_timeline
+from gilknocker.reports import words
+from gilknocker.reports.card import STYLE, card, one_line
+from gilknocker.reports.svg import wait_timeline
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from gilknocker.snapshot import Snapshot
-    from gilknocker.thread_times import ThreadTimes
+    from gilknocker.snapshot.thread_times import ThreadTimes
+    from gilknocker.snapshot.value import Snapshot
 
 __all__ = ["page"]
 
@@ -56,7 +57,7 @@ def page(
     threads : sequence of ThreadTimes
         What each thread did, of a trace; else the table is of `Snapshot.holders`.
     """
-    text = report.text(snapshot, program=program, exit_status=exit_status, threads=threads)
+    text = words.text(snapshot, program=program, exit_status=exit_status, threads=threads)
     title = one_line(text.partition("\n")[0])
     beside = [*_timeline(snapshot), *([] if threads else _holders(snapshot)), _as_text(text)]
     below = _threads(threads) if threads else ""  # it is wide

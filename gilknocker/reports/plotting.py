@@ -6,8 +6,8 @@ not exceed stands at 1 / (1 - p), logarithmically, so that the rarest have as mu
 
 from __future__ import annotations
 
-from gilknocker._snapshot_dict import summary
 from gilknocker._units import format_ns
+from gilknocker.snapshot.as_dict import summary
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-    from gilknocker.snapshot import Snapshot
+    from gilknocker.snapshot.value import Snapshot
 
 __all__ = ["overlay", "percentile_steps", "plot", "to_pandas"]
 

@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from gilknocker.snapshot import Snapshot
+    from gilknocker.snapshot.value import Snapshot
 
 __all__ = ["ACCENT", "held_bar", "wait_distribution", "wait_timeline"]
 

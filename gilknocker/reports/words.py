@@ -6,15 +6,15 @@
 
 from __future__ import annotations
 
-from gilknocker._snapshot_fields import effective_ticks
 from gilknocker._units import format_count, format_ns, format_percent
+from gilknocker.snapshot.fields import effective_ticks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from gilknocker.snapshot import Snapshot
-    from gilknocker.thread_times import ThreadTimes
+    from gilknocker.snapshot.thread_times import ThreadTimes
+    from gilknocker.snapshot.value import Snapshot
 
 __all__ = ["caveats", "facts", "interpretation", "printable", "table", "text"]
 

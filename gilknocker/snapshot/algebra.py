@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from gilknocker._checks import MAX_INT64
-from gilknocker._snapshot_fields import COUNTS, ORIGIN, SETTINGS, gil_state, weights
+from gilknocker.snapshot.fields import COUNTS, ORIGIN, SETTINGS, gil_state, weights
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from gilknocker._snapshot_fields import _StoredHolders
-    from gilknocker.snapshot import Snapshot
+    from gilknocker.snapshot.fields import _StoredHolders
+    from gilknocker.snapshot.value import Snapshot
 
 
 def window_fields(later: Snapshot, earlier: Snapshot) -> dict[str, Any]:

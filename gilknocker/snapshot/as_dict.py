@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 
 from gilknocker._checks import MAX_INT64, shown
-from gilknocker._raw_waits import RawWaits, StoredWaits
-from gilknocker._snapshot_fields import (
+from gilknocker.snapshot.fields import (
     COUNTS,
     FIELDS,
     INSTANTS,
@@ -15,13 +14,14 @@ from gilknocker._snapshot_fields import (
     SETTINGS,
     TRACED,
 )
-from gilknocker.histogram import WaitHistogram
+from gilknocker.snapshot.histogram import WaitHistogram
+from gilknocker.snapshot.raw_waits import RawWaits, StoredWaits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from gilknocker.snapshot import Snapshot
+    from gilknocker.snapshot.value import Snapshot
 
 FORMAT = "gilknocker.snapshot"
 VERSION = 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from gilknocker._snapshot_fields import _StoredHolders
+    from gilknocker.snapshot.fields import _StoredHolders
 
 __all__ = ["Holder"]
 

@@ -6,7 +6,7 @@ from gilknocker._units import format_ns, format_percent
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from gilknocker.snapshot import Snapshot
+    from gilknocker.snapshot.value import Snapshot
 
 
 def describe(snapshot: Snapshot) -> str:

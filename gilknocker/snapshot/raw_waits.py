@@ -18,11 +18,18 @@ if TYPE_CHECKING:
         """Consecutive knocks, numbered: ``_core.WaitSlice``, or :class:`StoredWaits`."""
 
         @property
-        def first_sequence(self) -> int: ...
+        def first_sequence(self) -> int:
+            """The number of the first."""
+
         def __len__(self) -> int: ...
-        def since(self, sequence: int, /) -> Self: ...
-        def waits(self) -> Buffer: ...
-        def times(self) -> Buffer: ...
+        def since(self, sequence: int, /) -> Self:
+            """Return those from number `sequence` on."""
+
+        def waits(self) -> Buffer:
+            """Return the waits in ns, int64."""
+
+        def times(self) -> Buffer:
+            """Return the instants in ns, int64."""
 
 
 class RawWaits:

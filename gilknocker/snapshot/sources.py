@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from gilknocker._raw_waits import RawWaits
-from gilknocker._snapshot_fields import COUNTS, TRACED, gil_state
-from gilknocker.histogram import WaitHistogram
-from gilknocker.snapshot import build
+from gilknocker.snapshot.fields import COUNTS, TRACED, gil_state
+from gilknocker.snapshot.histogram import WaitHistogram
+from gilknocker.snapshot.raw_waits import RawWaits
+from gilknocker.snapshot.value import build
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from gilknocker._raw_waits import WaitSource
-    from gilknocker._snapshot_fields import _StoredHolders
-    from gilknocker.snapshot import Snapshot
+    from gilknocker.snapshot.fields import _StoredHolders
+    from gilknocker.snapshot.raw_waits import WaitSource
+    from gilknocker.snapshot.value import Snapshot
 
 _NOT_TRACED = {
     **dict.fromkeys(TRACED, 0),

@@ -8,15 +8,15 @@ from __future__ import annotations
 import math
 
 from gilknocker._checks import shown
-from gilknocker._raw_waits import RawWaits, merged
-from gilknocker._snapshot_fields import (
+from gilknocker.snapshot.fields import (
     FIELDS,
     effective_ticks,
     weights,
     wilson_interval,
 )
-from gilknocker._snapshot_views import SnapshotViews
-from gilknocker.histogram import WaitHistogram, checked_percent
+from gilknocker.snapshot.histogram import WaitHistogram, checked_percent
+from gilknocker.snapshot.raw_waits import RawWaits, merged
+from gilknocker.snapshot.views import SnapshotViews
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from gilknocker._snapshot_fields import _StoredHolders
-    from gilknocker.holders import Holder
+    from gilknocker.snapshot.fields import _StoredHolders
+    from gilknocker.snapshot.holders import Holder
 
 __all__ = ["Snapshot"]
 
@@ -177,7 +177,7 @@ class Snapshot(SnapshotViews):
         raise AttributeError(f"a Snapshot is immutable: {name} cannot be deleted")
 
     def __reduce__(self) -> tuple[object, ...]:
-        from gilknocker._snapshot_dict import encode
+        from gilknocker.snapshot.as_dict import encode
 
         return _restore, (encode(self), self._raw, self._raw_holds)
 
@@ -200,14 +200,14 @@ class Snapshot(SnapshotViews):
         return f"<Snapshot {self}>"
 
     def __str__(self) -> str:
-        from gilknocker._snapshot_text import describe
+        from gilknocker.snapshot.one_line import describe
 
         return describe(self)
 
     def __sub__(self, other: Snapshot) -> Snapshot:
         if not isinstance(other, Snapshot):
             return NotImplemented
-        from gilknocker._snapshot_algebra import window_fields
+        from gilknocker.snapshot.algebra import window_fields
 
         fields = window_fields(self, other)
         return build(
@@ -219,7 +219,7 @@ class Snapshot(SnapshotViews):
     def __add__(self, other: Snapshot) -> Snapshot:
         if not isinstance(other, Snapshot):
             return NotImplemented
-        from gilknocker._snapshot_algebra import merged_fields
+        from gilknocker.snapshot.algebra import merged_fields
 
         fields = merged_fields(self, other)
         return build(
@@ -309,7 +309,7 @@ class Snapshot(SnapshotViews):
         Of looks, those that could be told; of a trace, all. Empty where nobody held it, or where
         nothing is known of who did.
         """
-        from gilknocker.holders import shares
+        from gilknocker.snapshot.holders import shares
 
         return shares(self._holders)
 
@@ -420,7 +420,7 @@ class Snapshot(SnapshotViews):
         AttributeError
             If raw waits are asked for and the snapshot has none.
         """
-        from gilknocker._snapshot_dict import encode, encode_raw, summary
+        from gilknocker.snapshot.as_dict import encode, encode_raw, summary
 
         traced = self.method == "trace"
         return {
@@ -441,7 +441,7 @@ class Snapshot(SnapshotViews):
         ValueError
             If a key is missing or unknown, the version is not known, or a value cannot be.
         """
-        from gilknocker._snapshot_dict import decode
+        from gilknocker.snapshot.as_dict import decode
 
         return build(*decode(data))
 
@@ -478,7 +478,7 @@ def build(
 
 def _restore(data: dict[str, Any], *raws: RawWaits | None) -> Snapshot:
     """Make a snapshot of what was pickled, after the checks of :meth:`Snapshot.from_dict`."""
-    from gilknocker._snapshot_dict import decode
+    from gilknocker.snapshot.as_dict import decode
 
     fields, *_ = decode(data)
     for name, raw in zip(("knocks", "holds"), raws, strict=True):

@@ -18,7 +18,7 @@ class SnapshotViews:
     __slots__ = ()
 
     def _repr_html_(self) -> str:
-        from gilknocker.html import card
+        from gilknocker.reports.card import card
 
         snapshot: Any = self
         return card(snapshot)
@@ -55,7 +55,7 @@ class SnapshotViews:
         AttributeError
             If a timeline is asked for and the snapshot has no raw waits.
         """
-        from gilknocker.plotting import plot
+        from gilknocker.reports.plotting import plot
 
         snapshot: Any = self
         return plot(snapshot, ax, kind=kind, label=label)
@@ -82,7 +82,7 @@ class SnapshotViews:
         AttributeError
             If raw waits are asked for and the snapshot has none.
         """
-        from gilknocker.plotting import to_pandas
+        from gilknocker.reports.plotting import to_pandas
 
         snapshot: Any = self
         return to_pandas(snapshot, waits)

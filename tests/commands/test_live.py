@@ -16,9 +16,9 @@ from needs import needs_gil, needs_tracer
 from runs import RUN, python, split
 from stories import MS, tell
 
-from gilknocker import live
-from gilknocker.first_stderr import OpenFile
-from gilknocker.live import StatusLine, status
+from gilknocker.commands import live
+from gilknocker.commands.first_stderr import OpenFile
+from gilknocker.commands.live import StatusLine, status
 
 CLEAR = "\r\x1b[K"
 BUSY = "import time\nend = time.monotonic() + {}\nwhile time.monotonic() < end: pass"

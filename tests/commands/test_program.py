@@ -403,7 +403,7 @@ def test_removed_working_directory(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("pool", ["threads", "processes"])
 def test_the_example_of_the_investigation(pool: str) -> None:
-    program = Path(__file__).parents[1] / "examples" / "parse_sources.py"
+    program = Path(__file__).parents[2] / "examples" / "parse_sources.py"
     got = metered(program, "--pool", pool, "--share", "60")
     assert (got.returncode, got.stderr) == (0, "") and got.report
     assert " files, " in got.stdout and "most used: " in got.stdout

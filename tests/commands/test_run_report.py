@@ -17,7 +17,8 @@ from needs import needs_gil
 from runs import RUN, environment, metered, python
 from stories import MS, tell
 
-from gilknocker import GilTracer, Snapshot, report
+from gilknocker import GilTracer, Snapshot
+from gilknocker.reports import words
 
 BUSY = "import time\nend = time.monotonic() + 0.4\nwhile time.monotonic() < end: pass"
 HELD = ["held"] * 95 + ["free"] * 5
@@ -29,7 +30,7 @@ CALM = {"ticks_late": 0, "ticks_missed": 0}
 
 
 def interpretation(ticks: list[str], waits: list[int], **changes: Any) -> str:
-    return report.interpretation(tell(ticks, waits, **(CALM | changes)))
+    return words.interpretation(tell(ticks, waits, **(CALM | changes)))
 
 
 @pytest.mark.parametrize(
@@ -83,24 +84,24 @@ def test_interpretation(
 )
 def test_caveats(changes: dict[str, Any], words: str) -> None:
     waits = [5 * MS] * 100
-    assert report.caveats(tell(HELD, waits, **CALM)) == []
-    [caveat] = report.caveats(tell(HELD, waits, **(CALM | changes)))
+    assert words.caveats(tell(HELD, waits, **CALM)) == []
+    [caveat] = words.caveats(tell(HELD, waits, **(CALM | changes)))
     assert words in caveat
 
 
 def test_caveats_of_counts() -> None:
-    assert report.caveats(tell(HELD, [MS] * 99, **CALM)) == ["of 99 waits the p99 is the longest."]
-    [caveat] = report.caveats(tell([*HELD, "disabled"], [MS] * 100, **CALM))
+    assert words.caveats(tell(HELD, [MS] * 99, **CALM)) == ["of 99 waits the p99 is the longest."]
+    [caveat] = words.caveats(tell([*HELD, "disabled"], [MS] * 100, **CALM))
     assert "switched off part of the time" in caveat
 
 
 def test_no_caveat_on_late_looks_where_nothing_is_concluded() -> None:
-    assert report.caveats(tell(["held"] * 10, [])) == []
+    assert words.caveats(tell(["held"] * 10, [])) == []
 
 
 def test_text() -> None:
     snapshot = tell(HELD, [4 * MS] * 60 + [6 * MS] * 40, ticks_late=3, ticks_missed=0, cpu_ns=MS)
-    text = report.text(snapshot, program=["a.py", "x\ny", "\u2713"], exit_status=1)
+    text = words.text(snapshot, program=["a.py", "x\ny", "\u2713"], exit_status=1)
     assert text == (
         "gilknocker: 100 ms of a.py x y \u2713 (exit status 1)\n"
         "  GIL held  95.0 % of the time (88.8 to 97.8, 95 % confidence)\n"
@@ -114,7 +115,7 @@ def test_text() -> None:
 
 
 def test_text_without_anything() -> None:
-    lines = report.text(tell([], [], interval_ns=MS)).splitlines()
+    lines = words.text(tell([], [], interval_ns=MS)).splitlines()
     assert lines[0] == "gilknocker: 0 ns"
     assert lines[1:5] == [
         "  GIL held  unknown: no looks",
@@ -122,18 +123,18 @@ def test_text_without_anything() -> None:
         "  looks     0, every 1.0 ms, 0 late, 0 missed; method look",
         "  own cost  unknown: nothing observed",
     ]
-    assert "never: there was none" in report.text(tell(["disabled"] * 50, []))
+    assert "never: there was none" in words.text(tell(["disabled"] * 50, []))
 
 
 def test_text_of_a_merge_and_of_a_difference() -> None:
     merge = tell(HELD, [MS], interval_ns=MS) + tell(HELD, [MS], interval_ns=2 * MS, sampler_id=2)
-    assert "  looks     200, 66 late" in report.text(merge)
+    assert "  looks     200, 66 late" in words.text(merge)
     window = tell(HELD, [MS, 5 * MS, 3 * MS]) - tell(HELD[:50], [MS, 5 * MS])
-    assert "max <= 3.0 ms" in report.text(window)
+    assert "max <= 3.0 ms" in words.text(window)
 
 
 def test_long_commands_are_cut() -> None:
-    first = report.text(tell(HELD, []), program=["-c", "x" * 100]).splitlines()[0]
+    first = words.text(tell(HELD, []), program=["-c", "x" * 100]).splitlines()[0]
     assert first == f"gilknocker: 100 ms of -c {'x' * 54}..."
 
 
@@ -407,8 +408,8 @@ def test_options_end_where_the_program_begins(tmp_path: Path) -> None:
 
 
 def test_help_and_version() -> None:
-    for words in (["--help"], ["-h"], ["run", "--help"], ["show", "-h"]):
-        got = python("-m", "gilknocker", *words)
+    for asked in (["--help"], ["-h"], ["run", "--help"], ["show", "-h"]):
+        got = python("-m", "gilknocker", *asked)
         assert got.returncode == 0 and got.stdout.startswith("usage: gilknocker run")
     version = python("-m", "gilknocker", "--version").stdout
     assert version == f"gilknocker {__import__('gilknocker').__version__}\n"

@@ -14,9 +14,15 @@ from hypothesis import strategies as st
 from runs import python
 from stories import MS, tell
 
-from gilknocker import Snapshot, compare, comparison
-from gilknocker.comparison import Difference, held_difference, percentile_interval, wait_difference
-from gilknocker.report_file import envelope
+from gilknocker import Snapshot, compare
+from gilknocker.commands.report_file import envelope
+from gilknocker.reports import comparison
+from gilknocker.reports.comparison import (
+    Difference,
+    held_difference,
+    percentile_interval,
+    wait_difference,
+)
 
 BEFORE = tell(["held"] * 95 + ["free"] * 5, [15 * MS] * 90 + [30 * MS] * 10)
 AFTER = tell(["held"] * 30 + ["free"] * 70, [10_000] * 95 + [5 * MS] * 5)
@@ -29,13 +35,13 @@ def stored(folder: Path, name: str, data: object) -> Path:
 
 
 def test_show_a_report_and_a_bare_snapshot(tmp_path: Path) -> None:
-    from gilknocker import report
+    from gilknocker.reports import words
 
     whole = stored(tmp_path, "a.json", envelope(BEFORE, ["x.py", "y"], 3))
     bare = stored(tmp_path, "b.json", BEFORE.to_dict())
     shown = python("-m", "gilknocker", "show", whole).stdout
-    assert shown == report.text(BEFORE, program=["x.py", "y"], exit_status=3)
-    assert python("-m", "gilknocker", "show", bare).stdout == report.text(BEFORE)
+    assert shown == words.text(BEFORE, program=["x.py", "y"], exit_status=3)
+    assert python("-m", "gilknocker", "show", bare).stdout == words.text(BEFORE)
 
 
 GOOD = envelope(BEFORE, ["x.py"], 0)

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gilknocker import KnockKnock
-from gilknocker.arguments import CONTENDED_AFTER_NS, MAX_MICROS, Settings, settle
+from gilknocker.meters.arguments import CONTENDED_AFTER_NS, MAX_MICROS, Settings, settle
 
 MAX_NS = 2**63 - 1
 INTERVALS = (

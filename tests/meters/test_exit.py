@@ -107,7 +107,7 @@ PROGRAMS = {
     ),
     "daemons that keep the GIL until no knock is waited for": Program(
         """
-        from gilknocker import lifecycle
+        from gilknocker.meters import lifecycle
         lifecycle.EXIT_TIMEOUT_NS = 1_000_000
         def hold():
             while going:
@@ -129,7 +129,7 @@ PROGRAMS = {
     ),
     "daemon that keeps the GIL once while knockers are waited for": Program(
         """
-        from gilknocker import lifecycle
+        from gilknocker.meters import lifecycle
         from gilknocker._load import Load
         lifecycle.EXIT_TIMEOUT_NS = 1_000_000
         kept = run_some(2)

@@ -242,7 +242,7 @@ def test_fork_while_a_knock_is_stuck(fork: str) -> None:
         OTHER_THREADS
         + textwrap.dedent(
             f"""
-            from gilknocker import lifecycle
+            from gilknocker.meters import lifecycle
             lifecycle.FORK_TIMEOUT_NS = 10_000_000
 
             def child():

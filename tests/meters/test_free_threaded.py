@@ -74,7 +74,7 @@ def test_without_a_gil_nobody_has_it(tmp_path: Path) -> None:
         assert "no GIL" in str(seen) and seen.holders == ()
         supported, reason = GilTracer.supported()
         assert not supported and "without a GIL" in reason
-        import gilknocker.html, gilknocker._load, gilknocker.testing
+        import gilknocker.reports.card, gilknocker._load, gilknocker.testing
         assert not sys._is_gil_enabled()
         """,
         gil="0",

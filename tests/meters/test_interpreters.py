@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-TORTURE = Path(__file__).parent / "torture"
+TORTURE = Path(__file__).parents[1] / "torture"
 
 # `module`, and create(own_gil)
 PRELUDE = """

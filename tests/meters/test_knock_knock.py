@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 
 import gilknocker
-from gilknocker import KnockKnock, knock_knock
-from gilknocker._raw_waits import StoredWaits
-from gilknocker.arguments import CONTENDED_AFTER_NS
-from gilknocker.lifecycle import Lifecycle
+from gilknocker import KnockKnock
+from gilknocker.meters import knock_knock
+from gilknocker.meters.arguments import CONTENDED_AFTER_NS
+from gilknocker.meters.lifecycle import Lifecycle
+from gilknocker.snapshot.raw_waits import StoredWaits
 
 COUNTS = {
     "sampler_id": 7,

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from gilknocker import _core
-from gilknocker.lifecycle import Lifecycle
+from gilknocker.meters.lifecycle import Lifecycle
 
 pytestmark = pytest.mark.thread_unsafe(reason="they share a fixture's object")
 
@@ -208,7 +208,7 @@ def test_a_deferred_start_can_be_overtaken() -> None:
 FORKS = """
 import os, subprocess, threading, time, warnings
 from gilknocker import KnockKnock, _core
-from gilknocker.lifecycle import PROCESS, WARNS_AFTER_HOOKS
+from gilknocker.meters.lifecycle import PROCESS, WARNS_AFTER_HOOKS
 
 def fork():
     pid = os.fork()

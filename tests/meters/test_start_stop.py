@@ -24,7 +24,7 @@ from needs import needs_gil
 from waiting import wait_until
 
 from gilknocker import KnockKnock
-from gilknocker.lifecycle import Lifecycle
+from gilknocker.meters.lifecycle import Lifecycle
 from gilknocker.testing import hold_gil
 
 pytestmark = pytest.mark.thread_unsafe(reason="they look at the whole process")

@@ -14,7 +14,7 @@ from runs import python
 
 pytestmark = needs_tracer
 
-TESTS = str(Path(__file__).parent)
+TESTS = str(Path(__file__).parents[1])
 
 PRELUDE = f"""
 import os, sys, threading, time

@@ -26,7 +26,7 @@ from oracle import Oracle
 from gilknocker import KnockKnock, Snapshot
 from gilknocker.testing import GilLoad, hold_gil
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 from workloads import a_little_gil, a_lotta_gil, some_gil
 
 pytestmark = needs_gil

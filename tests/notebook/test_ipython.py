@@ -19,8 +19,9 @@ from IPython.utils.capture import capture_output
 from stories import MS, tell
 
 import gilknocker
-from gilknocker import Snapshot, ipython
-from gilknocker.ipython import parse
+from gilknocker import Snapshot
+from gilknocker.integrations import ipython
+from gilknocker.integrations.ipython import parse
 
 AWAITS = "import asyncio\nvalue = await asyncio.sleep(0.02, 7)\nvalue + 1"
 

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from stories import MS, any_snapshots, tell
 
 from gilknocker import Snapshot
-from gilknocker.plotting import overlay, percentile_steps
+from gilknocker.reports.plotting import overlay, percentile_steps
 
 BEFORE = tell(["held"] * 50, [MS] * 90 + [50 * MS] * 10, raw=True, capacity=1000)
 AFTER = tell(["free"] * 50, [5_000] * 990 + [MS] * 10, raw=True, capacity=1000)

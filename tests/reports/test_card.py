@@ -12,8 +12,10 @@ import pytest
 from hypothesis import given
 from stories import MS, any_snapshots, held_by, tell
 
-from gilknocker import Snapshot, compare, html, report
-from gilknocker.svg import held_bar
+from gilknocker import Snapshot, compare
+from gilknocker.reports import card as cards
+from gilknocker.reports import words
+from gilknocker.reports.svg import held_bar
 
 HALF = ["held"] * 50 + ["free"] * 50
 WAITS = [10_000] * 40 + [5 * MS] * 50 + [80 * MS]
@@ -60,7 +62,7 @@ def calls_to_render(snapshot: Snapshot) -> int:
 
     sys.setprofile(profile)
     try:
-        html.card(snapshot)
+        cards.card(snapshot)
     finally:
         sys.setprofile(None)
     return count
@@ -69,31 +71,31 @@ def calls_to_render(snapshot: Snapshot) -> int:
 def test_the_card_says_what_the_report_says() -> None:
     snapshot = tell(HALF, WAITS, method="knock", in_flight_ns=100 * MS)
     text = shown(parsed(snapshot._repr_html_()))
-    assert report.interpretation(snapshot) in text
-    caveats = report.caveats(snapshot)
+    assert words.interpretation(snapshot) in text
+    caveats = words.caveats(snapshot)
     assert len(caveats) >= 3
     for caveat in caveats:
         assert f"Note: {caveat}" in text
-    for label, figures in report.facts(snapshot):
+    for label, figures in words.facts(snapshot):
         assert f"{label} {figures}" in text
     for figure in ("5.0 ms p50", "5.0 ms p90", "80 ms p99", "80 ms max"):
         assert figure in text
 
 
 def test_charts_are_said_in_words() -> None:
-    bar, distribution = labels(parsed(html.card(tell(HALF, WAITS))))
+    bar, distribution = labels(parsed(cards.card(tell(HALF, WAITS))))
     assert bar == "GIL held 50.0 % of the time (40.4 to 59.6, 95 % confidence)"
     assert distribution == "Distribution of 91 waits: p50 5.0 ms, p90 5.0 ms, p99 80 ms, max 80 ms"
 
 
 def test_a_maximum_that_is_an_upper_bound() -> None:
     window = tell(HALF, [MS, 5 * MS, 3 * MS]) - tell(HALF[:50], [MS, 5 * MS])
-    assert "≤ 3.0 ms max" in shown(parsed(html.card(window)))
+    assert "≤ 3.0 ms max" in shown(parsed(cards.card(window)))
 
 
 @given(any_snapshots)
 def test_any_snapshot_has_a_card(snapshot: Snapshot) -> None:
-    card = parsed(html.card(snapshot))
+    card = parsed(cards.card(snapshot))
     for svg in card.iter("{http://www.w3.org/2000/svg}svg"):
         drawn = " ".join(value for e in svg.iter() for value in e.attrib.values())
         assert not re.search(r"\b(nan|inf)\b", drawn)
@@ -102,7 +104,7 @@ def test_any_snapshot_has_a_card(snapshot: Snapshot) -> None:
 
 @pytest.mark.parametrize("ticks", [[], ["disabled"] * 9])
 def test_without_a_fraction_the_bar_is_empty(ticks: list[str]) -> None:
-    card = parsed(html.card(tell(ticks, [])))
+    card = parsed(cards.card(tell(ticks, [])))
     (svg,) = card.iter("{http://www.w3.org/2000/svg}svg")
     assert len(svg) == 1
     assert labels(card)[0].startswith(("GIL held unknown", "GIL held never"))
@@ -116,7 +118,7 @@ def test_the_bar_is_as_long_as_the_fraction() -> None:
 
 
 def test_bars_count_waits_on_a_logarithmic_axis() -> None:
-    found = bars(parsed(html.card(tell(HALF, [1_010] * 3 + [101_000] * 6 + [10_100_000]))))
+    found = bars(parsed(cards.card(tell(HALF, [1_010] * 3 + [101_000] * 6 + [10_100_000]))))
     assert [count for _, _, count in found] == [3, 6, 1]
     (x1, h1, _), (x2, h2, _), (x3, h3, _) = found
     assert math.isclose(x2 - x1, x3 - x2, abs_tol=0.2)
@@ -125,7 +127,7 @@ def test_bars_count_waits_on_a_logarithmic_axis() -> None:
 
 def test_one_wait_among_many_is_seen() -> None:
     data = times_as_many(tell(HALF, [1_010]), 1_000_000) + tell(HALF, [50 * MS])
-    (_, highest, _), (_, lowest, count) = bars(parsed(html.card(data)))
+    (_, highest, _), (_, lowest, count) = bars(parsed(cards.card(data)))
     assert count == 1 and highest / 100 < lowest < highest / 10
 
 
@@ -133,7 +135,7 @@ def test_rendering_takes_no_longer_for_more_knocks() -> None:
     few = tell(HALF, [round(1.01**n) for n in range(700, 1700)])
     many = times_as_many(few, 10_000)
     assert many.knocks == 10_000_000
-    html.card(few)
+    cards.card(few)
     assert abs(calls_to_render(many) - calls_to_render(few)) <= 20
 
 
@@ -141,7 +143,7 @@ def test_holders_are_listed_and_escaped() -> None:
     held = [("<script>x</script>\n&'\"\x00\udc80", 50)]
     held += [("x" * 30 + "-1", 5)]
     held += [(f"worker-{n}", 5) for n in range(9)]
-    fragment = html.card(held_by(tell(HALF, WAITS), held))
+    fragment = cards.card(held_by(tell(HALF, WAITS), held))
     assert "<script" not in fragment and fragment.encode()
     text = shown(parsed(fragment))
     assert "Held by <script>x</script> &'\" 50.0 %" in text
@@ -150,7 +152,7 @@ def test_holders_are_listed_and_escaped() -> None:
     assert f'title="{"x" * 30}-1 (8)">xxxxxxxxxxxx…xxxxxxxxx-1<' in fragment
     widths = re.findall(r'<i style="width:([0-9.]+%)">', fragment)
     assert widths == ["50.0%"] + ["5.0%"] * 5
-    assert "Held by" not in shown(parsed(html.card(tell(HALF, WAITS))))
+    assert "Held by" not in shown(parsed(cards.card(tell(HALF, WAITS))))
 
 
 def test_comparison() -> None:

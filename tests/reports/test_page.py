@@ -11,9 +11,11 @@ import pytest
 from runs import metered, python
 from stories import MS, held_by, tell
 
-from gilknocker import ThreadTimes, html, report
-from gilknocker.html_report import page
-from gilknocker.svg import wait_timeline
+from gilknocker import ThreadTimes
+from gilknocker.reports import card as cards
+from gilknocker.reports import words
+from gilknocker.reports.page import page
+from gilknocker.reports.svg import wait_timeline
 
 SVG = "{http://www.w3.org/2000/svg}"
 HALF = ["held"] * 50 + ["free"] * 50
@@ -29,7 +31,7 @@ def read(text: str) -> ElementTree.Element:
     return ElementTree.fromstring(text.partition("\n")[2])
 
 
-def words(element: ElementTree.Element) -> str:
+def text_of(element: ElementTree.Element) -> str:
     return re.sub(r"\s+", " ", " ".join(element.itertext()))
 
 
@@ -45,12 +47,12 @@ def dots(chart: ElementTree.Element) -> list[tuple[float, float]]:
 def test_page() -> None:
     text = page(SNAPSHOT, ["x.py", "<b>&"], 3)
     root = read(text)
-    first = report.text(SNAPSHOT, program=["x.py", "<b>&"], exit_status=3).splitlines()[0]
+    first = words.text(SNAPSHOT, program=["x.py", "<b>&"], exit_status=3).splitlines()[0]
     assert root.findtext("head/title") == root.findtext("body/h1") == first
-    assert html.card(SNAPSHOT, style=False) in text
-    for line in report.text(SNAPSHOT).splitlines()[1:]:
-        assert re.sub(r"\s+", " ", line).strip() in words(root)
-    assert "started 2023-11-14 22:13:20 UTC" in words(root)
+    assert cards.card(SNAPSHOT, style=False) in text
+    for line in words.text(SNAPSHOT).splitlines()[1:]:
+        assert re.sub(r"\s+", " ", line).strip() in text_of(root)
+    assert "started 2023-11-14 22:13:20 UTC" in text_of(root)
     charts = [svg.attrib["aria-label"] for svg in root.iter(f"{SVG}svg")]
     assert len(charts) == 3
     assert charts[2] == "91 waits over time, the longest 80 ms at 0.00 s"

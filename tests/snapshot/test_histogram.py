@@ -17,7 +17,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gilknocker import WaitHistogram, _core
-from gilknocker.histogram import bucket_bounds, bucket_of
+from gilknocker.snapshot.histogram import bucket_bounds, bucket_of
 
 MAX = 2**63 - 1
 BUCKETS = bucket_of(MAX) + 1

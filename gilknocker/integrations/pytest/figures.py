@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from gilknocker._plugin.limits import Verdict
-    from gilknocker._plugin.meter import Reading
+    from gilknocker.integrations.pytest.limits import Verdict
+    from gilknocker.integrations.pytest.meter import Reading
 
 __all__ = ["PROPERTY", "attach", "detach", "figures_of"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from gilknocker._plugin import marks
-from gilknocker._plugin.plan import intervals
-from gilknocker._plugin.session import begin
+from gilknocker.integrations.pytest import marks
+from gilknocker.integrations.pytest.plan import intervals
+from gilknocker.integrations.pytest.session import begin
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

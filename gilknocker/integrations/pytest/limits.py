@@ -5,16 +5,16 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 
-from gilknocker._plugin.bars import bars
 from gilknocker._units import format_ns, format_percent
-from gilknocker.report import LEAST_KNOCKS, LEAST_LOOKS
+from gilknocker.integrations.pytest.bars import bars
+from gilknocker.reports.words import LEAST_KNOCKS, LEAST_LOOKS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Literal
 
     from gilknocker import WaitHistogram
-    from gilknocker._plugin.meter import Reading
+    from gilknocker.integrations.pytest.meter import Reading
 
 __all__ = [
     "SHORTEST_NS",

@@ -8,8 +8,8 @@ import pytest
 
 from gilknocker._checks import checked_real, shown
 from gilknocker._durations import parse_duration
-from gilknocker._plugin.limits import Limit
-from gilknocker._plugin.options import MAX_INTERVAL_MICROS, METHODS
+from gilknocker.integrations.pytest.limits import Limit
+from gilknocker.integrations.pytest.options import MAX_INTERVAL_MICROS, METHODS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from select import select
 
-from gilknocker._snapshot_fields import effective_ticks
+from gilknocker.snapshot.fields import effective_ticks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from gilknocker._plugin import marks
-from gilknocker._plugin.limits import knock_interval_for
-from gilknocker._plugin.meter import Meter
-from gilknocker.arguments import DEFAULT_INTERVAL_MICROS, INTERVALS_PER_KNOCK
+from gilknocker.integrations.pytest import marks
+from gilknocker.integrations.pytest.limits import knock_interval_for
+from gilknocker.integrations.pytest.meter import Meter
+from gilknocker.meters.arguments import DEFAULT_INTERVAL_MICROS, INTERVALS_PER_KNOCK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from gilknocker._plugin.limits import Limit
-    from gilknocker._plugin.options import Settings
+    from gilknocker.integrations.pytest.limits import Limit
+    from gilknocker.integrations.pytest.options import Settings
 
 __all__ = ["Plan", "intervals", "plan_of"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gilknocker._plugin.limits import SHORTEST_NS
 from gilknocker._units import format_ns, format_percent
-from gilknocker.report import LEAST_LOOKS
+from gilknocker.integrations.pytest.limits import SHORTEST_NS
+from gilknocker.reports.words import LEAST_LOOKS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from gilknocker._plugin.options import Settings
+    from gilknocker.integrations.pytest.options import Settings
 
 __all__ = ["Record", "ranked", "write_section"]
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from gilknocker._plugin.bodies import Bodies
-from gilknocker._plugin.figures import attach, detach, figures_of
-from gilknocker._plugin.limits import judge, too_short
-from gilknocker._plugin.options import settle
-from gilknocker._plugin.plan import plan_of
-from gilknocker._plugin.section import Record, write_section
-from gilknocker._plugin.store import write_json
+from gilknocker.integrations.pytest.bodies import Bodies
+from gilknocker.integrations.pytest.figures import attach, detach, figures_of
+from gilknocker.integrations.pytest.limits import judge, too_short
+from gilknocker.integrations.pytest.options import settle
+from gilknocker.integrations.pytest.plan import plan_of
+from gilknocker.integrations.pytest.section import Record, write_section
+from gilknocker.integrations.pytest.store import write_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from pluggy import Result
 
-    from gilknocker._plugin.meter import Meter, Reading
-    from gilknocker._plugin.options import Settings
-    from gilknocker._plugin.plan import Plan
+    from gilknocker.integrations.pytest.meter import Meter, Reading
+    from gilknocker.integrations.pytest.options import Settings
+    from gilknocker.integrations.pytest.plan import Plan
 
 __all__ = ["Session", "begin"]
 

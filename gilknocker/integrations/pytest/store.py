@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from gilknocker._plugin.section import Record
+    from gilknocker.integrations.pytest.section import Record
 
 __all__ = ["FORMAT", "VERSION", "write_json"]
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from stories import MS, packed, tell
 
 from gilknocker import Snapshot, WaitHistogram
-from gilknocker._plugin.bars import bars
-from gilknocker._plugin.limits import Limit, judge, too_short
-from gilknocker._plugin.meter import Meter, Reading
+from gilknocker.integrations.pytest.bars import bars
+from gilknocker.integrations.pytest.limits import Limit, judge, too_short
+from gilknocker.integrations.pytest.meter import Meter, Reading
 
 HOLD = Limit("limit_gil_hold", ns=50 * MS)
 WAIT = Limit("limit_gil_wait", ns=20 * MS, percentile=90)

@@ -9,8 +9,8 @@ import pytest
 from needs import needs_gil, needs_tracer
 from pytest_runs import run, stored
 
-from gilknocker._plugin.figures import attach, detach
-from gilknocker._plugin.section import Record, ranked
+from gilknocker.integrations.pytest.figures import attach, detach
+from gilknocker.integrations.pytest.section import Record, ranked
 
 pytest_plugins = ["pytester"]
 
@@ -227,7 +227,8 @@ INERT = """
         assert "numpy" not in sys.modules
         assert ours == {
             "gilknocker", "gilknocker.pytest_plugin", "gilknocker._checks",
-            "gilknocker._plugin", "gilknocker._plugin.options",
+            "gilknocker.integrations",
+            "gilknocker.integrations.pytest", "gilknocker.integrations.pytest.options",
         }, ours
         print("all is well")
 """

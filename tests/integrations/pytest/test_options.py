@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from pytest_runs import run
 
 from gilknocker._durations import parse_duration
-from gilknocker._plugin.options import METHODS, OPTIONS, SORTS, Option, choose
-from gilknocker._plugin.options import settle as settled
+from gilknocker.integrations.pytest.options import METHODS, OPTIONS, SORTS, Option, choose
+from gilknocker.integrations.pytest.options import settle as settled
 
 pytest_plugins = ["pytester"]
 

@@ -1,0 +1,1 @@
+"""The command line: ``gilknocker run | show | compare``."""

@@ -1,0 +1,148 @@
+"""What ``run`` is asked for, by the words on its command line.
+
+Its options are few, and parsed by hand: argparse alone would take longer to import than all that
+``run`` adds to the start of a program.
+"""
+
+from __future__ import annotations
+
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["STARTED_WITH", "RunOptions", "UsageError", "parse_run"]
+
+# What the interpreter had imported before anything of ours: a program cannot tell these from ours.
+STARTED_WITH = frozenset(sys.modules)
+
+
+class UsageError(Exception):
+    """What was asked for cannot be done; the message is for the user."""
+
+
+class RunOptions:
+    """What ``run`` was asked for.
+
+    Attributes
+    ----------
+    interval_micros : int or None
+        None for the default.
+    live : bool
+        Whether to show a status line.
+    trace : bool
+        Whether to trace.
+    json, html, chrome_trace : str or None
+        Where to write the report, and the trace.
+    kind : {"script", "module", "code"}
+        What the program is.
+    target : str
+        Its path, name or text.
+    arguments : list of str
+        What it is given.
+    """
+
+    __slots__ = (
+        "arguments",
+        "chrome_trace",
+        "html",
+        "interval_micros",
+        "json",
+        "kind",
+        "live",
+        "target",
+        "trace",
+    )
+
+    interval_micros: int | None
+    live: bool
+    json: str | None
+    html: str | None
+    chrome_trace: str | None
+    trace: bool
+    kind: str
+    target: str
+    arguments: list[str]
+
+    def __init__(self) -> None:
+        self.interval_micros = None
+        self.live = False
+        self.json = None
+        self.html = None
+        self.chrome_trace = None
+        self.trace = False
+
+    @property
+    def words(self) -> list[str]:
+        """The program as it was given."""
+        flag = {"module": ["-m"], "code": ["-c"]}.get(self.kind, [])
+        return [*flag, self.target, *self.arguments]
+
+
+def parse_run(words: Sequence[str]) -> RunOptions:
+    """Return what the words after ``run`` ask for.
+
+    Raises
+    ------
+    UsageError
+        If there is no program, or an option is unknown, lacks its value or has a bad one.
+    """
+    options = RunOptions()
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        if word[:2] in ("-m", "-c"):
+            options.kind = "module" if word[1] == "m" else "code"
+            options.target = word[2:] or _value(word, rest)
+            break
+        if word == "--":
+            word = _value(word, rest)
+        elif word.startswith("-"):
+            _take_option(options, word, rest)
+            continue
+        options.kind, options.target = "script", word
+        break
+    else:
+        raise UsageError("run needs a program: SCRIPT, -m MODULE or -c CODE")
+    options.arguments = rest
+    if options.trace and options.interval_micros is not None:
+        raise UsageError("--interval-micros is for looks, and --trace takes none: not both")
+    return options
+
+
+def _take_option(options: RunOptions, word: str, rest: list[str]) -> None:
+    name, equals, value = word.partition("=")
+    if word == "--live":
+        options.live = True
+    elif word == "--trace":
+        options.trace = True
+    elif name in ("--json", "--html", "--chrome-trace"):
+        path = value if equals else _value(name, rest)
+        if not path:
+            raise UsageError(f"{name} needs the name of a file")
+        setattr(options, name[2:].replace("-", "_"), path)
+        options.trace |= name == "--chrome-trace"
+    elif name == "--interval-micros":
+        options.interval_micros = _micros(value if equals else _value(name, rest))
+    elif word == "-":
+        raise UsageError("a program cannot be read from stdin: give a file, -m or -c")
+    else:
+        raise UsageError(f"run has no option {word}")
+
+
+def _value(name: str, rest: list[str]) -> str:
+    if not rest:
+        raise UsageError(f"{name} needs a value")
+    return rest.pop(0)
+
+
+def _micros(text: str) -> int:
+    from gilknocker.meters.arguments import INTERVALS_PER_KNOCK, MAX_MICROS
+
+    most = MAX_MICROS // INTERVALS_PER_KNOCK
+    # isdecimal, and not int() alone: that takes "1_000", " 7 " and thousands of digits.
+    number = int(text) if text.isdecimal() and len(text) <= len(str(most)) else 0
+    if not 1 <= number <= most:
+        raise UsageError(f"--interval-micros must be an integer from 1 to {most}, not {text!r}")
+    return number

@@ -1,0 +1,1 @@
+"""One file or folder a neighbour: what a program has beside us."""

@@ -1,0 +1,1 @@
+"""A snapshot made readable: no file is opened here, and no option parsed."""
