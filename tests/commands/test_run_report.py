@@ -74,7 +74,7 @@ def test_interpretation(
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "said"),
     [
         ({"method": "knock"}, "estimated from the waits"),
         ({"ticks_late": 11, "ticks_missed": 0}, "11.0 % of the looks came late or not at all"),
@@ -82,11 +82,11 @@ def test_interpretation(
         ({"in_flight_ns": 20 * MS}, "one knock had waited for 20 ms at the end"),
     ],
 )
-def test_caveats(changes: dict[str, Any], words: str) -> None:
+def test_caveats(changes: dict[str, Any], said: str) -> None:
     waits = [5 * MS] * 100
     assert words.caveats(tell(HELD, waits, **CALM)) == []
     [caveat] = words.caveats(tell(HELD, waits, **(CALM | changes)))
-    assert words in caveat
+    assert said in caveat
 
 
 def test_caveats_of_counts() -> None:
