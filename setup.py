@@ -79,6 +79,7 @@ else:
         COMPILE += ["-O2", "-g" if SANITIZE else "-g0", "-DNDEBUG"]
 if sys.platform == "linux":
     # now: a hook inside CPython's lock must not be the first to call a function, and bind it.
+    COMPILE += ["-fplt"]  # calls by name bypass an executable's stubs: see real_function.hpp
     LINK += ["-ldl", "-Wl,-z,now", f"-Wl,--version-script={EXPORTS}"]
     LINK += [] if DEBUG or SANITIZE or SYMBOLS else ["-Wl,-s"]
 

@@ -32,7 +32,8 @@ int call() {
 }
 
 const std::vector<RelocationPatch::Redirection> kSignal = {
-    {"pthread_cond_signal", reinterpret_cast<void*>(&pthread_cond_signal),
+    {"pthread_cond_signal",
+     {reinterpret_cast<void*>(&pthread_cond_signal), nullptr},
      reinterpret_cast<void*>(&hook)}};
 const void* const kHere = reinterpret_cast<const void*>(&call);
 
@@ -142,8 +143,9 @@ TEST(relocations_that_were_left_to_us_are_ours) {
 
 TEST(relocations_that_are_not_there_are_named_so) {
   RelocationPatch patch;
-  const char* const problem =
-      patch.install(kHere, {{"no_such_function", nullptr, reinterpret_cast<void*>(&hook)}});
+  const char* const problem = patch.install(kHere, {{"no_such_function",
+                                                     {reinterpret_cast<void*>(&call), nullptr},
+                                                     reinterpret_cast<void*>(&hook)}});
   CHECK(problem != nullptr && std::string(problem).find("static build") != std::string::npos);
   CHECK(patch.slots().empty());
 }

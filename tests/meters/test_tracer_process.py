@@ -90,6 +90,21 @@ assert protections(maps) == protections(read_maps())
     )
 
 
+def test_no_file_is_read_to_start() -> None:
+    """The list of mappings, above all: half a second where they are many, with the GIL held."""
+    runs(
+        """
+import resource
+with GilTracer(0): pass  # imports what names need
+most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (0, most))
+with GilTracer(0) as tracer:
+    time.sleep(0)
+assert tracer.snapshot().holds == 1
+"""
+    )
+
+
 def test_start_and_stop_while_threads_sit_in_redirected_calls() -> None:
     runs(
         """

@@ -67,7 +67,7 @@ if ours and not life:
 
 def missing() -> str:
     """Say why no such program can be built for this Python."""
-    if shutil.which(_compiler()[0]) is None:
+    if shutil.which(compiler()[0]) is None:
         return "no C compiler"
     if not Path(sysconfig.get_path("include"), "Python.h").exists():
         return "no Python headers"
@@ -80,7 +80,7 @@ def missing() -> str:
     return ""
 
 
-def _compiler() -> list[str]:
+def compiler() -> list[str]:
     """Return the interpreter's own compiler, or else any: builders' names differ from ours."""
     command = shlex.split(sysconfig.get_config_var("CC") or "cc")
     return command if shutil.which(command[0]) else ["cc"]
@@ -114,9 +114,9 @@ def built() -> str:
             source = Path(scratch, "embedding.c")
             source.write_text(SOURCE)
             target = Path(scratch, "embedding")
-            command = [*_compiler(), source, "-o", target]
+            command = [*compiler(), source, "-o", target]
             command += ["-I", sysconfig.get_path("include"), library]
-            command += ["-rdynamic", *_libraries_of(library)]
+            command += ["-rdynamic", *libraries_of(library)]
             for name in ("LIBS", "SYSLIBS", "LINKFORSHARED"):
                 command += (sysconfig.get_config_var(name) or "").split()
             subprocess.run(command, check=True, capture_output=True)
@@ -125,7 +125,7 @@ def built() -> str:
     return str(program)
 
 
-def _libraries_of(library: Path) -> list[str]:
+def libraries_of(library: Path) -> list[str]:
     """Return how the program finds the library and, where Python came with one, its libc."""
     loader = next(Path(sys.base_prefix).rglob("ld-linux-*.so.*"), None)
     if loader is None:

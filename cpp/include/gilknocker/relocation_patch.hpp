@@ -2,8 +2,8 @@
 //
 // The way of memray with malloc: after loading, calls into other objects go through pointers in the
 // object's relocation tables (ELF gABI, chapter 5; the psABI of the machine). They are overwritten,
-// in one object only. A pointer that is neither the function itself nor the stub that binds it at
-// the first call belongs to somebody else, and is never overwritten.
+// in one object only. A pointer that is neither the function itself nor a stub of it (that binds it
+// at the first call, or stands for it) belongs to somebody else, and is never overwritten.
 //
 // Thread safety: one thread at a time (the caller holds the GIL). The pointers themselves are read
 // by any thread that makes such a call: they are written by one atomic store, relaxed, for the old
@@ -12,6 +12,8 @@
 
 #include <cstddef>
 #include <vector>
+
+#include "gilknocker/real_function.hpp"
 
 // Whether it is written for this system: elsewhere install() says that it is not.
 #if defined(__linux__) && (defined(__x86_64__) || defined(__aarch64__))
@@ -26,7 +28,7 @@ class RelocationPatch {
  public:
   struct Redirection {
     const char* symbol;
-    void* genuine;  // what the name means to the one who redirects
+    RealFunction function;
     void* hook;
   };
 
@@ -44,7 +46,7 @@ class RelocationPatch {
     void** address;
     void* before;
     void* hook;
-    int protection;  // of its page
+    int read_only;  // the protection of its page, where it must not be written
   };
   const char* redirect_all();
   static bool write(const Slot& slot, void* value) noexcept;

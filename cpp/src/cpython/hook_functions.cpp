@@ -79,7 +79,8 @@ TracedThread& thread_in(TraceBook& book, std::size_t index, Nanos now) noexcept 
 // ---- the hooks ---------------------------------------------------------------------------------
 
 // Errors of pthread_cond_* are returned, and the clock comes from the vDSO: only gettid() and the
-// program's own code could touch errno, and gettid() never fails.
+// program's own code could touch errno, and gettid() never fails. They are called by name, and
+// their addresses are taken nowhere in this library: see real_function.hpp.
 int signal_hook(pthread_cond_t* cond) noexcept {
   if (cond == taken.load(std::memory_order_relaxed)) {
     const Nanos now = now_nanos();

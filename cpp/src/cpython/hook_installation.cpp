@@ -15,22 +15,25 @@ namespace {
 
 RelocationPatch patch;  // guarded by the GIL
 
-const std::vector<RelocationPatch::Redirection>& redirections() {
-  static const std::vector<RelocationPatch::Redirection> all = {
-      {"pthread_cond_signal", reinterpret_cast<void*>(&pthread_cond_signal),
-       reinterpret_cast<void*>(&signal_hook)},
-      {"pthread_cond_timedwait", reinterpret_cast<void*>(&pthread_cond_timedwait),
-       reinterpret_cast<void*>(&timedwait_hook)},
-      {"pthread_cond_wait", reinterpret_cast<void*>(&pthread_cond_wait),
-       reinterpret_cast<void*>(&wait_hook)},
-  };
-  return all;
+RelocationPatch::Redirection redirect(const char* symbol, void* hook) {
+  return {symbol, real_function(symbol, reinterpret_cast<const void*>(&signal_hook)), hook};
 }
+
+// Found once. The object to redirect is the one that takes the GIL, wherever a stub of it lies.
+struct Interpreter {
+  const RealFunction takes = redirect("PyEval_RestoreThread", nullptr).function;
+  const std::vector<RelocationPatch::Redirection> calls = {
+      redirect("pthread_cond_signal", reinterpret_cast<void*>(&signal_hook)),
+      redirect("pthread_cond_timedwait", reinterpret_cast<void*>(&timedwait_hook)),
+      redirect("pthread_cond_wait", reinterpret_cast<void*>(&wait_hook)),
+  };
+};
 
 }  // namespace
 
 const char* install() {
-  return patch.install(reinterpret_cast<const void*>(&PyEval_RestoreThread), redirections());
+  static const Interpreter interpreter;
+  return patch.install(interpreter.takes.code, interpreter.calls);
 }
 
 void uninstall() noexcept { patch.remove(); }
