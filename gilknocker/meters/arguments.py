@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
-from types import SimpleNamespace
 
 from gilknocker._checks import MAX_INT64, checked_index, checked_real, shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import SimpleNamespace
     from typing import SupportsIndex
+else:
+    SimpleNamespace = type(sys.implementation)  # without importing types for it
 
 __all__ = ["Settings", "settle"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from gilknocker._checks import INFINITY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def weights(snapshot: Snapshot) -> tuple[float, float, float]:
 def effective_ticks(snapshot: Snapshot) -> float:
     """Return how many ticks with a GIL the held fraction is worth: of a trace, infinitely many."""
     if snapshot.method == "trace":
-        return math.inf if snapshot.observed_ns else 0.0
+        return INFINITY if snapshot.observed_ns else 0.0
     _, seconds, squared_per_tick = weights(snapshot)
     if snapshot._merged is None or not squared_per_tick:
         return snapshot.ticks - snapshot.ticks_disabled
@@ -114,6 +114,6 @@ def wilson_interval(fraction: float, n: float) -> tuple[float, float]:
     """
     z2 = _Z95 * _Z95 / n
     centre = (fraction + z2 / 2) / (1 + z2)
-    half = math.sqrt(fraction * (1 - fraction) * z2 + z2 * z2 / 4) / (1 + z2)
+    half = (fraction * (1 - fraction) * z2 + z2 * z2 / 4) ** 0.5 / (1 + z2)
     # Without rounding errors the fraction itself lies between them.
     return min(max(centre - half, 0.0), fraction), max(min(centre + half, 1.0), fraction)

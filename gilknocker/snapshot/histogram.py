@@ -7,10 +7,9 @@ bucket is at most 1/64 as wide as its values and its midpoint at most 0.8 % off.
 
 from __future__ import annotations
 
-import math
 import sys
 
-from gilknocker._checks import MAX_INT64, checked_real, shown
+from gilknocker._checks import MAX_INT64, NAN, checked_real, shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -234,7 +233,7 @@ class WaitHistogram:
         """
         share = checked_percent(p)
         total = self.total_count
-        rank = min(max(math.ceil(share * total / 100), 1), total)
+        rank = min(max(-int(-share * total / 100 // 1), 1), total)  # rounded up
         reached = 0
         for bucket, count in _pairs(self._packed):
             reached += count
@@ -242,7 +241,7 @@ class WaitHistogram:
                 lower, upper = bucket_bounds(bucket)
                 middle = (lower + upper - 1) / 2
                 return middle if max_ns is None else min(middle, float(max_ns))
-        return math.nan
+        return NAN
 
     def exceeds(self, ns: float) -> int:
         """Return how many waits were longer than `ns`, as far as the buckets tell.

@@ -5,9 +5,7 @@ What a program may never do with one is imported by its use: every import is pai
 
 from __future__ import annotations
 
-import math
-
-from gilknocker._checks import shown
+from gilknocker._checks import NAN, shown
 from gilknocker.snapshot.fields import (
     FIELDS,
     effective_ticks,
@@ -247,10 +245,10 @@ class Snapshot(SnapshotViews):
         One busy thread alone reads 1.0: that is not contention, see the waits.
         """
         if self.method == "trace":
-            return self.held_ns / self.observed_ns if self.observed_ns else math.nan
+            return self.held_ns / self.observed_ns if self.observed_ns else NAN
         enabled = self.ticks - self.ticks_disabled
         if not enabled:
-            return None if self.ticks or self.gil_enabled is False else math.nan
+            return None if self.ticks or self.gil_enabled is False else NAN
         held_seconds, enabled_seconds, _ = weights(self)
         if self._merged is None or not enabled_seconds:
             return self.ticks_held / enabled
@@ -268,7 +266,7 @@ class Snapshot(SnapshotViews):
         fraction = self.held_fraction
         if fraction is None:
             return None
-        if math.isnan(fraction):
+        if fraction != fraction:
             return 0.0, 1.0
         return wilson_interval(fraction, effective_ticks(self))
 
@@ -279,7 +277,7 @@ class Snapshot(SnapshotViews):
         0.0 where there was no GIL, NaN without ticks.
         """
         fraction = self.held_fraction
-        return math.nan if fraction is not None and math.isnan(fraction) else weights(self)[0]
+        return NAN if fraction is not None and fraction != fraction else weights(self)[0]
 
     @property
     def knock_wait_fraction(self) -> float:
@@ -288,7 +286,7 @@ class Snapshot(SnapshotViews):
         It depends on how often one asks: compare only what has the same `knock_interval_ns`.
         """
         if not self.knock_observed_ns:
-            return math.nan
+            return NAN
         return self.wait_total_ns / self.knock_observed_ns
 
     @property
@@ -300,7 +298,7 @@ class Snapshot(SnapshotViews):
         """
         if self.method != "trace":
             return None
-        return self.waited_ns / self.thread_ns if self.thread_ns else math.nan
+        return self.waited_ns / self.thread_ns if self.thread_ns else NAN
 
     @property
     def holders(self) -> tuple[Holder, ...]:
@@ -316,7 +314,7 @@ class Snapshot(SnapshotViews):
     @property
     def wait_mean_ns(self) -> float:
         """The mean wait of a knock in ns, NaN without knocks."""
-        return self.wait_total_ns / self.knocks if self.knocks else math.nan
+        return self.wait_total_ns / self.knocks if self.knocks else NAN
 
     def percentile(self, p: float) -> float:
         """Return the wait that `p` percent of the knocks did not exceed.
