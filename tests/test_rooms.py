@@ -16,7 +16,7 @@ TESTS = Path(__file__).parent
 # Each room may import those before it, and itself. Files beside the rooms are either what every
 # room may use, or what stands in front of them all.
 ROOMS = ("snapshot", "meters", "reports", "commands", "integrations")
-BELOW = ("_core", "_load", "_checks", "_durations", "_units")
+BELOW = ("_core", "_load", "_checks", "_durations", "_files", "_units")
 NEIGHBOURS = {"commands": "integrations", "integrations": "commands"}  # side by side: neither
 # The one door up that is meant: a snapshot shows itself.
 DOOR = ("snapshot/views.py", "reports")
@@ -73,7 +73,7 @@ def test_an_import_the_wrong_way_is_found() -> None:
     assert wrong_way("commands", "commands/x.py", {"gilknocker.integrations.ipython"})
 
 
-@pytest.mark.parametrize("name", ["_checks", "_durations", "_units"])
+@pytest.mark.parametrize("name", ["_checks", "_durations", "_files", "_units"])
 def test_what_every_room_uses_knows_of_none(name: str) -> None:
     assert all(home(module) in BELOW for module in imports(PACKAGE / f"{name}.py"))
 

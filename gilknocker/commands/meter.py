@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import TypeAlias
 
+    from gilknocker._files import Target
     from gilknocker.commands.live import StatusLine
     from gilknocker.commands.options import RunOptions
-    from gilknocker.commands.output_file import OutputFile
     from gilknocker.meters.tracer import GilTracer
     from gilknocker.snapshot.thread_times import ThreadTimes
     from gilknocker.snapshot.value import Snapshot
@@ -110,6 +110,9 @@ class Meter:
                 write(run)
             except Exception as error:
                 self._stderr.write(f"gilknocker: error: no {what} in {path!r}: {error}\n")
+            except KeyboardInterrupt:
+                self._stderr.write(f"gilknocker: interrupted: no {what} in {path!r}\n")
+                return
 
 
 class Run:
@@ -138,40 +141,40 @@ def _outputs(options: RunOptions) -> list[tuple[str, str, _Write]]:
     UsageError
         If one cannot be written, or two are the same.
     """
-    outputs: list[tuple[str, str, _Write]] = []
-    if options.json is not None or options.html is not None or options.chrome_trace is not None:
-        from gilknocker.commands.output_file import OutputFile, require_different
+    paths = {
+        "--json": options.json,
+        "--html": options.html,
+        "--chrome-trace": options.chrome_trace,
+    }
+    if not any(paths.values()):
+        return []
+    from gilknocker.commands.output_file import output_files
 
-        require_different(
-            {
-                "--json": options.json,
-                "--html": options.html,
-                "--chrome-trace": options.chrome_trace,
-            }
-        )
+    outputs: list[tuple[str, str, _Write]] = []
+    targets = output_files(paths)
     if options.json is not None:
         from gilknocker.commands.report_file import content
         from gilknocker.snapshot import as_dict  # noqa: F401 (of Snapshot.to_dict)
 
-        write = _rendered(OutputFile("--json", options.json), content)
-        outputs.append(("report", options.json, write))
+        outputs.append(("report", options.json, _rendered(targets["--json"], content)))
     if options.html is not None:
         from gilknocker.reports.page import page
 
-        write = _rendered(OutputFile("--html", options.html), page)
-        outputs.append(("report", options.html, write))
+        outputs.append(("report", options.html, _rendered(targets["--html"], page)))
     if options.chrome_trace is not None:
         import numpy  # noqa: F401 (events are arrays)
 
         from gilknocker.meters import chrome_trace  # noqa: F401 (of GilTracer.to_chrome_trace)
 
-        target = OutputFile("--chrome-trace", options.chrome_trace).target
-        outputs.append(("trace", options.chrome_trace, lambda run: _write_trace(run, target)))
+        path = targets["--chrome-trace"].path
+        outputs.append(("trace", options.chrome_trace, lambda run: _write_trace(run, path)))
     return outputs
 
 
-def _rendered(file: OutputFile, render: _Render) -> _Write:
-    return lambda run: file.write(render(run.snapshot, run.program, run.exit_status, run.threads))
+def _rendered(target: Target, render: _Render) -> _Write:
+    return lambda run: target.write_text(
+        render(run.snapshot, run.program, run.exit_status, run.threads)
+    )
 
 
 def _write_trace(run: Run, path: str) -> None:
