@@ -1,0 +1,108 @@
+// The clock of the hooks: the CPU's own counter where it can be trusted, else the system's clock.
+//
+// A hook takes the time at every hand-over of the GIL, and CLOCK_MONOTONIC would be half of its
+// cost. It reads the raw counter instead; who reads the sums makes nanoseconds of them, between two
+// instants at which both clocks were read: so that the result follows CLOCK_MONOTONIC wherever that
+// is slewed to (held_time.hpp).
+//
+// The counter is trusted if the kernel keeps time by it: it has then tested that all CPUs agree,
+// and leaves it as soon as they do not.
+//
+// Thread safety
+//   now(), instant()   any thread, also inside CPython's lock: no allocation, no lock, errno kept.
+//   choose()           with the GIL held, while no hook is in: `counts_` is read by the hooks.
+//   source_            relaxed: written before the hooks are put in, and what they read first was
+//                      published by the GIL's lock.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "gilknocker/nanos.hpp"
+
+#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
+#include <x86intrin.h>
+#endif
+
+namespace gilknocker {
+
+// Of the counter, whatever its rate; modulo 2**64, as it comes out of the CPU.
+using Cycles = std::uint64_t;
+
+// One moment on both clocks.
+struct Instant {
+  Cycles cycles = 0;
+  Nanos nanos = 0;
+};
+
+class HookClock {
+ public:
+  enum class Source : unsigned char {
+    kSystem,  // clock_gettime(CLOCK_MONOTONIC), or what the system has for it
+    kTsc,     // x86-64: invariant
+    kCntvct,  // aarch64: the generic timer's virtual count
+  };
+
+  // What this machine has. Reads a file of the kernel's.
+  static Source find() noexcept;
+  static void choose(Source source) noexcept { source_.store(source, std::memory_order_relaxed); }
+  static Source source() noexcept { return source_.load(std::memory_order_relaxed); }
+  static const char* name() noexcept;  // "tsc", "cntvct" or "clock_gettime"
+
+  static Cycles now() noexcept {
+#if defined(__x86_64__) && defined(__GNUC__)
+    if (source() == Source::kTsc) return __rdtsc();
+#elif defined(__aarch64__) && defined(__GNUC__)
+    if (source() == Source::kCntvct) {
+      Cycles count;
+      __asm__ volatile("mrs %0, cntvct_el0" : "=r"(count));
+      return count;
+    }
+#endif
+    return static_cast<Cycles>(SystemClock().now());
+  }
+
+  // After all loads that come before it in the program, and before all that follow: the CPU would
+  // read its counter whenever it suits it.
+  static Cycles now_in_order() noexcept {
+    fence();
+    const Cycles count = now();
+    fence();
+    return count;
+  }
+
+  static Instant instant() noexcept;
+
+ private:
+  static void fence() noexcept {
+#if defined(__x86_64__) && defined(__GNUC__)
+    _mm_lfence();
+#elif defined(__aarch64__) && defined(__GNUC__)
+    __asm__ volatile("isb" ::: "memory");
+#endif
+  }
+
+  static inline constinit std::atomic<Source> source_{Source::kSystem};
+};
+
+// Reads the counter on both sides of the clock, a few times, and believes the tightest: a thread
+// that loses its CPU in between has not seen one moment.
+template <typename ReadCycles, typename ReadNanos>
+Instant tightest_instant(ReadCycles read_cycles, ReadNanos read_nanos) noexcept {
+  constexpr int kTries = 3;
+  Instant best;
+  Cycles width = ~Cycles{0};
+  Cycles before = read_cycles();
+  for (int i = 0; i < kTries; ++i) {
+    const Nanos nanos = read_nanos();
+    const Cycles after = read_cycles();
+    if (after - before < width) {
+      width = after - before;
+      best = {before + width / 2, nanos};
+    }
+    before = after;
+  }
+  return best;
+}
+
+}  // namespace gilknocker
