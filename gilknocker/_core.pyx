@@ -31,8 +31,18 @@ cdef extern from *:
     #else
     #define GILKNOCKER_IS_DEBUG 0
     #endif
+
+    static unsigned long gilknocker_native_id(void) {
+    #ifdef PY_HAVE_THREAD_NATIVE_ID
+        return PyThread_get_thread_native_id();
+    #else
+        return 0;
+    #endif
+    }
     """
     const bint GILKNOCKER_IS_DEBUG
+    unsigned long PyThread_get_thread_ident() noexcept
+    unsigned long gilknocker_native_id() noexcept
 
 DEBUG = bool(GILKNOCKER_IS_DEBUG)
 
@@ -44,6 +54,16 @@ cdef SystemClock* the_clock = new SystemClock()
 cdef Gil* the_gil = CPythonGil.make()
 if the_gil == NULL:
     raise MemoryError
+
+
+def thread_ident() -> int:
+    """The calling thread's ident as the system gives it: get_ident() may be anybody's."""
+    return PyThread_get_thread_ident()
+
+
+def native_id() -> int:
+    """The calling thread's native id; 0 where Python has none."""
+    return gilknocker_native_id()
 
 
 def look_problem() -> str | None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import sys
+from gilknocker.meters.known_threads import name_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,17 +34,6 @@ def named(
 
 
 def _name_of(native_id: int, ident: int) -> str:
-    # Not imported for this: a program without it has one thread.
-    threading = sys.modules.get("threading")
-    if threading is not None:
-        for thread in threading.enumerate():
-            # In a forked child Python before 3.13.1 goes on to give the main one its parent's
-            # number.
-            same = thread.native_id == native_id or thread is threading.main_thread()
-            if thread.ident == ident and (not native_id or same):
-                return str(thread.name)
-    elif native_id == os.getpid():
-        return "MainThread"
     if not ident:
         return "other threads"
-    return f"thread {native_id or ident}"
+    return name_of(native_id, ident) or f"thread {native_id or ident}"

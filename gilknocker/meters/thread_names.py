@@ -6,6 +6,9 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from gilknocker import _core
+from gilknocker.meters.known_threads import ident_of, name_of_thread
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
@@ -13,6 +16,8 @@ __all__ = ["ThreadNames"]
 
 # How many numbers of threads to remember names for.
 _MOST = 20_000
+# How many of those that had one number: the system gives it out again.
+_SAME = 4
 
 
 class ThreadNames:
@@ -60,11 +65,18 @@ class ThreadNames:
         self._begun.clear()
 
     def _note(self, thread: threading.Thread) -> None:
-        if not self._listeners or thread.native_id is None:
+        if not self._listeners:
             return  # the wrapper was kept by somebody, or a listener was dropped
+        if ident_of(thread) != _core.thread_ident():
+            return  # a greenlet: one of the many that its thread runs
+        name = name_of_thread(thread)
+        if not name:
+            return
         if len(self._begun) >= _MOST:
             self._begun.pop(next(iter(self._begun)), None)
-        self._begun.setdefault(thread.native_id, []).append((time.monotonic_ns(), thread.name))
+        begun = self._begun.setdefault(_core.native_id(), [])
+        begun.append((time.monotonic_ns(), name))
+        del begun[:-_SAME]
 
     def name_of(self, native_id: int, first_seen_ns: int) -> str | None:
         """Return what the thread was called that had a number from some instant on.
@@ -80,14 +92,3 @@ class ThreadNames:
             if at >= first_seen_ns:
                 return name
         return None
-
-
-def present() -> dict[int, str]:
-    """Return the names of the threads that are there, by native id."""
-    # In a forked child Python before 3.13.1 goes on to give the caller its parent's number.
-    mine, own_number = threading.get_ident(), threading.get_native_id()
-    numbers = (
-        (own_number if thread.ident == mine else thread.native_id, thread.name)
-        for thread in threading.enumerate()
-    )
-    return {number: name for number, name in numbers if number is not None}

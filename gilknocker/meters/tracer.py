@@ -12,8 +12,9 @@ from weakref import WeakSet
 
 from gilknocker import _core
 from gilknocker._checks import checked_index
+from gilknocker.meters.known_threads import known_threads, name_by_native_id
 from gilknocker.meters.lifecycle import FORKS
-from gilknocker.meters.thread_names import ThreadNames, present
+from gilknocker.meters.thread_names import ThreadNames
 from gilknocker.snapshot.raw_waits import StoredWaits
 from gilknocker.snapshot.sources import from_trace
 from gilknocker.snapshot.thread_times import ThreadTimes
@@ -130,7 +131,7 @@ class GilTracer:
         with _PROCESS.lock:
             if _PROCESS.exited:
                 raise RuntimeError("the interpreter is exiting: nothing can be traced any more")
-            self._core.start(list(present()))
+            self._core.start(_native_ids())
             _RUNNING.add(self)
             _NAMES.listen()
 
@@ -262,7 +263,7 @@ class GilTracer:
 
     def _read(self, events: bool = False) -> dict[str, Any]:
         reading = self._core.read(events)
-        here = present()
+        here = name_by_native_id()
         if self._named_in != reading["sampler_id"]:
             self._named_in = reading["sampler_id"]
             self._names.clear()
@@ -305,6 +306,11 @@ def _as_events(values: Buffer) -> npt.NDArray[np.void]:
     import numpy as np
 
     return np.frombuffer(memoryview(values), dtype=_EVENT)
+
+
+def _native_ids() -> list[int]:
+    """Return the native ids of the threads that are there, as far as known; also the caller's."""
+    return list({_core.native_id(), *(native_id for _, native_id, _ in known_threads())} - {0})
 
 
 def _unnamed(thread: dict[str, Any]) -> str:
