@@ -10,7 +10,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TextIO
 
-__all__ = ["FirstStderr", "OpenFile", "flush"]
+__all__ = ["CLEAR_LINE", "FirstStderr", "OpenFile", "flush"]
+
+CLEAR_LINE = "\r\x1b[K"  # on a terminal: from the beginning of the line, erase to its end
 
 
 class OpenFile:

@@ -13,7 +13,7 @@ import time
 
 from gilknocker import _core
 from gilknocker._units import format_ns, format_percent
-from gilknocker.commands.first_stderr import OpenFile
+from gilknocker.commands.first_stderr import CLEAR_LINE, OpenFile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["StatusLine", "status"]
 
 PERIOD_SECS = 1.0
-_CLEAR = "\r\x1b[K"  # from the beginning of the line, erase to its end
 
 
 def status(window: Snapshot, elapsed_ns: int) -> str:
@@ -101,7 +100,7 @@ class StatusLine:
         if not self.is_running:
             return
         try:
-            self._write(_CLEAR)
+            self._write(CLEAR_LINE)
         except OSError:  # the terminal is gone, as the thread will find out too
             return
 
@@ -109,7 +108,7 @@ class StatusLine:
         try:
             while not self._stop.acquire(timeout=PERIOD_SECS):
                 self._paint()
-            self._write(_CLEAR)
+            self._write(CLEAR_LINE)
         except OSError:
             pass  # the terminal is gone
         finally:
@@ -124,7 +123,7 @@ class StatusLine:
         self._before = now
         line = status(window, time.monotonic_ns() - self._begun_ns)
         # A line that wraps could not be erased. The cursor stays where the program will print.
-        self._write(f"{_CLEAR}{line[: self._columns() - 1]}\r")
+        self._write(f"{CLEAR_LINE}{line[: self._columns() - 1]}\r")
 
     def _columns(self) -> int:
         try:

@@ -6,7 +6,7 @@ import atexit
 import os
 import sys
 
-from gilknocker.commands.first_stderr import FirstStderr, flush
+from gilknocker.commands.first_stderr import CLEAR_LINE, FirstStderr, flush
 from gilknocker.commands.options import UsageError
 from gilknocker.meters.knock_knock import KnockKnock
 from gilknocker.meters.lifecycle import PROCESS
@@ -62,7 +62,7 @@ class Meter:
         self._keep_waits = options.html is not None
         # All imports come before the program: later there may be a json.py in its folder, or no
         # file to be had any more.
-        self._outputs = _outputs(options)
+        self._outputs = _outputs(options, self._stderr)
         if self._tracer is not None and options.html is not None:
             import numpy  # noqa: F401 (single events are arrays)
         self._live: StatusLine | None = None
@@ -133,7 +133,7 @@ class Run:
         self.tracer = tracer
 
 
-def _outputs(options: RunOptions) -> list[tuple[str, str, _Write]]:
+def _outputs(options: RunOptions, stderr: FirstStderr) -> list[tuple[str, str, _Write]]:
     """Return what was asked for, where to, and what writes it; all imports are done.
 
     Raises
@@ -166,8 +166,10 @@ def _outputs(options: RunOptions) -> list[tuple[str, str, _Write]]:
 
         from gilknocker.meters import chrome_trace  # noqa: F401 (of GilTracer.to_chrome_trace)
 
-        path = targets["--chrome-trace"].path
-        outputs.append(("trace", options.chrome_trace, lambda run: _write_trace(run, path)))
+        target = targets["--chrome-trace"]
+        outputs.append(
+            ("trace", options.chrome_trace, lambda run: _write_trace(run, target, stderr))
+        )
     return outputs
 
 
@@ -177,9 +179,20 @@ def _rendered(target: Target, render: _Render) -> _Write:
     )
 
 
-def _write_trace(run: Run, path: str) -> None:
+def _write_trace(run: Run, target: Target, stderr: FirstStderr) -> None:
     assert run.tracer is not None
-    run.tracer.to_chrome_trace(path)
+    shows = stderr.is_terminal()
+
+    def progress(fraction: float) -> None:
+        if shows:
+            percent = f"{100 * fraction:.0f} %"
+            stderr.write(f"{CLEAR_LINE}gilknocker: saving the trace: {percent}")
+
+    try:
+        run.tracer._write_chrome_trace(target, progress)
+    finally:
+        if shows:
+            stderr.write(CLEAR_LINE)
 
 
 def _tracer() -> GilTracer:

@@ -20,6 +20,7 @@ from gilknocker.snapshot.sources import from_trace
 from gilknocker.snapshot.thread_times import ThreadTimes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
     from typing import NoReturn, SupportsIndex
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from typing_extensions import Buffer, Self
 
+    from gilknocker._files import Target
     from gilknocker.snapshot.value import Snapshot
 
 __all__ = ["GilTracer", "GilTracerUnsupported"]
@@ -237,20 +239,28 @@ class GilTracer:
         """Write the events as a file for the Perfetto UI (https://ui.perfetto.dev).
 
         A track for each thread with its holds and waits, and the held fraction as a counter.
+        Time 0 is the start of the trace.
 
         Parameters
         ----------
         path : path-like
-            Where to: in the JSON Trace Event Format, gzipped if it ends in ``.gz``.
+            Where to: in the JSON Trace Event Format, gzipped if it ends in ``.gz``. Written whole
+            or not at all.
 
         Raises
         ------
         OSError
-            If it cannot be written.
+            If it cannot be written; a file that was there before is as it was.
         """
+        from gilknocker._files import Target
+
+        self._write_chrome_trace(Target(path), lambda fraction: None)
+
+    def _write_chrome_trace(self, target: Target, progress: Callable[[float], object]) -> None:
         from gilknocker.meters.chrome_trace import write
 
-        write(path, self.events(), self.threads())
+        start_ns = self._core.read(False)["start_ns"]
+        write(target, self.events(), self.threads(), start_ns, progress)
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a GilTracer cannot be copied or pickled; its snapshot() can")

@@ -77,6 +77,17 @@ def test_silent_without_a_terminal() -> None:
     assert got.stderr == "" and "\x1b" not in got.report
 
 
+@needs_tracer
+def test_says_that_the_trace_is_being_saved(tmp_path: Path) -> None:
+    words = ("--chrome-trace", str(tmp_path / "trace"), "-c", "import time; time.sleep(0.01)")
+    returncode, output = on_terminal(*RUN, *words)
+    _, *painted, last = output.split(CLEAR)
+    assert returncode == 0 and last == ""
+    assert painted[0] == "gilknocker: saving the trace: 0 %"
+    assert painted[-1] == "gilknocker: saving the trace: 100 %"
+    assert "saving" not in on_terminal(*RUN, *words, term="dumb")[1]
+
+
 def test_silent_unless_asked() -> None:
     _, output = on_terminal(*RUN, "-c", BUSY.format(1.2))
     assert "\x1b" not in output
