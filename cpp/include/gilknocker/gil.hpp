@@ -34,6 +34,15 @@ struct HolderId {
   bool operator==(const HolderId&) const = default;
 };
 
+// Who holds the GIL, as an address to read from and not to follow, and in which turn: two equal
+// marks mean that no other thread has held it between them.
+struct HolderMark {
+  std::uint64_t state = 0;  // of the thread
+  std::uint64_t turn = 0;   // counts how often the GIL went from one thread to another
+
+  bool operator==(const HolderMark&) const = default;
+};
+
 using ThreadName = std::array<char, 64>;  // UTF-8, ends with a zero; empty if there is none
 
 class GilSeat : private LiveCount<GilSeat> {
@@ -72,6 +81,8 @@ class Gil {
   virtual Look look() const noexcept = 0;  // REQUIRES: can_look()
   // Who holds it at this instant, where that can be told without it.
   virtual std::optional<HolderId> holder() const noexcept { return std::nullopt; }
+  // Nothing where nobody holds it, or that cannot be told.
+  virtual std::optional<HolderMark> mark() const noexcept { return std::nullopt; }
   // What the program calls that thread. REQUIRES: a seat of the calling thread holds the GIL.
   virtual ThreadName name_of(const HolderId&) const { return {}; }
   // Whether one thread may clear the seat of another.

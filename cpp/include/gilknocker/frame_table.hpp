@@ -1,0 +1,73 @@
+// Frames by number: names read once for each place in a program, and looked up from then on.
+//
+// A place is a code object's address and an instruction. The address can come back as another code
+// object's, so a name is believed as long as no code object was freed since it was read (where the
+// interpreter counts that), or while the code object is still the same by its identity: asked for
+// all frames of a stack in one system call.
+//
+// Thread safety: none; belongs to the thread that reads, or to who guards it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "gilknocker/code_reader.hpp"
+#include "gilknocker/memory.hpp"
+#include "gilknocker/stack_reader.hpp"
+
+namespace gilknocker {
+
+struct Frame {
+  std::string function;
+  std::string file;
+  std::int32_t line = 0;
+
+  bool operator==(const Frame&) const = default;
+};
+
+class FrameTable {
+ public:
+  using Id = std::uint32_t;
+  using Stack = std::vector<Id>;
+
+  FrameTable(const Memory& memory, const StackOffsets& offsets) noexcept
+      : reader_(memory, offsets), counts_deaths_(offsets.code_deaths != 0) {}
+
+  // The frames of a stack that was just read, the oldest first. False if one of them cannot be
+  // told; *stack is unspecified then. Throws std::bad_alloc.
+  bool resolve(const RawStack& raw, Stack* stack);
+
+  const Frame& operator[](Id id) const { return frames_[id]; }
+  std::size_t size() const noexcept { return frames_.size(); }
+  Id add(const Frame& frame);  // the number of an equal one, if there is one
+  // Forgets all; numbers given out before mean nothing from now on.
+  void clear() noexcept;
+
+ private:
+  static constexpr std::size_t kMostCodes = std::size_t{1} << 16;
+
+  struct Code {
+    CodeIdentity identity;
+    std::uint64_t deaths = 0;                        // known to live when that many had died
+    std::vector<std::pair<std::int32_t, Id>> lines;  // by instruction
+  };
+  struct Hash {
+    std::size_t operator()(const Frame& frame) const noexcept;
+  };
+
+  void forget_the_dead(const RawStack& raw);
+  const Id* known(const RawFrame& frame) const noexcept;
+  const Id* learn(const RawFrame& frame, std::uint64_t deaths);
+
+  CodeReader reader_;
+  const bool counts_deaths_;
+  std::unordered_map<std::uint64_t, Code> codes_;
+  std::vector<Frame> frames_;
+  std::unordered_map<Frame, Id, Hash> ids_;
+};
+
+}  // namespace gilknocker

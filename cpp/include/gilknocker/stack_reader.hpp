@@ -1,0 +1,121 @@
+// From a thread state to its Python frames, without the GIL and without the thread's knowledge.
+//
+// The thread may run on while it is read, so that every number read is a claim: an address is read
+// through Memory only, which may fail, and is believed to be a frame if it looks like one; the
+// chain is bounded. Frames lie next to each other in a thread's data stack, and so are read pages
+// at a time: the page of the newest and those below it, down to the first that is not there.
+//
+// A thread that calls and returns meanwhile gives a stack that was right at some instant of the
+// read, but for its newest frames, which may be of two instants some 100 ns apart. Whoever reads
+// must know by other means that it was the same thread that held the GIL before and after.
+//
+// Thread safety: belongs to one thread. Nothing is allocated.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include "gilknocker/memory.hpp"
+#include "gilknocker/stack_offsets.h"
+
+namespace gilknocker {
+
+using StackOffsets = gilknocker_stack_offsets;
+
+struct RawFrame {
+  std::uint64_t code = 0;         // address of the code object
+  std::int32_t instruction = -1;  // bytes into its instructions; negative: before the first
+
+  bool operator==(const RawFrame&) const = default;
+};
+
+struct RawStack {
+  static constexpr std::size_t kMost = 2048;
+
+  std::array<RawFrame, kMost> frames;  // the newest first; `size` of them
+  std::size_t size = 0;
+  bool cut = false;          // there were more than kMost
+  std::uint64_t deaths = 0;  // of code objects, as it was read just before the frames
+};
+
+class StackReader {
+ public:
+  enum class Outcome : unsigned char {
+    kWhole,       // to its end, or to kMost
+    kUnreadable,  // an address was not there
+    kImplausible  // something read was no frame, or the chain had no end
+  };
+
+  StackReader(const Memory& memory, const StackOffsets& offsets) noexcept
+      : memory_(memory), offsets_(offsets) {}
+
+  // Without any frame (a thread in C code that Python did not call) a stack is whole and empty.
+  Outcome read(std::uint64_t thread_state, RawStack* stack) noexcept;
+
+ private:
+  static constexpr std::uint64_t kPage = 4096;
+  static constexpr std::size_t kPages = 4;  // of a window
+  static constexpr std::size_t kThreads = 16;
+  static constexpr std::size_t kLoners = 40;
+  static constexpr std::size_t kLargestFrame = 128;
+
+  // Pages as they were read: low <= address < high, at the end of `bytes`.
+  struct Window {
+    std::uint64_t low = 0;
+    std::uint64_t high = 0;
+    std::size_t hits = 0;
+    std::array<unsigned char, kPages * kPage> bytes;
+
+    Piece piece(std::uint64_t from, std::uint64_t to) noexcept;
+    const unsigned char* find(std::uint64_t address, std::uint32_t size) noexcept;
+    void forget() noexcept { low = high = hits = 0; }
+  };
+
+  // Frames that lie alone: on the C stack (between C code and Python), or within a generator.
+  struct Loners {
+    std::size_t count = 0;
+    std::array<std::uint64_t, kLoners> addresses;
+
+    void add(std::uint64_t address) noexcept {
+      if (count < kLoners) addresses[count++] = address;
+    }
+  };
+
+  // Where a thread's frames were the last time: mostly they are there again, and all of a stack is
+  // had in one system call.
+  struct Guess {
+    std::uint64_t thread = 0;
+    std::uint64_t cframe = 0;
+    std::uint64_t low = 0;  // of a window
+    std::uint64_t high = 0;
+    Loners loners;
+  };
+
+  Guess& guess_of(std::uint64_t thread_state) noexcept;
+  void improve(Guess& guess) const noexcept;
+  Outcome first_frame(Guess& guess, RawStack* stack, std::uint64_t* frame) noexcept;
+  Outcome follow(std::uint64_t address, RawStack* stack) noexcept;
+  const unsigned char* find(std::uint64_t address) noexcept;
+  const unsigned char* fetch(std::uint64_t address) noexcept;
+  const unsigned char* load(Window& window, std::uint64_t address) noexcept;
+  Outcome take(const unsigned char* frame, RawStack* stack) const noexcept;
+
+  const Memory& memory_;
+  const StackOffsets offsets_;
+  std::array<Guess, kThreads> guesses_{};
+  // Of this stack: where it was last time, or else begins, and what follows on that; the region
+  // looked into last.
+  Window data_stack_;
+  Window elsewhere_;
+  std::uint64_t begun_low_ = 0;  // of data_stack_ at first
+  std::uint64_t begun_high_ = 0;
+  std::uint64_t last_missed_ = 0;
+  Loners read_;  // those whose bytes are in lone_, in this order; next_ is the likely one
+  std::size_t next_ = 0;
+  Loners used_;
+  std::array<std::array<unsigned char, kLargestFrame>, kLoners> lone_;
+  std::array<unsigned char, kLargestFrame> single_;
+};
+
+}  // namespace gilknocker

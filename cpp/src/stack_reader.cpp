@@ -1,0 +1,202 @@
+#include "gilknocker/stack_reader.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+namespace gilknocker {
+namespace {
+
+constexpr std::uint64_t kLeastAddress = 4096;
+constexpr std::uint64_t kGreatestAddress = std::uint64_t{1} << 56;  // of a process, on any system
+constexpr std::int64_t kMostCode = std::int64_t{1} << 28;           // bytes of instructions
+
+bool plausible(std::uint64_t address) noexcept {
+  return address >= kLeastAddress && address < kGreatestAddress && address % sizeof(void*) == 0;
+}
+
+template <typename T>
+T field(const unsigned char* object, std::uint32_t offset) noexcept {
+  T value;
+  std::memcpy(&value, object + offset, sizeof value);
+  return value;
+}
+
+}  // namespace
+
+Piece StackReader::Window::piece(std::uint64_t from, std::uint64_t to) noexcept {
+  const auto size = static_cast<std::size_t>(to - from);
+  return {from, bytes.data() + (bytes.size() - (high - from)), size};
+}
+
+const unsigned char* StackReader::Window::find(std::uint64_t address, std::uint32_t size) noexcept {
+  if (address < low || address + size > high) return nullptr;
+  ++hits;
+  return bytes.data() + (bytes.size() - (high - address));
+}
+
+StackReader::Outcome StackReader::read(std::uint64_t thread_state, RawStack* stack) noexcept {
+  stack->size = 0;
+  stack->cut = false;
+  stack->deaths = 0;
+  // What was read for the last stack says nothing about this one.
+  data_stack_.forget();
+  elsewhere_.forget();
+  begun_low_ = begun_high_ = last_missed_ = 0;
+  read_.count = used_.count = next_ = 0;
+  if (!plausible(thread_state)) return Outcome::kImplausible;
+  Guess& guess = guess_of(thread_state);
+  std::uint64_t address = 0;
+  const Outcome begun = first_frame(guess, stack, &address);
+  if (begun != Outcome::kWhole) return begun;
+  const Outcome outcome = follow(address, stack);
+  improve(guess);
+  return outcome;
+}
+
+// The next time where most frames were this time.
+void StackReader::improve(Guess& guess) const noexcept {
+  const bool elsewhere = elsewhere_.hits > data_stack_.hits;
+  guess.low = elsewhere ? elsewhere_.low : begun_low_;
+  guess.high = elsewhere ? elsewhere_.high : begun_high_;
+  guess.loners = used_;
+}
+
+StackReader::Guess& StackReader::guess_of(std::uint64_t thread_state) noexcept {
+  Guess& guess = guesses_[(thread_state / 64) % kThreads];
+  if (guess.thread != thread_state) {
+    guess.thread = thread_state;
+    guess.cframe = guess.low = guess.high = 0;
+    guess.loners.count = 0;
+  }
+  return guess;
+}
+
+// Asks for the thread's newest frame, and at once for all that was needed the last time.
+StackReader::Outcome StackReader::first_frame(Guess& guess, RawStack* stack,
+                                              std::uint64_t* frame) noexcept {
+  const bool by_cframe = offsets_.cframe_frame != GILKNOCKER_NONE;
+  std::uint64_t first = 0;
+  std::uint64_t of_guess = 0;
+  std::array<Piece, 4 + kLoners> pieces;
+  std::size_t count = 0;
+  pieces[count++] = {guess.thread + offsets_.thread_frame, &first, sizeof first};
+  if (offsets_.code_deaths != 0) {
+    pieces[count++] = {offsets_.code_deaths, &stack->deaths, sizeof stack->deaths};
+  }
+  if (by_cframe && guess.cframe != 0) {
+    pieces[count++] = {guess.cframe + offsets_.cframe_frame, &of_guess, sizeof of_guess};
+  }
+  const std::size_t least = count;
+  if (guess.high != 0) {
+    data_stack_.low = data_stack_.high = guess.high;
+    pieces[count++] = data_stack_.piece(guess.low, guess.high);
+  }
+  const std::size_t before_loners = count;
+  for (std::size_t i = 0; i < guess.loners.count; ++i) {
+    pieces[count++] = {guess.loners.addresses[i], lone_[i].data(), offsets_.frame_size};
+  }
+  const std::size_t whole = memory_.read_pieces(pieces.data(), count);
+  if (whole == 0) return Outcome::kUnreadable;
+  data_stack_.low = data_stack_.high = 0;
+  if (whole > least && guess.high != 0) {
+    begun_low_ = data_stack_.low = guess.low;
+    begun_high_ = data_stack_.high = guess.high;
+  }
+  if (whole > before_loners) {
+    read_ = guess.loners;
+    read_.count = whole - before_loners;
+  }
+  *frame = by_cframe ? of_guess : first;
+  if (!by_cframe || (first == guess.cframe && whole >= least)) return Outcome::kWhole;
+  if (!plausible(first)) return Outcome::kImplausible;
+  guess.cframe = first;
+  return memory_.read(first + offsets_.cframe_frame, frame) ? Outcome::kWhole
+                                                            : Outcome::kUnreadable;
+}
+
+// Twice as many steps as frames, for frames of no function are passed over.
+StackReader::Outcome StackReader::follow(std::uint64_t address, RawStack* stack) noexcept {
+  for (std::size_t steps = 0; address != 0; ++steps) {
+    if (stack->size == RawStack::kMost) {
+      stack->cut = true;
+      break;
+    }
+    if (!plausible(address) || steps == 2 * RawStack::kMost) return Outcome::kImplausible;
+    const unsigned char* frame = find(address);
+    if (frame == nullptr) frame = fetch(address);
+    if (frame == nullptr) return Outcome::kUnreadable;
+    const Outcome taken = take(frame, stack);
+    if (taken != Outcome::kWhole) return taken;
+    address = field<std::uint64_t>(frame, offsets_.frame_previous);
+  }
+  return Outcome::kWhole;
+}
+
+// Among what was read; null if it is not there.
+const unsigned char* StackReader::find(std::uint64_t address) noexcept {
+  const std::uint32_t size = offsets_.frame_size;
+  if (const auto* frame = data_stack_.find(address, size)) return frame;
+  for (std::size_t i = 0; i < read_.count; ++i) {
+    const std::size_t k = (next_ + i) % read_.count;
+    if (read_.addresses[k] != address) continue;
+    next_ = k + 1;
+    used_.add(address);
+    return lone_[k].data();
+  }
+  return elsewhere_.find(address, size);
+}
+
+// What was not: pages, where there are likely more frames, else the frame alone.
+const unsigned char* StackReader::fetch(std::uint64_t address) noexcept {
+  constexpr std::uint64_t kNear = kPages * kPage;
+  const std::uint64_t missed = last_missed_;
+  last_missed_ = address;
+  if (data_stack_.high == 0) {
+    const unsigned char* const frame = load(data_stack_, address);
+    begun_low_ = data_stack_.low;
+    begun_high_ = data_stack_.high;
+    return frame;
+  }
+  if (address < data_stack_.low && data_stack_.low - address < kNear) {
+    return load(data_stack_, address);
+  }
+  if (missed != 0 && address - missed + kNear < 2 * kNear) return load(elsewhere_, address);
+  used_.add(address);
+  return memory_.read(address, single_.data(), offsets_.frame_size) ? single_.data() : nullptr;
+}
+
+const unsigned char* StackReader::load(Window& window, std::uint64_t address) noexcept {
+  // To the end of the page in which the frame ends: from there on downwards all is likely frames.
+  const std::uint64_t last = (address + offsets_.frame_size - 1) & ~(kPage - 1);
+  window.low = window.high = last + kPage;
+  std::array<Piece, kPages> pieces;
+  for (std::uint64_t i = 0; i < kPages; ++i) {
+    pieces[i] = window.piece(last - i * kPage, last - i * kPage + kPage);
+  }
+  window.low -= memory_.read_pieces(pieces.data(), kPages) * kPage;
+  return window.find(address, offsets_.frame_size);
+}
+
+StackReader::Outcome StackReader::take(const unsigned char* frame, RawStack* stack) const noexcept {
+  if (offsets_.frame_owner != GILKNOCKER_NONE &&
+      frame[offsets_.frame_owner] >= offsets_.artificial_from) {
+    return Outcome::kWhole;
+  }
+  const std::uint64_t code = field<std::uint64_t>(frame, offsets_.frame_code) & ~offsets_.code_tag;
+  if (!plausible(code)) return Outcome::kImplausible;
+  std::int64_t instruction = 0;
+  if (offsets_.code_instructions == GILKNOCKER_NONE) {
+    instruction = std::int64_t{2} * field<std::int32_t>(frame, offsets_.frame_instruction);
+  } else {
+    const std::uint64_t at = field<std::uint64_t>(frame, offsets_.frame_instruction);
+    instruction = static_cast<std::int64_t>(at - code - offsets_.code_instructions);
+  }
+  // -2: created, and not begun. What points elsewhere belongs to another code object.
+  if (instruction < -2 || instruction >= kMostCode || instruction % 2 != 0) {
+    return Outcome::kImplausible;
+  }
+  stack->frames[stack->size++] = {code, static_cast<std::int32_t>(instruction)};
+  return Outcome::kWhole;
+}
+
+}  // namespace gilknocker

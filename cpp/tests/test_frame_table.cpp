@@ -1,0 +1,169 @@
+// What frames are called: strings of every kind, line tables, and code objects that change.
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "check.hpp"
+#include "fake_python.hpp"
+#include "gilknocker/code_reader.hpp"
+#include "gilknocker/frame_table.hpp"
+#include "gilknocker/line_table.hpp"
+#include "random_cases.hpp"
+
+namespace gilknocker {
+namespace {
+
+constexpr std::uint64_t kCode = FakePython::kCode;
+// Four instructions of the first line, two of the third, one of none.
+const std::vector<unsigned char> kLocations = {0x83, 0, 0xE1, 0, 0, 0xF8};
+const std::vector<unsigned char> kPairs = {8, 0, 4, 2, 2, 0x80};
+
+std::vector<unsigned char> table_of(const FakePython& python) {
+  return python.offsets.line_table == GILKNOCKER_LINES_BY_PAIRS ? kPairs : kLocations;
+}
+
+std::optional<Frame> name_of(const FakePython& python, std::int32_t instruction) {
+  const auto reader = std::make_unique<CodeReader>(python.memory, python.offsets);
+  FrameName name;
+  CodeIdentity identity;
+  if (!reader->name({kCode, instruction}, &name, &identity)) return std::nullopt;
+  return Frame{std::string(name.function.view()), std::string(name.file.view()), name.line};
+}
+
+TEST(a_frame_is_named_by_its_code_object) {
+  for (const Layout layout : {Layout::kFrameObjects, Layout::kCurrentFrame}) {
+    FakePython python(layout);
+    python.code(kCode, "Class.method", "/somewhere/file.py", 40, table_of(python));
+    const auto line_at = [&](std::int32_t instruction) {
+      const std::optional<Frame> frame = name_of(python, instruction);
+      REQUIRE(frame);
+      CHECK_EQ(frame->function, "Class.method");
+      CHECK_EQ(frame->file, "/somewhere/file.py");
+      return frame->line;
+    };
+    CHECK_EQ(line_at(-2), 40);
+    CHECK_EQ(line_at(0), 40);
+    CHECK_EQ(line_at(6), 40);
+    CHECK_EQ(line_at(8), 42);
+    CHECK_EQ(line_at(10), 42);
+    CHECK_EQ(line_at(12), kNoLine);
+    CHECK_EQ(line_at(14), kNoLine);  // the table ends before
+  }
+}
+
+TEST(names_of_every_kind_of_string) {
+  FakePython python(Layout::kCurrentFrame);
+  python.code(kCode, "f", "file", 1, kLocations);
+  const std::uint64_t at = kCode + 0x200;
+  const auto function = [&] {
+    const std::optional<Frame> frame = name_of(python, 0);
+    return frame ? frame->function : "(none)";
+  };
+  python.string(at, "caf\xE9", 4, 1, false);
+  CHECK_EQ(function(), "caf\u00e9");
+  const std::uint16_t two[] = {'a', 0x20AC, 0xD800};  // half a pair
+  python.string(at, two, 3, 2, false);
+  CHECK_EQ(function(), "a\u20ac\ufffd");
+  const std::uint32_t four[] = {'a', 0x1F40D};
+  python.string(at, four, 2, 4, false);
+  CHECK_EQ(function(), "a\U0001F40D");
+  python.string(at, "", 0, 1, true);
+  CHECK_EQ(function(), "");
+  python.string(at, "xyz", 1, 3, true);  // of no kind
+  CHECK_EQ(function(), "(none)");
+  const std::uint32_t not_compact = 1 << 2;
+  python.memory.put(at + python.offsets.string_state, not_compact);
+  CHECK_EQ(function(), "(none)");
+}
+
+TEST(of_a_long_name_the_end_is_kept) {
+  FakePython python(Layout::kCurrentFrame);
+  python.code(kCode, "f", "file", 1, kLocations);
+  const std::string path = std::string(700, 'd') + "/file.py";
+  python.string(kCode + 0x400, path.data(), path.size(), 1, true);
+  CHECK_EQ(name_of(python, 0)->file, path.substr(path.size() - 512));
+  const std::vector<std::uint16_t> wide(300, 0x20AC);  // three bytes each: 170 of them fit
+  python.string(kCode + 0x400, wide.data(), wide.size(), 2, false);
+  CHECK_EQ(name_of(python, 0)->file.size(), 510);
+}
+
+TEST(what_is_no_code_object_has_no_name) {
+  FakePython python(Layout::kCurrentFrame);
+  CHECK(!name_of(python, 0));
+  python.code(kCode, "f", "file", 1, kLocations);
+  CHECK(name_of(python, 0).has_value());
+  CHECK(!name_of(python, 2'000));  // beyond its instructions
+  python.memory.put(kCode + python.offsets.object_type, std::uint64_t{0x7008});
+  CHECK(!name_of(python, 0));
+}
+
+TEST(line_tables_of_garbage_are_survived) {
+  for_seeds(2'000, [](Random& random) {
+    std::vector<unsigned char> table(static_cast<std::size_t>(integer_in(random, 0, 40)));
+    for (auto& byte : table) byte = static_cast<unsigned char>(integer_in(random, 0, 255));
+    for (const auto format : {GILKNOCKER_LINES_BY_PAIRS, GILKNOCKER_LINES_BY_LOCATIONS}) {
+      for (std::int32_t at = -2; at < 200; at += 2) {
+        CHECK(line_of(format, table, 1, at) >= kNoLine);
+      }
+    }
+  });
+}
+
+struct Named {
+  FakePython python{Layout::kCurrentFrame};
+  std::unique_ptr<FrameTable> table;
+  RawStack raw;
+
+  explicit Named(bool deaths) {
+    if (deaths) python.offsets.code_deaths = FakePython::kDeaths;
+    table = std::make_unique<FrameTable>(python.memory, python.offsets);
+    raw.size = 2;
+    raw.frames[0] = {kCode, 8};
+    raw.frames[1] = {kCode, 0};
+    python.code(kCode, "old", "file", 40, kLocations);
+  }
+
+  std::string functions() {
+    FrameTable::Stack stack;
+    if (!table->resolve(raw, &stack)) return "(none)";
+    std::string text;
+    for (const auto id : stack) {
+      text += (*table)[id].function + ":" + std::to_string((*table)[id].line) + " ";
+    }
+    return text;
+  }
+};
+
+TEST(names_are_read_once_while_no_code_object_dies) {
+  Named named(true);
+  CHECK_EQ(named.functions(), "old:40 old:42 ");
+  const int before = named.python.memory.calls;
+  CHECK_EQ(named.functions(), "old:40 old:42 ");
+  CHECK_EQ(named.python.memory.calls, before);
+  CHECK_EQ(named.table->size(), 2);
+}
+
+TEST(another_code_object_at_the_same_address_is_another) {
+  for (const bool deaths : {false, true}) {
+    Named named(deaths);
+    CHECK_EQ(named.functions(), "old:40 old:42 ");
+    named.python.code(kCode, "new", "file", 50, kLocations);
+    named.raw.deaths = 1;
+    CHECK_EQ(named.functions(), "new:50 new:52 ");
+    named.python.memory.unmap(kCode);
+    named.raw.deaths = 2;
+    CHECK_EQ(named.functions(), "(none)");
+  }
+}
+
+TEST(a_caller_without_a_line_is_the_interpreter_s_own) {
+  Named named(false);
+  named.raw.frames[1].instruction = 12;
+  CHECK_EQ(named.functions(), "old:42 ");
+  named.raw.frames[0].instruction = 12;  // the newest is shown in any case
+  CHECK_EQ(named.functions(), "old:0 ");
+}
+
+}  // namespace
+}  // namespace gilknocker

@@ -1,0 +1,211 @@
+// From a thread state to frames, over memory that is there, that is not, and that is garbage.
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "check.hpp"
+#include "fake_python.hpp"
+#include "gilknocker/holder_stack.hpp"
+#include "gilknocker/stack_reader.hpp"
+#include "random_cases.hpp"
+
+namespace gilknocker {
+namespace {
+
+using Outcome = StackReader::Outcome;
+constexpr Layout kLayouts[] = {Layout::kFrameObjects, Layout::kCframe, Layout::kCurrentFrame};
+
+struct Reading {
+  Outcome outcome;
+  std::vector<RawFrame> frames;
+  bool cut;
+
+  bool operator==(const Reading&) const = default;
+};
+
+Reading read(StackReader& reader) {
+  const auto stack = std::make_unique<RawStack>();
+  const Outcome outcome = reader.read(FakePython::kThread, stack.get());
+  if (outcome != Outcome::kWhole) return {outcome, {}, false};
+  return {outcome, {stack->frames.begin(), stack->frames.begin() + stack->size}, stack->cut};
+}
+
+Reading read_anew(const FakePython& python) {
+  const auto reader = std::make_unique<StackReader>(python.memory, python.offsets);
+  return read(*reader);
+}
+
+// Depth frames of random sizes, some of them elsewhere, as generators are; what reads as a stack.
+std::vector<RawFrame> build(FakePython& python, Random& random, std::int64_t depth) {
+  constexpr std::uint64_t kElsewhere = 0x2'0000'0000;
+  std::vector<RawFrame> frames;
+  const auto room = static_cast<std::size_t>(depth) * 700 + 4096;
+  python.memory.unmap(FakePython::kDataStack);
+  python.memory.unmap(kElsewhere);
+  python.memory.map(FakePython::kDataStack, room);
+  python.memory.map(kElsewhere, room);
+  std::uint64_t next[] = {FakePython::kDataStack + 24, kElsewhere + 48};
+  std::uint64_t previous = 0;
+  for (std::int64_t i = 0; i < depth; ++i) {
+    std::uint64_t& at = next[chance(random, 0.1) ? 1 : 0];
+    const bool artificial = chance(random, 0.1) && python.offsets.frame_owner != GILKNOCKER_NONE;
+    const auto code = FakePython::kCode + 64 * static_cast<std::uint64_t>(integer_in(random, 0, 9));
+    const auto instruction = static_cast<std::int32_t>(2 * integer_in(random, -1, 400));
+    python.frame(at, previous, code, instruction, artificial ? 3 : 1);
+    if (!artificial) frames.insert(frames.begin(), {code, instruction});
+    previous = at;
+    at += 8 * static_cast<std::uint64_t>(integer_in(random, 9, 80));
+  }
+  python.newest(previous);
+  return frames;
+}
+
+TEST(a_stack_reads_as_it_was_put_there) {
+  for (const Layout layout : kLayouts) {
+    for_seeds(60, [layout](Random& random) {
+      FakePython python(layout);
+      const auto reader = std::make_unique<StackReader>(python.memory, python.offsets);
+      for (int again = 0; again < 5; ++again) {  // what it remembers of the last one is no matter
+        const std::vector<RawFrame> expected = build(python, random, integer_in(random, 0, 120));
+        CHECK((read(*reader) == Reading{Outcome::kWhole, expected, false}));
+      }
+    });
+  }
+}
+
+TEST(a_stack_of_a_thousand_frames_is_whole_and_a_longer_one_is_cut) {
+  Random random(1);
+  FakePython python(Layout::kCurrentFrame);
+  for (const std::int64_t depth : {1'000, 10'000}) {
+    std::vector<RawFrame> expected = build(python, random, depth);
+    const bool cut = expected.size() > RawStack::kMost;
+    if (cut) expected.resize(RawStack::kMost);
+    CHECK_EQ(cut, depth == 10'000);
+    CHECK((read_anew(python) == Reading{Outcome::kWhole, expected, cut}));
+  }
+}
+
+TEST(a_stack_seen_before_takes_one_call) {
+  FakePython python(Layout::kCframe);
+  python.memory.map(FakePython::kDataStack, 0x4000);
+  python.memory.map(0x60'0000, 0x100);
+  std::uint64_t previous = 0x60'0000;  // one that lies alone
+  python.frame(previous, 0, FakePython::kCode, 0);
+  for (std::uint64_t i = 0; i < 30; ++i) {
+    const std::uint64_t at = FakePython::kDataStack + 0x800 + 200 * i;
+    python.frame(at, previous, FakePython::kCode, 10);
+    previous = at;
+  }
+  python.newest(previous);
+  const auto reader = std::make_unique<StackReader>(python.memory, python.offsets);
+  const Reading first = read(*reader);
+  CHECK_EQ(first.frames.size(), 31);
+  const int before = python.memory.calls;
+  CHECK((read(*reader) == first));
+  CHECK_EQ(python.memory.calls - before, 1);
+}
+
+TEST(what_is_not_there_is_said_to_be_unreadable) {
+  for (const Layout layout : kLayouts) {
+    FakePython python(layout);
+    python.memory.map(FakePython::kDataStack, 0x1000);
+    python.frame(FakePython::kDataStack, 0x66'0000, FakePython::kCode, 0);  // whose caller is gone
+    python.newest(FakePython::kDataStack);
+    CHECK_EQ(read_anew(python).outcome, Outcome::kUnreadable);
+    python.memory.unmap(FakePython::kDataStack);
+    CHECK_EQ(read_anew(python).outcome, Outcome::kUnreadable);
+    python.memory.unmap(FakePython::kCframe);
+    python.memory.unmap(FakePython::kThread);
+    CHECK_EQ(read_anew(python).outcome, Outcome::kUnreadable);
+  }
+}
+
+TEST(what_is_no_stack_is_not_believed) {
+  for (const Layout layout : kLayouts) {
+    FakePython python(layout);
+    python.memory.map(FakePython::kDataStack, 0x1000);
+    const std::uint64_t at = FakePython::kDataStack;
+    const auto outcome_of = [&](std::uint64_t previous, std::uint64_t code, std::int32_t where) {
+      python.frame(at, previous, code, where);
+      python.newest(at);
+      return read_anew(python).outcome;
+    };
+    CHECK_EQ(outcome_of(0, FakePython::kCode, 0), Outcome::kWhole);
+    CHECK_EQ(outcome_of(at, FakePython::kCode, 0), Outcome::kWhole);  // a circle: cut
+    CHECK_EQ(outcome_of(at + 1, FakePython::kCode, 0), Outcome::kImplausible);
+    CHECK_EQ(outcome_of(8, FakePython::kCode, 0), Outcome::kImplausible);
+    CHECK_EQ(outcome_of(std::uint64_t{1} << 60, FakePython::kCode, 0), Outcome::kImplausible);
+    CHECK_EQ(outcome_of(0, 0, 0), Outcome::kImplausible);
+    CHECK_EQ(outcome_of(0, FakePython::kCode, -4), Outcome::kImplausible);
+    CHECK_EQ(outcome_of(0, FakePython::kCode, 1 << 28), Outcome::kImplausible);
+    CHECK_EQ(read_anew(python).frames.size(), 0);
+  }
+}
+
+TEST(a_circle_of_frames_of_no_function_ends) {
+  FakePython python(Layout::kCurrentFrame);
+  python.memory.map(FakePython::kDataStack, 0x1000);
+  python.frame(FakePython::kDataStack, FakePython::kDataStack, FakePython::kCode, 0, 3);
+  python.newest(FakePython::kDataStack);
+  CHECK_EQ(read_anew(python).outcome, Outcome::kImplausible);
+}
+
+TEST(any_garbage_is_survived) {
+  for (const Layout layout : kLayouts) {
+    for_seeds(300, [layout](Random& random) {
+      FakePython python(layout);
+      build(python, random, integer_in(random, 1, 40));
+      const auto reader = std::make_unique<StackReader>(python.memory, python.offsets);
+      const std::vector<unsigned char*> bytes = python.memory.all();
+      for (int i = 0; i < 40; ++i) {
+        const std::int64_t last = static_cast<std::int64_t>(bytes.size()) - 1;
+        *bytes[static_cast<std::size_t>(integer_in(random, 0, last))] =
+            static_cast<unsigned char>(integer_in(random, 0, 255));
+        CHECK((read(*reader) == read_anew(python)));
+      }
+    });
+  }
+}
+
+class FakeHolder final : public Gil {
+ public:
+  bool can_look() const noexcept override { return true; }
+  Look look() const noexcept override { return Look::kHeld; }
+  std::optional<HolderMark> mark() const noexcept override {
+    ++asked;
+    return asked < changes_at ? now : later;
+  }
+  std::unique_ptr<GilSeat> open_seat() override { return nullptr; }
+
+  std::optional<HolderMark> now = HolderMark{FakePython::kThread, 7};
+  std::optional<HolderMark> later = now;
+  int changes_at = 0;
+  mutable int asked = 0;
+};
+
+TEST(the_holder_s_stack_is_whole_only_if_it_was_the_holder_all_the_while) {
+  FakePython python(Layout::kCurrentFrame);
+  FakeHolder gil;
+  HolderMark mark;
+  const auto stack = std::make_unique<RawStack>();
+  const auto look = [&] {
+    gil.asked = 0;
+    const auto holder = std::make_unique<HolderStack>(gil, python.memory, python.offsets);
+    return holder->look(stack.get(), &mark);
+  };
+  CHECK_EQ(look(), StackLook::kWhole);
+  CHECK((mark == HolderMark{FakePython::kThread, 7}));
+  gil.changes_at = 2;
+  gil.later = HolderMark{FakePython::kThread, 8};  // back again, and another was there in between
+  CHECK_EQ(look(), StackLook::kMoved);
+  gil.later = std::nullopt;
+  CHECK_EQ(look(), StackLook::kMoved);
+  gil.now = std::nullopt;
+  CHECK_EQ(look(), StackLook::kFree);
+  gil.now = gil.later = HolderMark{0x66'0000, 1};
+  CHECK_EQ(look(), StackLook::kUnreadable);
+  CHECK(gil.asked > 2);  // tried again
+}
+
+}  // namespace
+}  // namespace gilknocker
