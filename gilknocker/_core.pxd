@@ -4,6 +4,7 @@ from libc.stdint cimport int64_t
 from libcpp cimport bool as cbool
 from libcpp.memory cimport unique_ptr
 from libcpp.optional cimport optional
+from libcpp.string cimport string
 from libcpp.vector cimport vector
 
 
@@ -248,3 +249,76 @@ cdef extern from "cpython/gil_hooks.hpp" namespace "gilknocker::gil_hooks":
     void mark_ours() noexcept
     TraceReading read_book(TraceBook& book) except +
     vector[const void*] slots() except +
+
+
+cdef extern from "gilknocker/memory.hpp" namespace "gilknocker" nogil:
+    cdef cppclass ProcessMemory:
+        ProcessMemory(int64_t pid) noexcept
+
+
+cdef extern from "gilknocker/stack_reader.hpp" namespace "gilknocker" nogil:
+    cdef cppclass StackOffsets:
+        pass
+
+    cdef cppclass RawFrame:
+        unsigned long long code
+        int instruction
+
+    cdef cppclass RawStack:
+        pass
+
+
+cdef extern from "gilknocker/code_reader.hpp" namespace "gilknocker" nogil:
+    cdef cppclass Bytes "std::array<char, 1>":
+        const char* data() noexcept
+
+    cdef cppclass Text "gilknocker::Text<1>":
+        Bytes bytes
+        size_t size
+
+    cdef cppclass FrameName:
+        Text function
+        Text file
+        int line
+
+    cdef cppclass CodeIdentity:
+        pass
+
+    cdef cppclass CodeReader:
+        CodeReader(const ProcessMemory& memory, const StackOffsets& offsets)
+        cbool name(const RawFrame& frame, FrameName* name, CodeIdentity* identity) noexcept
+
+
+cdef extern from "gilknocker/holder_stack.hpp" namespace "gilknocker" nogil:
+    cdef cppclass HolderMark:
+        pass
+
+    cdef enum class StackLook(unsigned char):
+        kFree
+        kWhole
+        kMoved
+        kUnreadable
+
+    cdef cppclass HolderStack:
+        HolderStack(const Gil& gil, const ProcessMemory& memory, const StackOffsets& offsets)
+        StackLook look(RawStack* stack, HolderMark* mark) noexcept
+
+
+cdef extern from "gilknocker/frame_table.hpp" namespace "gilknocker" nogil:
+    cdef cppclass Frame:
+        string function
+        string file
+        int line
+
+    cdef cppclass FrameTable:
+        FrameTable(const ProcessMemory& memory, const StackOffsets& offsets)
+        cbool resolve(const RawStack& raw, vector[unsigned int]* stack) except +
+        const Frame& operator[](unsigned int id)
+        size_t size() noexcept
+
+
+# With the GIL held, all of them.
+cdef extern from "cpython/cpython_stacks.hpp" namespace "gilknocker::cpython_stacks":
+    const char* stacks_problem "gilknocker::cpython_stacks::problem"() except +
+    const StackOffsets& stacks_offsets "gilknocker::cpython_stacks::offsets"() noexcept
+    string stacks_difference "gilknocker::cpython_stacks::difference"() except +

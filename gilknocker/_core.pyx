@@ -9,6 +9,7 @@ from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_FillInfo
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 from libc.stdint cimport int64_t
+from libcpp.memory cimport make_unique
 from libcpp.utility cimport move
 
 cdef extern from "Python.h":
@@ -421,3 +422,4 @@ cdef class Sampler:
 
 
 include "_core_trace.pxi"
+include "_core_stacks.pxi"

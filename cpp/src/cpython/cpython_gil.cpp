@@ -174,6 +174,14 @@ std::optional<HolderId> CPythonGil::holder() const noexcept {
   return HolderId{thread.id + 1, thread.ident, static_cast<std::int64_t>(thread.native_id)};
 }
 
+std::optional<HolderMark> CPythonGil::mark() const noexcept {
+  HolderMark mark;
+  mark.turn = gilknocker_switch_number(&layout_);
+  mark.state = reinterpret_cast<std::uintptr_t>(gilknocker_last_holder(&layout_));
+  if (gilknocker_is_locked(&layout_) == 0) return std::nullopt;
+  return mark;
+}
+
 // threading._active[ident]._name, without running any Python code or waiting for a lock. Whatever
 // is missing is no error: the program may have no threading, or a thread that it does not know.
 ThreadName CPythonGil::name_of(const HolderId& id) const {

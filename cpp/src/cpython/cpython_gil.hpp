@@ -26,6 +26,7 @@ class CPythonGil final : public Gil {
   bool can_look() const noexcept override { return problem_ == nullptr; }
   Look look() const noexcept override;
   std::optional<HolderId> holder() const noexcept override;
+  std::optional<HolderMark> mark() const noexcept override;
   ThreadName name_of(const HolderId& id) const override;
   bool clears_for_others() const noexcept override;
   std::unique_ptr<GilSeat> open_seat() override;

@@ -1,4 +1,4 @@
-/* The one file that includes CPython's internal headers: they compile as C only. */
+/* With stack_layout.c the only file that includes CPython's internal headers: they compile as C. */
 #if !defined(_WIN32)
 
 #ifndef Py_BUILD_CORE
@@ -32,6 +32,7 @@ struct offsets {
   const char* gil; /* address of struct _gil_runtime_state */
   size_t locked;
   size_t last_holder;
+  size_t switch_number;
   ptrdiff_t enabled; /* -1 where there always is a GIL */
   const int* drop_request;
 };
@@ -79,6 +80,12 @@ static int plausible(const void* pointer) {
   return address >= 4096 && address % sizeof(void*) == 0;
 }
 
+/* Of this nobody but the headers tells. */
+static size_t switch_number_after_locked(void) {
+  return offsetof(struct _gil_runtime_state, switch_number) -
+         offsetof(struct _gil_runtime_state, locked);
+}
+
 /* ---- where CPython says it is --------------------------------------------------------------- */
 
 #if PY_VERSION_HEX >= 0x030D0000
@@ -98,6 +105,7 @@ static const char* find_offsets(struct offsets* found, ptrdiff_t shift) {
   /* These two are relative to the interpreter, `enabled` to the GIL's own structure. */
   found->locked = (size_t)(table.interpreter_state.gil_runtime_state_locked - state);
   found->last_holder = (size_t)(table.interpreter_state.gil_runtime_state_holder - state);
+  found->switch_number = found->locked + switch_number_after_locked();
   found->enabled =
       table.free_threaded ? (ptrdiff_t)table.interpreter_state.gil_runtime_state_enabled : -1;
   found->drop_request = NULL;
@@ -117,6 +125,7 @@ static const char* find_offsets(struct offsets* found, ptrdiff_t shift) {
 #endif
   found->locked = offsetof(struct _gil_runtime_state, locked);
   found->last_holder = offsetof(struct _gil_runtime_state, last_holder);
+  found->switch_number = found->locked + switch_number_after_locked();
   found->enabled = -1;
   found->drop_request = (const int*)&PyInterpreterState_Get()->ceval.gil_drop_request;
   return NULL;
@@ -180,6 +189,7 @@ const char* gilknocker_find_gil(struct gilknocker_gil* gil, ptrdiff_t shift) {
   gil->enabled = found.enabled < 0 ? NULL : (const int*)at(found.gil, (uint64_t)found.enabled);
   gil->locked = (const int*)at(found.gil, found.locked);
   gil->last_holder = (void* const*)at(found.gil, found.last_holder);
+  gil->switch_number = (const unsigned long*)at(found.gil, found.switch_number);
   gil->drop_request = found.drop_request;
   return NULL;
 }
@@ -196,6 +206,10 @@ int gilknocker_is_locked(const struct gilknocker_gil* gil) {
 
 void* gilknocker_last_holder(const struct gilknocker_gil* gil) {
   return __atomic_load_n(gil->last_holder, __ATOMIC_RELAXED);
+}
+
+unsigned long gilknocker_switch_number(const struct gilknocker_gil* gil) {
+  return __atomic_load_n(gil->switch_number, __ATOMIC_RELAXED);
 }
 
 int gilknocker_drop_requested(const struct gilknocker_gil* gil) {
@@ -235,6 +249,7 @@ const char* gilknocker_find_gil(struct gilknocker_gil* gil, ptrdiff_t shift) {
 int gilknocker_is_enabled(const struct gilknocker_gil* gil) { return (void)gil, 1; }
 int gilknocker_is_locked(const struct gilknocker_gil* gil) { return (void)gil, 0; }
 void* gilknocker_last_holder(const struct gilknocker_gil* gil) { return (void)gil, NULL; }
+unsigned long gilknocker_switch_number(const struct gilknocker_gil* gil) { return (void)gil, 0; }
 int gilknocker_drop_requested(const struct gilknocker_gil* gil) { return (void)gil, 0; }
 
 int gilknocker_safe_read(void* to, const void* from, size_t size) {

@@ -1,7 +1,7 @@
 /* Where CPython keeps the GIL's lock word, found without ever following an unproven pointer.
  *
  * Thread safety: gilknocker_find_gil() is called with the GIL held (on a free-threaded build:
- * attached). The three reads may be made by any thread at any time, with no lock: each is one
+ * attached). The four reads may be made by any thread at any time, with no lock: each is one
  * atomic load of a word that CPython itself writes atomically or under the GIL's mutex. Relaxed
  * order suffices, for nothing else is read on the strength of what they say.
  */
@@ -19,6 +19,7 @@ struct gilknocker_gil {
   const int* enabled; /* NULL where there always is a GIL */
   const int* locked;
   void* const* last_holder;
+  const unsigned long* switch_number;
   const int* drop_request; /* NULL where each thread state has its own */
 };
 
@@ -46,6 +47,9 @@ int gilknocker_identify(const void* state, struct gilknocker_thread* thread);
 int gilknocker_is_enabled(const struct gilknocker_gil* gil);
 int gilknocker_is_locked(const struct gilknocker_gil* gil);
 void* gilknocker_last_holder(const struct gilknocker_gil* gil);
+/* How often the GIL has passed from one thread to another: the same before and after, with the same
+ * holder, means that no other thread has held it in between. */
+unsigned long gilknocker_switch_number(const struct gilknocker_gil* gil);
 
 #ifdef __cplusplus
 }

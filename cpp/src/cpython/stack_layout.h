@@ -1,0 +1,19 @@
+/* Where the Python that we are compiled for keeps what a stack is read from. */
+#ifndef GILKNOCKER_STACK_LAYOUT_H
+#define GILKNOCKER_STACK_LAYOUT_H
+
+#include "gilknocker/stack_offsets.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* NULL if *offsets was filled in, else the reason in a few words. With the GIL held; on 3.12 and
+ * 3.13 the first call asks CPython to tell us of code objects that are freed, for good. */
+const char* gilknocker_find_stack_offsets(struct gilknocker_stack_offsets* offsets);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
