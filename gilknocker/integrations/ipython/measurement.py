@@ -1,0 +1,85 @@
+"""The meter of one run of the magic, and how its result comes out."""
+
+from __future__ import annotations
+
+import base64
+
+from IPython.core.error import UsageError
+
+from gilknocker.meters.knock_knock import KnockKnock
+from gilknocker.reports import words
+from gilknocker.reports.card import card
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from gilknocker.integrations.ipython.options import Options
+    from gilknocker.snapshot.value import Snapshot
+
+__all__ = ["Measurement"]
+
+
+class Measurement:
+    """The meter of one run, and how its result comes out."""
+
+    def __init__(self, shell: Any, options: Options) -> None:
+        self._shell, self._options = shell, options
+        if options.plot:
+            from gilknocker.reports.plotting import require
+
+            try:
+                require("matplotlib", "plot", "--plot")
+            except ImportError as error:
+                raise UsageError(str(error)) from None
+        self._meter = _tracer() if options.trace else _knocker(options.interval_micros)
+
+    def start(self) -> None:
+        """Start measuring."""
+        self._meter.start()
+
+    def stop(self) -> None:
+        """Stop measuring."""
+        self._meter.stop()
+
+    def show(self) -> None:
+        """Keep and show what was measured."""
+        snapshot = self._meter.snapshot(waits=True)
+        if self._options.name is not None:
+            self._shell.user_ns[self._options.name] = snapshot
+        text = words.text(snapshot).rstrip()
+        self._shell.display_pub.publish({"text/html": card(snapshot), "text/plain": text})
+        if self._options.plot and snapshot.knocks:
+            picture = base64.b64encode(_picture(snapshot)).decode()
+            self._shell.display_pub.publish(
+                {"image/png": picture, "text/plain": "(the waits by percentile)"}
+            )
+
+
+def _knocker(interval_micros: int | None) -> Any:
+    try:
+        return KnockKnock(interval_micros)
+    except ValueError as error:
+        raise UsageError(f"-i: {error}") from None
+
+
+def _tracer() -> Any:
+    from gilknocker import GilTracer, GilTracerUnsupported
+
+    try:
+        return GilTracer()
+    except GilTracerUnsupported as error:
+        raise UsageError(f"--trace: {error}") from None
+
+
+def _picture(snapshot: Snapshot) -> bytes:
+    """Draw the waits, whether or not the notebook shows figures by itself."""
+    import io
+
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+    snapshot.plot(figure.add_subplot())
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=100)
+    return picture.getvalue()
