@@ -1,0 +1,55 @@
+"""What a case's figures mean, in one word."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# A hold longer than this while another thread waits is felt: four switch intervals of Python.
+LONG_NS = 20_000_000
+
+KEEPS = "keeps"
+LONG_PIECES = "long pieces"
+GIVES_WAY = "gives way"
+MIXED = "mixed"
+RELEASES = "releases"
+VERDICTS = (KEEPS, LONG_PIECES, GIVES_WAY, MIXED, RELEASES)
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What the verdict is made from.
+
+    Attributes
+    ----------
+    seconds : float
+        How long the call took alone.
+    held_share : float
+        The share of that time for which its thread held the GIL, alone.
+    contended_hold_ns : int
+        The longest that another thread, which wanted the GIL all the time, had to wait for it.
+    """
+
+    seconds: float
+    held_share: float
+    contended_hold_ns: int
+
+
+def verdict(figures: Figures) -> str:
+    """Return one of `VERDICTS`: by what a competing thread gets."""
+    if figures.contended_hold_ns > LONG_NS:
+        most = figures.contended_hold_ns >= 0.5e9 * figures.seconds
+        return KEEPS if most else LONG_PIECES
+    if figures.held_share >= 0.8:
+        return GIVES_WAY
+    return RELEASES if figures.held_share <= 0.2 else MIXED
+
+
+def agree(traced_ns: int, witnessed_ns: int) -> bool:
+    """Whether the tracer and the witness saw the same longest hold.
+
+    They are of different runs, and the witness asks once a millisecond: they agree if both or
+    neither are long, or if they differ by no more than a quarter and 10 ms.
+    """
+    if (traced_ns > LONG_NS) == (witnessed_ns > LONG_NS):
+        return True
+    return abs(traced_ns - witnessed_ns) <= 10_000_000 + max(traced_ns, witnessed_ns) // 4
