@@ -1,4 +1,4 @@
-"""Numbers as people read them."""
+"""Numbers, and text of others, as people read them."""
 
 from __future__ import annotations
 
@@ -48,3 +48,8 @@ def format_count(count: int, noun: str) -> str:
     ('1 thread', '2 threads')
     """
     return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def printable(text: str) -> str:
+    """Return text of others on one line, with a blank for each letter that cannot be printed."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)

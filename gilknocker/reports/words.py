@@ -1,12 +1,21 @@
 """A snapshot in words: what the command line, and every other front-end, says about one.
 
-`facts` are labelled figures, `interpretation` is one sentence for who does not know the GIL, and
-`caveats` say what makes the figures less sure than they look. `text` puts them together.
+`facts` are labelled figures, `interpretation` (of :mod:`gilknocker.reports.reasons`) is a sentence
+for who does not know the GIL, and `caveats` say what makes the figures less sure than they look.
+`text` puts them together.
 """
 
 from __future__ import annotations
 
-from gilknocker._units import format_count, format_ns, format_percent
+from gilknocker._units import format_count, format_ns, format_percent, printable
+from gilknocker.reports.reasons import (
+    LEAST_KNOCKS,
+    LEAST_LOOKS,
+    UNTIMELY,
+    interpretation,
+    switch_ns,
+    untimely,
+)
 from gilknocker.snapshot.fields import effective_ticks
 
 TYPE_CHECKING = False
@@ -16,32 +25,24 @@ if TYPE_CHECKING:
     from gilknocker.snapshot.thread_times import ThreadTimes
     from gilknocker.snapshot.value import Snapshot
 
-__all__ = ["caveats", "facts", "interpretation", "printable", "table", "text"]
+__all__ = [
+    "LEAST_KNOCKS",
+    "LEAST_LOOKS",
+    "caveats",
+    "facts",
+    "interpretation",
+    "printable",
+    "table",
+    "text",
+]
 
-# Below so many looks the held fraction is uncertain by more than +-0.15, and nothing is concluded.
-LEAST_LOOKS = 40
-# Of fewer waits neither the median nor the tail is worth a sentence.
-LEAST_KNOCKS = 10
 # Of fewer than these the 99th percentile is the longest (nearest rank).
 LEAST_KNOCKS_FOR_P99 = 100
-
-IDLE = 0.2  # held less than that: room for a few more threads that use it as much
-BUSY = 0.8
-HARDLY = 0.02  # of their time: threads that wait no longer than that do not mind
-# In units of sys.getswitchinterval(), after which a waiting thread makes a holder let go that runs
-# Python code. A little more than one passes until it does; a thread in the queue adds another.
-QUICK = 0.2
-ONE_TURN = (0.7, 1.6)
-UNBROKEN = 20.0
-# A wait so many times the median is no queue: that would lengthen all waits.
-OUTLIER = 10.0
-UNTIMELY = 0.1  # the share of late and missed looks from which on it matters
 
 MOST_THREADS = 12
 _HEADS = ("thread", "held", "waited", "neither", "longest hold", "forced out")
 _MOST_HOLDERS = 3
 
-_DEFAULT_SWITCH_NS = 5_000_000
 _WIDTH = 96
 
 
@@ -109,35 +110,6 @@ def table(threads: Sequence[ThreadTimes]) -> list[str]:
     return lines
 
 
-def printable(text: str) -> str:
-    """Return text of others on one line, with a blank for each letter that cannot be printed."""
-    return "".join(letter if letter.isprintable() else " " for letter in text)
-
-
-def interpretation(snapshot: Snapshot) -> str:
-    """Return one sentence, or two, on what the figures mean; careful rather than complete."""
-    fraction, interval = snapshot.held_fraction, snapshot.held_fraction_interval
-    if fraction is None or interval is None:
-        return "There was no GIL: no thread had to wait for it."
-    if snapshot.method == "trace":
-        return _on_trace(snapshot, fraction)
-    looks = effective_ticks(snapshot)
-    if looks < LEAST_LOOKS:
-        return (
-            f"Too short to say how busy the GIL was: {format_count(round(looks), 'look')} at it, "
-            f"and at least {LEAST_LOOKS} are needed."
-        )
-    if interval[1] < IDLE:
-        return _on_idle(snapshot)
-    if snapshot.knocks < LEAST_KNOCKS and not _is_unbroken(snapshot):
-        return (
-            f"The GIL was held {format_percent(fraction)} % of the time; "
-            f"{format_count(snapshot.knocks, 'knock')}: too few to say how long a thread would "
-            "have waited for it."
-        )
-    return _on_waits(snapshot, fraction)
-
-
 def caveats(snapshot: Snapshot) -> list[str]:
     """Return a sentence for each thing that makes the figures less sure than they look."""
     found = []
@@ -150,125 +122,20 @@ def caveats(snapshot: Snapshot) -> list[str]:
         found.append(
             "the GIL was switched off part of the time: the time held is a share of the rest."
         )
-    if _untimely(snapshot) > UNTIMELY and effective_ticks(snapshot) >= LEAST_LOOKS:
+    if untimely(snapshot) > UNTIMELY and effective_ticks(snapshot) >= LEAST_LOOKS:
         found.append(
-            f"{format_percent(_untimely(snapshot))} % of the looks came late or not at all (a busy "
+            f"{format_percent(untimely(snapshot))} % of the looks came late or not at all (a busy "
             "machine, or an interval too short for it): the time held is less sure than its "
             "interval says."
         )
     if LEAST_KNOCKS <= snapshot.knocks < LEAST_KNOCKS_FOR_P99:
         found.append(f"of {snapshot.knocks} waits the p99 is the longest.")
-    if snapshot.in_flight_ns > max(snapshot.wait_max_ns, _switch_ns(snapshot)):
+    if snapshot.in_flight_ns > max(snapshot.wait_max_ns, switch_ns(snapshot)):
         found.append(
             f"one knock had waited for {format_ns(snapshot.in_flight_ns)} at the end and was not "
             "answered: it is not among the waits."
         )
     return found
-
-
-def _on_trace(snapshot: Snapshot, fraction: float) -> str:
-    waited = snapshot.wait_fraction
-    if not snapshot.observed_ns or waited is None or waited != waited:
-        return "Nothing was traced."
-    switch = _switch_ns(snapshot)
-    held = f"The GIL was held {format_percent(fraction)} % of the time"
-    waits = f"the threads waited for it {format_percent(waited)} % of theirs"
-    if waited < HARDLY:
-        return f"{held}, and {waits}: hardly anybody had to wait."
-    if snapshot.hold_max_ns >= UNBROKEN * switch:
-        return (
-            f"{held}, and {waits}. One hold lasted {format_ns(snapshot.hold_max_ns)}, far more "
-            f"than the {format_ns(switch)} after which Python code gives it up to another that "
-            "asks: nobody asked, or it was code that keeps it without a break, as a C extension "
-            "can."
-        )
-    return (
-        f"{held}, and {waits}: they were in each other's way. Processes would not be, nor code "
-        "that releases the GIL."
-    )
-
-
-def _on_idle(snapshot: Snapshot) -> str:
-    if _is_unbroken(snapshot):
-        return (
-            "The GIL was free most of the time, but not always soon: a thread would have waited "
-            f"up to {format_ns(_longest_ns(snapshot))}. {_unbroken_by(snapshot)}"
-        )
-    return "The GIL was free most of the time: waiting for it is not what slows threads down here."
-
-
-def _on_waits(snapshot: Snapshot, fraction: float) -> str:
-    switch = _switch_ns(snapshot)
-    median, p90 = snapshot.percentile(50), snapshot.percentile(90)
-    held = f"The GIL was held {format_percent(fraction)} % of the time"
-    room = (
-        "There is hardly room for more threads that use it as much."
-        if fraction >= BUSY
-        else "There is room for more threads."
-    )
-    if _is_unbroken(snapshot):
-        return (
-            f"{held}, and a thread would have waited up to {format_ns(_longest_ns(snapshot))}, "
-            f"far more than the {format_ns(switch)} after which Python code gives it up. "
-            f"{_unbroken_by(snapshot)}"
-        )
-    if median >= ONE_TURN[1] * switch:
-        return (
-            f"{held}, and threads queue up for it: half of the waits took {format_ns(median)} or "
-            f"more, about {median / switch:.0f} turns of {format_ns(switch)}. More threads of this "
-            "kind make nothing faster; processes would, or code that releases the GIL."
-        )
-    if median >= ONE_TURN[0] * switch:
-        return (
-            f"{held}, as it is where one thread at a time that runs Python code keeps it, and "
-            f"gives it up only after {format_ns(switch)}, when another asks: each thread more "
-            "waits for that. Processes would not, nor code that releases the GIL."
-        )
-    if p90 < QUICK * switch:
-        return (
-            f"{held}, and handed over quickly: 90 % of the waits took at most {format_ns(p90)}. "
-            f"{room}"
-        )
-    waits = f"half took at most {format_ns(median)}, one in ten more than {format_ns(p90)}."
-    return f"{held}, and waits differ: {waits}{' ' + room if fraction >= BUSY else ''}"
-
-
-def _unbroken_by(snapshot: Snapshot) -> str:
-    """Return what may be behind a wait that no queue of a few threads explains."""
-    if _untimely(snapshot) > UNTIMELY:
-        return (
-            "That may be the machine, which was too busy to let whoever held it run; or code "
-            "that keeps it without a break, as a C extension can."
-        )
-    return (
-        "That points to code that keeps it without a break, as a C extension can, or to very many "
-        "threads in a queue."
-    )
-
-
-def _is_unbroken(snapshot: Snapshot) -> bool:
-    """Whether the longest wait can hardly be that of a queue of threads that run Python code."""
-    longest = _longest_ns(snapshot)
-    if longest < UNBROKEN * _switch_ns(snapshot):
-        return False
-    if snapshot.knocks < LEAST_KNOCKS:
-        return True
-    median = snapshot.percentile(50)
-    return longest >= OUTLIER * median or median >= UNBROKEN * _switch_ns(snapshot)
-
-
-def _untimely(snapshot: Snapshot) -> float:
-    """Return the share of looks that came late or not at all."""
-    instants = snapshot.ticks + snapshot.ticks_missed
-    return (snapshot.ticks_late + snapshot.ticks_missed) / instants if instants else 0.0
-
-
-def _longest_ns(snapshot: Snapshot) -> int:
-    return max(snapshot.wait_max_ns, snapshot.in_flight_ns)
-
-
-def _switch_ns(snapshot: Snapshot) -> int:
-    return snapshot.switch_interval_ns or _DEFAULT_SWITCH_NS
 
 
 def _held(snapshot: Snapshot) -> str:
@@ -319,7 +186,8 @@ def _waits(snapshot: Snapshot) -> str:
     shown = _percentiles(snapshot.percentile, snapshot.wait_max_ns, snapshot.wait_max_exact)
     total = format_ns(snapshot.wait_total_ns)
     noun = "wait" if traced else "knock"
-    return f"{shown}; {total} in all, of {format_count(snapshot.knocks, noun)}"
+    missed = f", {snapshot.knocks_missed} missed" if snapshot.knocks_missed else ""
+    return f"{shown}; {total} in all, of {format_count(snapshot.knocks, noun)}{missed}"
 
 
 def _percentiles(percentile: Callable[[float], float], max_ns: int, max_is_exact: bool) -> str:

@@ -1,0 +1,272 @@
+"""What a snapshot is said to mean, for loads of known kind: a cause only if no other is left.
+
+`LOADS` is the table of docs/runner.md. Its figures are like those that such loads were seen with.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import pytest
+from needs import needs_gil, needs_tracer
+from runs import metered
+from stories import MS, UNIX, held_by, packed, tell
+
+from gilknocker import Snapshot
+from gilknocker.reports.reasons import interpretation
+from gilknocker.snapshot.sources import from_trace
+
+US = 1000
+KEPT = "code that keeps it without a break"
+BACK = "takes it back before a waiting thread is awake"
+QUEUE = "threads that queue up for it"
+MACHINE = "a machine too busy"
+CAUSES = {KEPT, BACK, QUEUE, MACHINE}
+
+MAIN = [("MainThread", 100)]
+FOUR = [(f"worker-{n}", 25) for n in range(4)]
+
+
+def looked(
+    held: float, looks: int, waits: list[int], holders: Any = (), **changes: Any
+) -> Snapshot:
+    ticks = ["held"] * round(held * looks) + ["free"] * (looks - round(held * looks))
+    calm = {"ticks_late": 0, "ticks_missed": 0}
+    snapshot = tell(ticks, waits, **(calm | changes))
+    shares = [(name, round(share * snapshot.ticks_held / 100)) for name, share in holders]
+    return held_by(snapshot, shares) if holders else snapshot
+
+
+def evenly(low: float, high: float, count: int) -> list[int]:
+    """Return waits from `low` to `high` ms, as many of each length."""
+    return [round((low + (high - low) * n / (count - 1)) * MS) for n in range(count)]
+
+
+STARVED = (3, 9, 40, 90, 139, 180, 296, 410, 700, 1800)
+
+# load: (its figures, what it is told, the causes named: no others)
+LOADS: dict[str, tuple[Snapshot, str, set[str]]] = {
+    "nothing much": (looked(0.05, 1000, [2 * US] * 100), "is not what slows threads down", set()),
+    "idle, with pure Python now and then": (
+        looked(0.12, 1000, [2 * US] * 88 + [5 * MS] * 12, MAIN),
+        "free most of the time, though one in ten that asked for it waited 5.0 ms or more",
+        set(),
+    ),
+    "one thread in Python code": (
+        looked(0.99, 1000, [5 * MS] * 95 + [6 * MS] * 5, MAIN),
+        "one thread at a time that runs Python code keeps it",
+        set(),
+    ),
+    "one thread in C code, 19 ms a call": (
+        # json.dumps in a loop: a wait lasts to the end of a call that began 5 ms before or more
+        looked(1.0, 1700, evenly(5.1, 23.9, 90), MAIN, knocks_missed=80),
+        "MainThread had it nearly all of the time it was held. That is code that keeps it",
+        {KEPT},
+    ),
+    "df.apply: Python code, and one long wait": (
+        looked(0.99, 17_000, [5 * MS + 100 * US] * 1483 + [161 * MS], MAIN, knocks_missed=216),
+        "one thread at a time that runs Python code keeps it",
+        set(),
+    ),
+    "one C call of 96 ms": (
+        looked(1.0, 96, [94 * MS], MAIN, knocks_missed=9),
+        "waited up to 94 ms, most of the time there was: 9 knocks could not even be made",
+        {KEPT, BACK},
+    ),
+    "one thread that lets go often and takes it back": (
+        # computes 0.3 ms, reads a byte, over and over
+        looked(
+            0.98, 10_000, [w * MS for w in (3, 9, 40, 90, 139, 180, 296, 410, 700, 1800)] * 3, MAIN
+        ),
+        "would have waited up to 1.8 s (18 of 30 waits took 100 ms or more)",
+        {KEPT, BACK},
+    ),
+    "the same, less badly": (
+        looked(0.98, 10_000, [w * MS // 20 for w in STARVED] * 10, MAIN),
+        "MainThread had it nearly all",
+        {KEPT, BACK},
+    ),
+    "four threads in Python code": (
+        looked(0.99, 2700, evenly(1, 20, 80) + [82 * MS] * 15 + [144 * MS] * 2, FOUR),
+        "4 threads had it by turns. That may be threads that queue up",
+        {QUEUE, KEPT, BACK},
+    ),
+    "two threads in C code": (
+        looked(0.97, 2600, evenly(2, 38, 120) + [64 * MS] * 13, [("a", 50), ("b", 50)]),
+        "2 threads had it by turns",
+        {QUEUE, KEPT, BACK},
+    ),
+    "nothing is known of who": (
+        looked(1.0, 1700, evenly(5.1, 23.9, 90)),
+        "not given up soon",
+        {QUEUE, KEPT, BACK},
+    ),
+    "one thread in Python code on a machine that is too busy": (
+        looked(0.99, 2000, evenly(5, 60, 90), MAIN, ticks_late=300, ticks_missed=200),
+        "MainThread had it nearly all",
+        {KEPT, MACHINE},
+    ),
+    "threads that wait for input and output": (
+        looked(0.5, 1000, [10 * US] * 100, FOUR),
+        "handed over quickly: 90 % of the waits took at most 10 us. There is room for more",
+        set(),
+    ),
+    "the same, and a call of 90 ms now and then": (
+        looked(0.9, 3000, [10 * US] * 100 + [90 * MS] * 9, FOUR, knocks_missed=80),
+        "a thread that asks at any time would have waited in 27.0 % of it",
+        set(),
+    ),
+    "too few knocks to say": (looked(0.95, 60, [5 * MS] * 4, MAIN), "4 knocks: too few", set()),
+    "too few looks to say": (looked(0.95, 30, [5 * MS] * 4, MAIN), "Too short to say", set()),
+}
+
+
+@pytest.mark.parametrize("load", LOADS)
+def test_what_a_load_is_told(load: str) -> None:
+    snapshot, said, causes = LOADS[load]
+    sentence = interpretation(snapshot)
+    assert said in sentence
+    assert {cause for cause in CAUSES if cause in sentence} == causes
+    # One cause is a statement; several are a question, for which there is a better tool.
+    assert ("That may be" in sentence) == ("--trace" in sentence) == (len(causes) > 1)
+
+
+def test_the_outlier_is_mentioned_and_decides_nothing() -> None:
+    snapshot, *_ = LOADS["df.apply: Python code, and one long wait"]
+    assert interpretation(snapshot).endswith(
+        "1 of 1484 waits took 100 ms or more: too few to say why."
+    )
+
+
+@pytest.mark.parametrize("holders", [[("main", 89), ("other", 11)], [("main", 85)]], ids=str)
+def test_a_thread_is_alone_only_if_the_looks_say_so(holders: list[tuple[str, int]]) -> None:
+    sentence = interpretation(looked(1.0, 1700, evenly(5.1, 23.9, 90), holders))
+    assert QUEUE in sentence and "nearly all" not in sentence
+
+
+def test_the_table_in_the_docs_has_every_load() -> None:
+    page = Path(__file__).parents[2] / "docs" / "runner.md"
+    if not page.exists():
+        pytest.skip("the docs are not here")
+    text = page.read_text(encoding="utf-8")
+    assert [load for load in LOADS if f"| {load} |" not in text] == []
+    assert [load for load in TRACES if f"| {load} |" not in text] == []
+
+
+def traced(
+    holds: list[int], waits: list[int], threads: int, holders: list[tuple[str, int]]
+) -> Snapshot:
+    """Return a trace of 10 s; `holds` and `waits` in ns."""
+    fields: dict[str, Any] = {
+        **{"sampler_id": 1, "epoch": 0, "pid": 42, "start_ns": 0, "end_ns": 10**10},
+        **{"start_unix_ns": UNIX, "end_unix_ns": UNIX + 10**10, "observed_ns": 10**10},
+        **{"in_flight_ns": 0, "knocks": len(waits), "holds": len(holds)},
+        **{"wait_total_ns": sum(waits), "wait_max_ns": max(waits, default=0)},
+        **{"held_ns": sum(holds), "waited_ns": sum(waits), "thread_ns": threads * 10**10},
+        **{"hold_max_ns": max(holds), "switch_interval_ns": 5 * MS},
+        "_holders": tuple(
+            (7 + n, n, name, round(sum(holds) * share / 100))
+            for n, (name, share) in enumerate(holders)
+        ),
+    }
+    return from_trace(fields, packed(waits), packed(holds), None)
+
+
+TRACES: dict[str, tuple[Snapshot, str, set[str]]] = {
+    "traced: hardly any waits": (
+        traced([100 * US] * 1000, [10 * US] * 20, 4, FOUR),
+        "hardly anybody had to wait",
+        set(),
+    ),
+    "traced: four threads in Python code": (
+        traced([5 * MS] * 1990, [15 * MS] * 1980, 4, FOUR),
+        "they were in each other's way",
+        set(),
+    ),
+    "traced: one thread in C code, 19 ms a call": (
+        traced([19 * MS] * 520, [17 * MS] * 500, 2, [("MainThread", 99), ("worker", 1)]),
+        "it was held for 10 ms or more at a stretch, up to 19 ms",
+        {KEPT, MACHINE},
+    ),
+    "traced: one thread that lets go often and takes it back": (
+        traced([300 * US] * 32_000, [200 * MS] * 45, 2, [("MainThread", 99), ("worker", 1)]),
+        "MainThread had it nearly all of the time it was held, and let go of it often",
+        {BACK},
+    ),
+    "traced: Python code, and one long hold": (
+        traced([5 * MS] * 1900 + [161 * MS], [5 * MS] * 1900, 2, FOUR),
+        "The longest hold took 161 ms: nobody asked then, or it was code that keeps it",
+        {KEPT},
+    ),
+}
+
+
+@pytest.mark.parametrize("load", TRACES)
+def test_what_a_trace_is_told(load: str) -> None:
+    snapshot, said, causes = TRACES[load]
+    sentence = interpretation(snapshot)
+    assert said in sentence
+    assert {cause for cause in CAUSES if cause in sentence} == causes
+
+
+REAL = {
+    "json.dumps in a loop": """
+        import json, time
+        big = [1.5] * 200_000
+        end = time.monotonic() + 2
+        while time.monotonic() < end: json.dumps(big)
+    """,
+    "Python code, and one long wait": """
+        import time
+        from gilknocker.testing import hold_gil
+        def spin():
+            end = time.monotonic() + 1.5
+            while time.monotonic() < end: pass
+        spin(); hold_gil(0.161); spin()
+    """,
+    "one call": "from gilknocker.testing import hold_gil; hold_gil(0.15)",
+    "lets go and takes it back": """
+        import os, time
+        fd = os.open("/dev/zero", os.O_RDONLY)
+        end = time.monotonic() + 2
+        while time.monotonic() < end:
+            go_on = time.monotonic() + 0.0005
+            while time.monotonic() < go_on: pass
+            os.read(fd, 1)
+    """,
+}
+
+
+def told(program: str, tmp_path: Path, *options: str) -> str:
+    (tmp_path / "program.py").write_text(dedent(program))
+    got = metered("program.py", options=options, cwd=tmp_path)
+    assert got.returncode == 0 and got.stderr == ""
+    return " ".join(got.report.split())
+
+
+@needs_gil
+@pytest.mark.parametrize("name", REAL)
+def test_no_wrong_cause_for_a_real_load(name: str, tmp_path: Path) -> None:
+    """Wide bounds: how long a wait is on a busy machine, and how many, is the machine's."""
+    report = told(REAL[name], tmp_path)
+    assert QUEUE not in report  # one thread
+    assert "too few to say how long" not in report
+    if name == "lets go and takes it back":
+        assert f"That is {KEPT}" not in report
+    if name == "Python code, and one long wait":
+        assert "would have waited up to 16" not in report
+
+
+@needs_gil
+@needs_tracer
+def test_a_trace_does_not_take_short_holds_for_c_code(tmp_path: Path) -> None:
+    waiter = """
+        import threading, time
+        def wait():
+            while True: time.sleep(0.0002)
+        threading.Thread(target=wait, daemon=True).start()
+    """
+    report = told(dedent(waiter) + dedent(REAL["lets go and takes it back"]), tmp_path, "--trace")
+    assert f"That may be {KEPT}" not in report
