@@ -5,7 +5,7 @@
 The truth is the time that threads of the program held the GIL's lock, from the interpreter's own
 condition variables (tests/oracle). Each case must be within 0.02 + 3 sqrt(p (1 - p) / n), n the
 looks taken, and the median error of those with n >= 1000 at most 0.015. Of single looks more than
-1 us away from a change of the lock, 99.9 % must agree with the oracle. Exits with 1 if not.
+1 µs away from a change of the lock, 99.9 % must agree with the oracle. Exits with 1 if not.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from gilknocker.testing import GilLoad
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from oracle import Oracle
 
-# Held and free, in microseconds: duty cycles 0.1 to 0.9, holds 5 us to 50 ms.
+# Held and free, in microseconds: duty cycles 0.1 to 0.9, holds 5 µs to 50 ms.
 LOADS = (
     (5, 45),
     (5, 5),
@@ -129,7 +129,7 @@ def cases(intervals: list[int], rounds: int, seconds: float) -> Iterator[Case]:
         range(rounds), LOADS, (False, True), intervals
     ):
         if sleeping and held < 100:
-            continue  # a sleep of 5 us takes 60
+            continue  # a sleep of 5 µs takes 60
         yield measure(interval, held, free, sleeping, seconds)
 
 
@@ -141,7 +141,7 @@ def verdict(seen: list[Case]) -> bool:
     for interval in sorted({case.interval_micros for case in seen}):
         errors = [case.error for case in seen if case.interval_micros == interval]
         print(
-            f"{interval:8} us: median |error| {statistics.median(map(abs, errors)):.4f}, "
+            f"{interval:8} µs: median |error| {statistics.median(map(abs, errors)):.4f}, "
             f"mean error {statistics.mean(errors):+.4f}, worst {max(map(abs, errors)):.4f}"
         )
     print(f"median |error| where ticks >= 1000: {median:.4f} (bound 0.015)")
@@ -167,7 +167,7 @@ def main() -> int:
         agrees = look_agreement(held, free, looks=5_000)
         good &= bool(agrees.mean() >= 0.999)
         print(
-            f"looks at {held} us held, {free} us free: {agrees.mean():.4%} of {len(agrees)} agree"
+            f"looks at {held} µs held, {free} µs free: {agrees.mean():.4%} of {len(agrees)} agree"
         )
     return 0 if good else 1
 

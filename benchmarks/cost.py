@@ -55,7 +55,7 @@ def seconds_of(call: Callable[[], object]) -> float:
 
 
 def slowdown(workload: Callable[[], None], rounds: int) -> float:
-    """Compare minima with and without a knocker at 1000 us, interleaved; return their ratio."""
+    """Compare minima with and without a knocker at 1000 µs, interleaved; return their ratio."""
     plain, measured = [], []
     for _ in range(rounds):
         for knocker, seconds in ((nullcontext(), plain), (KnockKnock(1000), measured)):
@@ -90,7 +90,7 @@ def bare_timer(interval_seconds: float, seconds: float) -> float:
 
 
 def hold_of_a_knock(interval_micros: int, seconds: float) -> float:
-    """Return the median time that an uncontended knock holds the GIL, in us."""
+    """Return the median time that an uncontended knock holds the GIL, in µs."""
     with Oracle(log=1 << 18) as oracle:
         with KnockKnock(interval_micros, knock_interval_micros=interval_micros):
             time.sleep(seconds)
@@ -105,7 +105,7 @@ def hold_of_a_knock(interval_micros: int, seconds: float) -> float:
 
 
 def latencies(rounds: int) -> tuple[float, float, float]:
-    """Return the medians of start(), stop() and snapshot(), in us, nobody else on the GIL."""
+    """Return the medians of start(), stop() and snapshot(), in µs, nobody else on the GIL."""
     start, stop, snapshot = [], [], []
     knocker = KnockKnock(1000)
     for _ in range(rounds):
@@ -145,20 +145,20 @@ def main() -> int:
     verdicts = Verdicts()
     for workload in WORKLOADS:
         ratio = slowdown(workload, options.rounds)
-        verdicts.at_most(f"slowdown of {workload.__name__} at 1000 us", 100 * (ratio - 1), 2, "%")
+        verdicts.at_most(f"slowdown of {workload.__name__} at 1000 µs", 100 * (ratio - 1), 2, "%")
     timers = [100 * bare_timer(0.001, 1) for _ in range(3)]
     cpu = [100 * own_cpu(KnockKnock(1000), 1) for _ in range(3)]
     note = f"a bare timer as often: {min(timers):.2f} %"
-    verdicts.at_most("own CPU at 1000 us, share of a core", min(cpu), 2.5, "%", note)
+    verdicts.at_most("own CPU at 1000 µs, share of a core", min(cpu), 2.5, "%", note)
     cpu = [100 * own_cpu(KnockKnock(polling_interval_micros=1000), 2) for _ in range(3)]
     verdicts.at_most("own CPU in the 0.4 schedule at its defaults", min(cpu), 0.5, "%")
     for interval in (1000, 10_000):
         hold = hold_of_a_knock(interval, 2)
-        verdicts.at_most(f"GIL held by an uncontended knock each {interval} us", hold, 0.3, "us")
+        verdicts.at_most(f"GIL held by an uncontended knock each {interval} µs", hold, 0.3, "µs")
     start, stop, snapshot = latencies(200)
-    verdicts.at_most("start()", start, 300, "us")
-    verdicts.at_most("stop()", stop, 1000, "us")
-    verdicts.at_most("snapshot()", snapshot, 50, "us")
+    verdicts.at_most("start()", start, 300, "µs")
+    verdicts.at_most("stop()", stop, 1000, "µs")
+    verdicts.at_most("snapshot()", snapshot, 50, "µs")
     added = added_to_the_start(("-c", "import gilknocker"), 41)
     verdicts.at_most("import gilknocker", added, 5, "ms")
     added = added_to_the_start(("-m", "gilknocker", "run", "-c", "pass"), 41)

@@ -22,7 +22,7 @@ HELD = 2
 def look_agreement(held_micros: int, free_micros: int, looks: int) -> npt.NDArray[np.bool_]:
     """Look at a load every 0.1 ms; return whether each look agrees with the oracle.
 
-    Left out are looks that the GIL changed under, or within 1 us of which it did: they have no one
+    Left out are looks that the GIL changed under, or within 1 µs of which it did: they have no one
     answer.
     """
     with Oracle(log=1 << 22) as oracle, GilLoad(held_micros / 1e6, free_micros / 1e6):

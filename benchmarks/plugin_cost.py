@@ -69,9 +69,9 @@ def main() -> int:
         good &= within
         print(
             f"{'ok  ' if within else 'FAIL'} {way:45} {elapsed:6.3f} s, CPU {cpu:6.3f} s "
-            f"(ratio {ratio:.3f}); {1e3 * ms:+7.1f} us a test"
+            f"(ratio {ratio:.3f}); {1e3 * ms:+7.1f} µs a test"
         )
-    print(f"bounds: CPU unused <= {MOST_RATIO}, measured <= {1e3 * MOST_MS:g} us a test")
+    print(f"bounds: CPU unused <= {MOST_RATIO}, measured <= {1e3 * MOST_MS:g} µs a test")
     return 0 if good else 1
 
 

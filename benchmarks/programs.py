@@ -90,7 +90,7 @@ def main() -> int:
     verdicts = Verdicts()
     for interval in (100, 1_000, 10_000, 100_000):
         free = 1 - spinner(interval)
-        verdicts.at_most(f"a spinner at {interval} us: 1 less the metric", free, 0.05, "")
+        verdicts.at_most(f"a spinner at {interval} µs: 1 less the metric", free, 0.05, "")
     metric, _ = in_threads(a_lotta_gil)
     verdicts.at_most("four threads of a_lotta_gil: 1 less the metric", 1 - metric, 0.1, "")
     metric, truth = in_threads(lambda: a_little_gil(10))

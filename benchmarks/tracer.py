@@ -89,7 +89,7 @@ def main() -> int:
         verdicts.at_most(f"{work.__name__}, traced: longer by", longer, 1, "%")
     for held, free in LOADS:
         seen = witnessed(held / 1e6, free / 1e6, 1)
-        what = f"{held} us held, {free} us free: distance from "
+        what = f"{held} µs held, {free} µs free: distance from "
         verdicts.at_most(what + "the oracle", abs(seen.traced - seen.oracle), 0.002, "")
         if held >= 100:
             verdicts.at_most(what + "the load's own clock", abs(seen.thread - seen.load), 0.004, "")

@@ -210,7 +210,7 @@ def own_cpu(meter: str, polling_micros: str, seconds: str) -> dict[str, float]:
 
 
 def latency(meter: str, rounds: str) -> dict[str, float]:
-    """Return the medians of start() and stop(), in us."""
+    """Return the medians of start() and stop(), in µs."""
     make = knock_knock(meter)
     start, stop = [], []
     for _ in range(int(rounds)):

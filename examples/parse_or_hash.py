@@ -67,7 +67,7 @@ def run(
 def histogram(waits_ns: np.ndarray) -> str:
     """Draw the distribution of waits, one line for each power of ten."""
     edges_ns = 10 ** np.arange(2, 10)
-    names = ["100 ns", "1 us", "10 us", "100 us", "1 ms", "10 ms", "100 ms", "1 s"]
+    names = ["100 ns", "1 µs", "10 µs", "100 µs", "1 ms", "10 ms", "100 ms", "1 s"]
     counts, _ = np.histogram(waits_ns, bins=np.r_[0, edges_ns])
     lines = [
         f"    < {name:>6}  {count:6d}  {'#' * round(50 * count / max(counts.max(), 1))}"

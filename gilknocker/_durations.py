@@ -6,8 +6,8 @@ from gilknocker._checks import MAX_INT64, shown
 
 __all__ = ["parse_duration"]
 
-_UNITS = {"ns": 1, "us": 1_000, "µs": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
-_ALLOWED = "a duration greater than 0 with its unit (ns, us, ms or s), such as '50 ms'"
+_UNITS = {"ns": 1, "us": 1_000, "µs": 1_000, "\u03bcs": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
+_ALLOWED = "a duration greater than 0 with its unit (ns, µs, ms or s), such as '50 ms'"
 
 
 def parse_duration(name: str, value: object) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_UNITS = ((1, "ns"), (1_000, "us"), (1_000_000, "ms"), (1_000_000_000, "s"))
+_UNITS = ((1, "ns"), (1_000, "µs"), (1_000_000, "ms"), (1_000_000_000, "s"))
 
 
 def format_ns(ns: float, digits: int = 2) -> str:
@@ -48,6 +48,27 @@ def format_count(count: int, noun: str) -> str:
     ('1 thread', '2 threads')
     """
     return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def fitting(text: str, stream: object) -> str:
+    """Return text as a stream can show it: "us" for "µs" where its encoding has no µ.
+
+    What else it cannot show is escaped, as ``backslashreplace`` does.
+
+    Examples
+    --------
+    >>> import io
+    >>> fitting("10 µs", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
+    '10 us'
+    """
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        text = text.replace("µ", "u").encode(encoding, "backslashreplace").decode(encoding)
+    except LookupError:  # of an encoding that a program made up
+        pass
+    return text
 
 
 def printable(text: str) -> str:

@@ -47,8 +47,8 @@ def assert_releases_gil(callable: Callable[[], _T], *, max_hold: str = "5 ms") -
         Called once, in this thread, without arguments. A call that does not take longer than
         `max_hold` cannot fail: give it enough to do.
     max_hold : str, default "5 ms"
-        The longest hold allowed: a number and a unit (ns, us, ms, s). Below 1 ms a sampler, which
-        is what measures where there is no tracer, may not notice.
+        The longest hold allowed: a number and a unit (ns, µs or us, ms, s). Below 1 ms a sampler,
+        which is what measures where there is no tracer, may not notice.
 
     Returns
     -------

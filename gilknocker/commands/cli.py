@@ -46,6 +46,7 @@ options:
 
 def show(path: str) -> None:
     """Print the report in a file again."""
+    from gilknocker._units import fitting
     from gilknocker.commands.report_file import load
 
     envelope, snapshot = load(path)
@@ -53,7 +54,8 @@ def show(path: str) -> None:
 
     program, status = envelope.get("program"), envelope.get("exit_status")
     threads = envelope.get("threads", ())
-    print(text(snapshot, program=program, exit_status=status, threads=threads), end="")
+    report = text(snapshot, program=program, exit_status=status, threads=threads)
+    print(fitting(report, sys.stdout), end="")
 
 
 def compare(a: str, b: str) -> None:

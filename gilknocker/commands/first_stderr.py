@@ -6,6 +6,8 @@ import errno
 import os
 import sys
 
+from gilknocker._units import fitting
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TextIO
@@ -24,6 +26,8 @@ class OpenFile:
     ----------
     fd : int
         The descriptor.
+    encoding : str, default "utf-8"
+        How text is written to it.
 
     Raises
     ------
@@ -31,8 +35,9 @@ class OpenFile:
         If it is closed.
     """
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, encoding: str = "utf-8") -> None:
         self.fd = fd
+        self.encoding = encoding
         self._identity = _identity(fd)
 
     def is_there(self) -> bool:
@@ -42,8 +47,8 @@ class OpenFile:
         except OSError:
             return False
 
-    def write(self, data: bytes) -> None:
-        """Write all of `data`.
+    def write(self, text: str) -> None:
+        """Write all of `text`, escaped where its encoding has no such letter.
 
         Raises
         ------
@@ -52,7 +57,7 @@ class OpenFile:
         """
         if not self.is_there():
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
-        rest = memoryview(data)
+        rest = memoryview(fitting(text, self).encode(self.encoding))
         while rest:
             rest = rest[os.write(self.fd, rest) :]
 
@@ -71,7 +76,7 @@ class FirstStderr:
         self.file: OpenFile | None = None
         try:
             if self._stream is not None:
-                self.file = OpenFile(self._stream.fileno())
+                self.file = OpenFile(self._stream.fileno(), self._stream.encoding or "utf-8")
         except (OSError, ValueError):
             return
 
@@ -90,10 +95,9 @@ class FirstStderr:
             return
         flush(self._stream)
         try:
-            encoding = self._stream.encoding or "utf-8"
-            self.file.write(message.encode(encoding, "backslashreplace"))
-        except (OSError, ValueError):  # closed, or nobody reads it
-            pass
+            self.file.write(message)
+        except (OSError, ValueError):
+            return  # closed, or nobody reads it
 
 
 def _identity(fd: int) -> tuple[int, int]:

@@ -132,4 +132,4 @@ class StatusLine:
             return 80
 
     def _write(self, text: str) -> None:
-        self._terminal.write(text.encode("ascii", "replace"))
+        self._terminal.write(text)

@@ -28,7 +28,7 @@ LEAST_WATCHER_INTERVAL_NS = 5_000_000  # of that schedule: it is for meters that
 
 LATE_AFTER_NS = 50_000  # or a tenth of the interval, if that is more
 # A knock that waits longer, or is still waiting then, met a held GIL, where knocks answer for
-# looks: a free one takes 0.1 us to get, 15 us with cold caches. Linux tells of a knock that has
+# looks: a free one takes 0.1 µs to get, 15 µs with cold caches. Linux tells of a knock that has
 # ended whether it had to wait, so that there only those under way are judged by this.
 CONTENDED_AFTER_NS = 1_000_000 if sys.platform == "linux" else 50_000
 LOG_CAPACITY = 1 << 20

@@ -47,7 +47,7 @@ class KnockKnock:
         Mean interval between looks in microseconds; each comes at a random instant of its turn,
         so that no periodic program can hide. 1000 gives a fraction to within 0.03 in one second
         at 2 to 3 % of one core of a virtual machine; 5000 to 10000 is for meters that are always
-        on. Below 50 most looks are missed, because waking a thread takes 10 to 60 us: allowed,
+        on. Below 50 most looks are missed, because waking a thread takes 10 to 60 µs: allowed,
         and ``snapshot().ticks_missed`` counts them. In the schedule of 0.4 (below) the default is
         the polling interval, but at least 5000.
     timeout_secs : float, default 1

@@ -26,9 +26,10 @@ repeated runs can tell.
 from __future__ import annotations
 
 import math
+import sys
 
 from gilknocker._checks import shown
-from gilknocker._units import format_ns
+from gilknocker._units import fitting, format_ns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -182,7 +183,8 @@ class Comparison:
             cells = zip(row, widths, strict=True)
             lines.append("  " + "  ".join(cell.ljust(width) for cell, width in cells).rstrip())
         lines += _MEANING
-        return "\n".join(lines + self._caveats())
+        # It is most often printed.
+        return fitting("\n".join(lines + self._caveats()), sys.stdout)
 
     def __repr__(self) -> str:
         return str(self)  # a notebook without HTML, or a terminal, shows this

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from gilknocker._units import format_ns, format_percent
+import sys
+
+from gilknocker._units import fitting, format_ns, format_percent
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -11,7 +13,8 @@ if TYPE_CHECKING:
 
 def describe(snapshot: Snapshot) -> str:
     """Return the line that ``str(snapshot)`` is."""
-    return f"{_held(snapshot)}; {_waits(snapshot)}; method {snapshot.method}"
+    line = f"{_held(snapshot)}; {_waits(snapshot)}; method {snapshot.method}"
+    return fitting(line, sys.stdout)  # it is most often printed
 
 
 def _held(snapshot: Snapshot) -> str:

@@ -54,7 +54,7 @@ class Snapshot(SnapshotViews):
         Looks that found the GIL held by the program; by a knocker of ours, which does not count
         as held.
     ticks_late : int
-        Looks later than max(50 us, 10 % of the interval) after their instant.
+        Looks later than max(50 µs, 10 % of the interval) after their instant.
     ticks_missed : int
         Instants that passed before the watcher woke: nothing is known of them, not in `ticks`.
     ticks_disabled : int

@@ -56,14 +56,14 @@ def interpretation(ticks: list[str], waits: list[int], **changes: Any) -> str:
         (HELD, [300 * MS] * 20, {}, "20 of 20 waits took 100 ms or more"),
         (HELD, [5 * MS] * 20 + [300 * MS], {}, "would have waited up to 300 ms"),
         (HELD, [5 * MS] * 20 + [300 * MS], {"ticks_missed": 50}, "a machine too busy"),
-        (HELD, [10_000] * 20, {}, "handed over quickly: 90 % of the waits took at most 10 us"),
+        (HELD, [10_000] * 20, {}, "handed over quickly: 90 % of the waits took at most 10 µs"),
         (HELD, [10_000] * 20, {}, "hardly room for more threads"),
         (HALF, [10_000] * 20, {}, "There is room for more threads."),
         (
             HALF,
             [10_000] * 15 + [4 * MS] * 5,
             {},
-            "waits differ: half took at most 10 us, one in ten more than 4.0 ms.",
+            "waits differ: half took at most 10 µs, one in ten more than 4.0 ms.",
         ),
     ],
 )

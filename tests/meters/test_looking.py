@@ -139,7 +139,7 @@ def agreement(held_micros: int, free_micros: int) -> float:
 @needs_oracle
 @pytest.mark.parametrize(("held", "free"), [(5, 5), (20, 5), (500, 500)])
 def test_looks_agree_with_the_oracle(held: int, free: int) -> None:
-    # An interrupt between a change and the oracle's clock, which takes some 10 us where CPU time
+    # An interrupt between a change and the oracle's clock, which takes some 10 µs where CPU time
     # is stolen, makes a right look disagree: one of five times must do without too many.
     worst = []
     while not worst or worst[-1] < 0.999:

@@ -35,7 +35,7 @@ pytestmark = pytest.mark.skipif(not SUPPORTED, reason=f"the oracle {REASON}")
 
 HERE = Path(oracle_package.__file__).parent
 POINTER_SIZE = ctypes.sizeof(ctypes.c_void_p)
-# Of a fraction: what taking and dropping the GIL itself adds, at holds >= 100 us. On a quiet
+# Of a fraction: what taking and dropping the GIL itself adds, at holds >= 100 µs. On a quiet
 # machine it is below 0.004, which benchmarks/tracer.py holds; where the host took the CPU away for
 # microseconds ten thousand times a second it was 0.011.
 TOLERANCE = 0.03

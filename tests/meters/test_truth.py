@@ -5,9 +5,9 @@ CPUs are shared and stolen a window may well miss those (a look that comes late 
 has its CPU; a spinner that waits, the GIL free, until our knocker gets a CPU). One of several
 windows must keep to the wide ones.
 
-Under 20 us held and 5 us free knocks come no more often than each 10 ms: one in flight costs every
+Under 20 µs held and 5 µs free knocks come no more often than each 10 ms: one in flight costs every
 release a wake-up, cheap only when the watcher has just woken that CPU, so that the default at
-100 us, each 1 ms, puts the metric up to 0.08 above the truth on some hosts (docs/measurement.md).
+100 µs, each 1 ms, puts the metric up to 0.08 above the truth on some hosts (docs/measurement.md).
 """
 
 from __future__ import annotations

@@ -115,7 +115,7 @@ def test_timeline() -> None:
     assert y1 == y2 > y3
     assert chart.attrib["aria-label"] == "<"
     axis = [text.text for text in chart.iter(f"{SVG}text")]
-    assert axis == ["1 us", "10 us", "100 us", "1 ms", "0 s", "1 s", "2 s"]
+    assert axis == ["1 µs", "10 µs", "100 µs", "1 ms", "0 s", "1 s", "2 s"]
 
 
 def test_timeline_of_very_many_waits_stays_small() -> None:

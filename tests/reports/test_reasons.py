@@ -110,7 +110,7 @@ LOADS: dict[str, tuple[Snapshot, str, set[str]]] = {
     ),
     "threads that wait for input and output": (
         looked(0.5, 1000, [10 * US] * 100, FOUR),
-        "handed over quickly: 90 % of the waits took at most 10 us. There is room for more",
+        "handed over quickly: 90 % of the waits took at most 10 µs. There is room for more",
         set(),
     ),
     "the same, and a call of 90 ms now and then": (

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import sys
 
 from IPython.core.error import UsageError
 
+from gilknocker._units import fitting
 from gilknocker.meters.knock_knock import KnockKnock
 from gilknocker.reports import words
 from gilknocker.reports.card import card
@@ -47,7 +49,7 @@ class Measurement:
         snapshot = self._meter.snapshot(waits=True)
         if self._options.name is not None:
             self._shell.user_ns[self._options.name] = snapshot
-        text = words.text(snapshot).rstrip()
+        text = fitting(words.text(snapshot).rstrip(), sys.stdout)
         self._shell.display_pub.publish({"text/html": card(snapshot), "text/plain": text})
         if self._options.plot and snapshot.knocks:
             picture = base64.b64encode(_picture(snapshot)).decode()

@@ -90,7 +90,7 @@ class Verdict:
 
 
 def knock_interval_for(limit_ns: int) -> int:
-    """Return the interval of knocks in us that finds what is longer than a limit."""
+    """Return the interval of knocks in µs that finds what is longer than a limit."""
     return max(limit_ns // (1_000 * KNOCKS_PER_LIMIT), LEAST_KNOCK_MICROS)
 
 

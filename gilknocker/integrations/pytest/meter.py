@@ -177,7 +177,7 @@ def _longest_wait_ns(snapshot: Snapshot) -> int:
 
 
 def _let_go() -> None:
-    """Release the GIL and take it back at once; ``time.sleep(0)`` would take 50 us on Linux."""
+    """Release the GIL and take it back at once; ``time.sleep(0)`` would take 50 µs on Linux."""
     if sys.platform == "win32":  # whose select() is for sockets, and wants one
         time.sleep(0)
     else:

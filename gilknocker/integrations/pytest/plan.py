@@ -74,6 +74,6 @@ def plan_of(item: pytest.Item, settings: Settings) -> Plan | None:
 
 
 def intervals(own: marks.Knocker, settings: Settings) -> tuple[int, int]:
-    """Return the intervals of looks and of knocks in us, whatever limits there are."""
+    """Return the intervals of looks and of knocks in µs, whatever limits there are."""
     interval = own.interval_micros or settings.interval_micros or DEFAULT_INTERVAL_MICROS
     return interval, own.knock_interval_micros or INTERVALS_PER_KNOCK * interval

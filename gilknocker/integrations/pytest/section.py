@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
-from gilknocker._units import format_ns, format_percent
+from gilknocker._units import fitting, format_ns, format_percent
 from gilknocker.integrations.pytest.limits import SHORTEST_NS
 from gilknocker.reports.words import LEAST_LOOKS
 
@@ -60,11 +61,11 @@ def write_section(
     reporter.section("use of the GIL (gilknocker)")
     if settings.enabled:
         for line in _table(records, settings):
-            reporter.write_line(line)
+            reporter.write_line(fitting(line, sys.stdout))
     if undecided:
         reporter.write_line("Limits that could not be decided:")
         for line in undecided:
-            reporter.write_line(f"  {line}")
+            reporter.write_line(fitting(f"  {line}", sys.stdout))
 
 
 def ranked(records: Sequence[Record], sort: str) -> list[Record]:

@@ -113,8 +113,8 @@ def test_messages() -> None:
         "  estimated from the longest wait of 4 knocks, 10 ms apart: the hold had begun before the "
         "knock, and a queue of threads makes waits longer",
         "  waits of knocks:",
-        "    <  10 us  2  ########################################",
-        "    < 100 us  0",
+        "    <  10 µs  2  ########################################",
+        "    < 100 µs  0",
         "    <   1 ms  0",
         "    <  10 ms  0",
         "    < 100 ms  1  ####################",
