@@ -17,11 +17,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import NoReturn, SupportsIndex
+    from weakref import ref
 
     import numpy as np
     import numpy.typing as npt
     from typing_extensions import Self
 
+    from gilknocker.meters.totals import Totals
     from gilknocker.snapshot.holders import Holder
 
 __all__ = ["KnockKnock"]
@@ -116,6 +118,7 @@ class KnockKnock:
             timeout_micros=timeout_micros,
         )
         self._settings = settings
+        self._totals: tuple[ref[Totals], ...] = ()  # who is told before a reset
         self._names: dict[tuple[int, int], str] = {}  # of holders, by serial and ident
         self._sampler = _core.Sampler(
             settings.interval_ns,
@@ -187,6 +190,10 @@ class KnockKnock:
 
     def reset_contention_metric(self) -> None:
         """Start all numbers and logs again, running or not."""
+        if self._totals:
+            from gilknocker.meters.totals import tell
+
+            tell(self._totals)
         self._sampler.reset()
         self._names.clear()
 

@@ -23,12 +23,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
     from typing import NoReturn, SupportsIndex
+    from weakref import ref
 
     import numpy as np
     import numpy.typing as npt
     from typing_extensions import Buffer, Self
 
     from gilknocker._files import Target
+    from gilknocker.meters.totals import Totals
     from gilknocker.snapshot.value import Snapshot
 
 __all__ = ["GilTracer", "GilTracerUnsupported"]
@@ -110,6 +112,7 @@ class GilTracer:
         if _PROBLEM:
             raise GilTracerUnsupported(_PROBLEM)
         self._core = _core.Tracer(size)
+        self._totals: tuple[ref[Totals], ...] = ()  # who is told before a reset
         self._names: dict[int, str] = {}  # by serial
         self._named_in = 0  # whose serials they are: a forked child has another sampler
 
@@ -165,6 +168,10 @@ class GilTracer:
 
     def reset(self) -> None:
         """Begin all numbers and events anew, running or not."""
+        if self._totals:
+            from gilknocker.meters.totals import tell
+
+            tell(self._totals)
         self._core.reset()
 
     def snapshot(self, waits: bool = False) -> Snapshot:
