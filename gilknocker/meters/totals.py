@@ -92,7 +92,7 @@ def tell(totals: tuple[ref[Totals], ...]) -> None:
 
 
 def _added(ended: Snapshot | None, newest: Snapshot) -> Snapshot:
-    if ended is None or not ended.observed_ns:  # it was reset before it ever ran
+    if ended is None or not (ended.observed_ns or ended.knocks):  # it had never run
         return newest
     fields = merged_fields(ended, newest)
     fields.update({name: getattr(ended, name) for name in _ONE_SAMPLER})
