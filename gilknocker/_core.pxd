@@ -33,6 +33,7 @@ cdef extern from "gilknocker/gil.hpp" namespace "gilknocker" nogil:
         kOwn
 
     cdef cppclass GilSeat:
+        void close() noexcept
         @staticmethod
         long value() noexcept
 
@@ -45,6 +46,7 @@ cdef extern from "cpython/gil_layout.h" nogil:
 cdef extern from "cpython/cpython_gil.hpp" namespace "gilknocker" nogil:
     cdef cppclass Gil:
         cbool can_look() noexcept
+        unique_ptr[GilSeat] open_seat() noexcept
 
     cdef cppclass CPythonGil(Gil):
         # Not "except +": these two let go of the GIL and take it again, where an interpreter that
@@ -174,7 +176,7 @@ cdef extern from "gilknocker/sampler.hpp" namespace "gilknocker" nogil:
 
     cdef cppclass CppSampler "gilknocker::Sampler":
         CppSampler(Gil& gil, const Clock& clock, SamplerPlan plan) except +
-        void start() except +
+        void start(unique_ptr[GilSeat]& seat) except +
         void claim_seat() except +
         cbool stop(int64_t timeout) except +
         cbool is_running() noexcept

@@ -9,7 +9,7 @@ from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_FillInfo
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 from libc.stdint cimport int64_t
-from libcpp.memory cimport make_unique
+from libcpp.memory cimport make_unique, unique_ptr
 from libcpp.utility cimport move
 
 cdef extern from "Python.h":
@@ -351,8 +351,13 @@ cdef class Sampler:
 
     def start(self) -> None:
         cdef CppSampler* sampler = self._here()
-        with nogil:
-            sampler.start()
+        cdef unique_ptr[GilSeat] seat = the_gil.open_seat()
+        try:
+            with nogil:
+                sampler.start(seat)
+        finally:
+            if seat.get() != NULL:
+                seat.get().close()
 
     def stop(self, int64_t timeout_ns) -> bool:
         cdef CppSampler* sampler = self._here()

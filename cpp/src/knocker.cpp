@@ -20,20 +20,20 @@ Knocker::Knocker(Gil& gil, const Clock& clock, Ledger& ledger, std::int64_t run,
 
 void Knocker::begin() {
   this_thread::ask_for_exact_timers();
-  if (!enter(Phase::kAway, Phase::kOpening)) return;
-  seat_ = gil_.open_seat();
-  phase_.store(seat_ ? Phase::kIdle : Phase::kAway, std::memory_order_release);
+  if (!seat_ || !enter(Phase::kUsing)) return;
+  if (!seat_->occupy()) seat_.reset();
+  phase_.store(Phase::kIdle, std::memory_order_release);
 }
 
-bool Knocker::enter(Phase from, Phase to) noexcept {
+bool Knocker::enter(Phase to) noexcept {
+  Phase from = Phase::kIdle;
   return phase_.compare_exchange_strong(from, to, std::memory_order_acquire,
                                         std::memory_order_relaxed);
 }
 
 bool Knocker::claim() {
-  if (enter(Phase::kAway, Phase::kClaimed)) return true;
-  if (!gil_.clears_for_others() || !enter(Phase::kIdle, Phase::kClaimed)) return false;
-  seat_->clear();
+  if (!gil_.closes_for_others() || !enter(Phase::kClaimed)) return false;
+  if (seat_) seat_->close();
   return true;
 }
 
@@ -42,10 +42,10 @@ void Knocker::wake(Nanos now) {
     // The burst may have begun under the knock before: no moment counts twice.
     observed_until_ = std::max(observed_until_, schedule_.opening());
   }
-  if (!enter(Phase::kIdle, Phase::kKnocking)) return;
+  if (!seat_ || !enter(Phase::kUsing)) return;
   const KnockRecord record = knock(schedule_.advance_past(now));
   ledger_.end_knock(run_, record);
-  if (seat_) phase_.store(Phase::kIdle, std::memory_order_release);
+  phase_.store(Phase::kIdle, std::memory_order_release);
 }
 
 std::optional<bool> Knocker::acquire() {
@@ -94,13 +94,11 @@ void Knocker::end() {
 }
 
 void Knocker::leave_seat() {
-  if (!seat_) return;
-  if (phase_.load(std::memory_order_acquire) == Phase::kClaimed) {
-    seat_->dispose();
-  } else {
-    seat_->acquire();
-    seat_->leave();
-  }
+  if (!seat_ || !enter(Phase::kUsing)) return;
+  seat_->acquire();
+  seat_->leave();
+  seat_.reset();
+  phase_.store(Phase::kIdle, std::memory_order_release);
 }
 
 }  // namespace gilknocker

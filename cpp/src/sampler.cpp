@@ -63,7 +63,7 @@ std::shared_ptr<Sampler::Run> Sampler::make_run(std::int64_t number) const {
   return run;
 }
 
-void Sampler::start() {
+void Sampler::start(std::unique_ptr<GilSeat>& seat) {
   MutexLock lock(lifecycle_);
   if (run_) return;
   std::shared_ptr<Run> run;
@@ -71,8 +71,10 @@ void Sampler::start() {
   try {
     run = make_run(number);
     if (run->watcher) run->watcher->start("gilknock-watch", run);
+    run->knocks->give(std::move(seat));
     run->knocker->start("gilknock-knock", run);
   } catch (...) {  // no thread to be had, or no memory
+    if (run && run->knocks != nullptr && !seat) seat = run->knocks->take_back();
     if (run && run->watcher && run->watcher->started()) {
       run->watcher->request_stop();
       run->watcher->join();
@@ -86,15 +88,14 @@ void Sampler::start() {
 
 void Sampler::claim_seat() {
   if (!lifecycle_.try_lock()) return;  // another thread starts or stops: it does what is needed
-  // Clearing the knocker's thread state under our lock lets no other code run: nothing in it was
-  // made by Python code, for none ever ran on that thread.
+  // Closing the knocker's seat under our lock lets no other code run: nothing in its thread state
+  // was made by Python code, for none ever ran on that thread.
   if (run_) run_->knocks->claim();
   lifecycle_.unlock();
 }
 
 bool Sampler::end_knocker(Run& run, Nanos deadline) {
-  // Without its seat it needs the GIL no more: it ends soon, and must have done so before the
-  // interpreter frees the thread state that it is about to delete.
+  // Without its seat it needs the GIL no more, and ends soon.
   if (!run.knocker->wait_ended(run.knocks->is_claimed() ? kNever : deadline)) {
     ledger_->abandon_knock();
     run.knocker->detach();

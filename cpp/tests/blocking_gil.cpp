@@ -20,15 +20,21 @@ void end_this_thread() {
 
 class BlockingGil::Seat final : public GilSeat {
  public:
-  explicit Seat(BlockingGil& gil) : gil_(gil) {
-    ++gil_.seats_opened_;
-    ++gil_.seats_open_;
-  }
+  explicit Seat(BlockingGil& gil) : gil_(gil) { ++gil_.seats_open_; }
 
   ~Seat() override {
-    --gil_.seats_open_;
-    CHECK(left_ || ended_by_unwind_);
+    if (!closed_) --gil_.seats_open_;
+    CHECK(gone_ || ended_by_unwind_);
     CHECK(!holds_);
+  }
+
+  bool occupy() override {
+    CHECK(!gone_);
+    CHECK(owner_ == std::thread::id());
+    owner_ = std::this_thread::get_id();
+    gone_ = gil_.refuses_threads_;
+    if (!gone_) ++gil_.seats_occupied_;
+    return !gone_;
   }
 
   void acquire() override { acquire_and_tell(); }
@@ -36,7 +42,6 @@ class BlockingGil::Seat final : public GilSeat {
   std::optional<bool> acquire_and_tell() override {
     check_mine();
     CHECK(!holds_);
-    CHECK(!cleared_);
     in_use_ = true;
     if (gil_.finalizing_) {
       ended_by_unwind_ = true;
@@ -57,32 +62,24 @@ class BlockingGil::Seat final : public GilSeat {
   void leave() override {
     check_mine();
     CHECK(holds_);
-    CHECK(!cleared_);
-    left_ = true;
+    gone_ = true;
     give_back();
   }
 
-  void clear() override {
+  void close() override {
     CHECK(gil_.held_by_caller());
     CHECK(std::this_thread::get_id() != owner_);
+    CHECK(gil_.closes_ || owner_ == std::thread::id());
     CHECK(!in_use_);
-    CHECK(!cleared_);
-    CHECK(!left_);
-    cleared_ = true;
-  }
-
-  void dispose() override {
-    check_mine();
-    CHECK(cleared_);
-    CHECK(!in_use_);
-    std::this_thread::sleep_for(gil_.dispose_takes_.load());
-    left_ = true;
+    CHECK(!gone_);
+    gone_ = closed_ = true;
+    --gil_.seats_open_;
   }
 
  private:
   void check_mine() {
     CHECK(std::this_thread::get_id() == owner_);
-    CHECK(!left_);
+    CHECK(!gone_);
   }
   void give_back() {
     holds_ = false;
@@ -91,11 +88,11 @@ class BlockingGil::Seat final : public GilSeat {
   }
 
   BlockingGil& gil_;
-  const std::thread::id owner_ = std::this_thread::get_id();
+  std::thread::id owner_;
   bool in_use_ = false;  // from asking for the GIL to having given it back
   bool holds_ = false;
-  bool cleared_ = false;
-  bool left_ = false;
+  bool gone_ = false;
+  bool closed_ = false;  // counted as open until it is closed, or its memory is gone
   bool ended_by_unwind_ = false;
 };
 
@@ -134,8 +131,33 @@ void BlockingGil::give() { unlock(); }
 Look BlockingGil::look() const noexcept { return state_; }
 
 std::unique_ptr<GilSeat> BlockingGil::open_seat() {
+  CHECK(held_by_caller());
   if (refuses_) return nullptr;
   return std::make_unique<Seat>(*this);
+}
+
+std::unique_ptr<GilSeat> BlockingGil::take_and_open_seat() {
+  if (held_by_caller()) return open_seat();
+  const Held held(*this);
+  return open_seat();
+}
+
+void BlockingGil::close(const std::unique_ptr<GilSeat>& seat) {
+  if (!seat) return;
+  if (held_by_caller()) return seat->close();
+  const Held held(*this);
+  seat->close();
+}
+
+void start(Sampler& sampler, BlockingGil& gil) {
+  std::unique_ptr<GilSeat> seat = gil.take_and_open_seat();
+  try {
+    sampler.start(seat);
+  } catch (...) {
+    gil.close(seat);
+    throw;
+  }
+  gil.close(seat);
 }
 
 }  // namespace gilknocker

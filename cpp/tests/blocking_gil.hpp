@@ -7,12 +7,12 @@
 #pragma once
 
 #include <atomic>
-#include <chrono>
 #include <memory>
 #include <optional>
 #include <thread>
 
 #include "gilknocker/gil.hpp"
+#include "gilknocker/sampler.hpp"
 #include "gilknocker/sync.hpp"
 
 namespace gilknocker {
@@ -32,12 +32,17 @@ class BlockingGil final : public Gil {
   bool can_look() const noexcept override { return can_look_; }
   Look look() const noexcept override;
   std::unique_ptr<GilSeat> open_seat() override;
+  // With the GIL, whether the caller holds it or not.
+  std::unique_ptr<GilSeat> take_and_open_seat();
+  void close(const std::unique_ptr<GilSeat>& seat);  // if there is one
 
-  bool clears_for_others() const noexcept override { return clears_; }
-  // From now on a thread has to clear its seat itself.
-  void keep_others_off_seats() { clears_ = false; }
+  bool closes_for_others() const noexcept override { return closes_; }
+  // From now on a thread has to leave its seat itself.
+  void keep_others_off_seats() { closes_ = false; }
   // From now on open_seat() returns null.
   void refuse_seats() { refuses_ = true; }
+  // From now on nobody can occupy a seat.
+  void refuse_threads() { refuses_threads_ = true; }
   // Whether that end unwinds the thread's stack: glibc's does, no other's. The threads that Python
   // ends so are left alone by then, and keep a little memory there.
 #if defined(__GLIBC__)
@@ -48,12 +53,9 @@ class BlockingGil final : public Gil {
   // From now on acquire() ends the thread, as CPython <= 3.13.0 does when it finalizes.
   void finalize() { finalizing_ = true; }
 
-  // From now on a thread needs so long to get rid of a seat that was cleared.
-  void slow_down(std::chrono::milliseconds dispose) { dispose_takes_ = dispose; }
-
   int waiting() const { return waiting_; }
-  int knocks() const { return knocks_; }  // how often a seat got it
-  int seats_opened() const { return seats_opened_; }
+  int knocks() const { return knocks_; }                  // how often a seat got it
+  int seats_occupied() const { return seats_occupied_; }  // ever
   int seats_open() const { return seats_open_; }
 
  private:
@@ -63,19 +65,22 @@ class BlockingGil final : public Gil {
   bool held_by_caller();
 
   const bool can_look_;
-  std::atomic<bool> clears_{true};
+  std::atomic<bool> closes_{true};
   std::atomic<bool> refuses_{false};
+  std::atomic<bool> refuses_threads_{false};
   std::atomic<bool> finalizing_{false};
-  std::atomic<std::chrono::milliseconds> dispose_takes_{std::chrono::milliseconds(0)};
   std::atomic<int> waiting_{0};
   std::atomic<int> knocks_{0};
-  std::atomic<int> seats_opened_{0};
+  std::atomic<int> seats_occupied_{0};
   std::atomic<int> seats_open_{0};
   std::atomic<Look> state_{Look::kFree};  // written under mutex_, read by look() without
   Mutex mutex_;
   CondVar freed_;
   std::thread::id holder_ GILKNOCKER_GUARDED_BY(mutex_);
 };
+
+// As a program starts a sampler: with the GIL when it begins and when it is done.
+void start(Sampler& sampler, BlockingGil& gil);
 
 // The program holds the GIL for as long as this lives.
 class Held {

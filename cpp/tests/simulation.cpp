@@ -29,6 +29,7 @@ class Simulation::FakeSeat final : public GilSeat {
  public:
   explicit FakeSeat(Simulation& simulation) : simulation_(simulation) {}
 
+  bool occupy() override { return true; }
   void acquire() override { simulation_.acquire(); }
   std::optional<bool> acquire_and_tell() override {
     const bool waited = simulation_.acquire();
@@ -37,8 +38,7 @@ class Simulation::FakeSeat final : public GilSeat {
   }
   void release() override { simulation_.release(); }
   void leave() override { simulation_.release(); }
-  void clear() override {}
-  void dispose() override {}
+  void close() override {}
 
  private:
   Simulation& simulation_;

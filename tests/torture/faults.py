@@ -8,6 +8,7 @@ import forks
 import loads
 import hostile
 import company
+import walkers
 from registry import FAULTS
 
-__all__ = ["FAULTS", "company", "exits", "forks", "hostile", "loads"]
+__all__ = ["FAULTS", "company", "exits", "forks", "hostile", "loads", "walkers"]

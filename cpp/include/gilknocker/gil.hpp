@@ -2,11 +2,14 @@
 //
 // Thread safety
 //   Gil      look() may be called by any thread at any time: it takes no lock and is not seen by
-//            the program. open_seat() is called on the thread that will use the seat.
-//   GilSeat  belongs to the thread that opened it, but for clear(): another thread that holds the
-//            GIL may call that once, while the owner promises not to use the seat.
-// Near interpreter shutdown acquire() may never return, or end the thread by a forced unwind
-// (CPython <= 3.13.0): no frame above it may be noexcept or swallow exceptions.
+//            the program. open_seat() is called by a thread that holds the GIL.
+//   GilSeat  belongs to whoever has it; from occupy() on to the thread that called that. But for
+//            close(): another thread that holds the GIL may call that once, while the owner
+//            promises not to use the seat.
+// What a seat is to the interpreter is made and unmade only by who holds the GIL: others who hold
+// it walk through all of them (docs/cpython-rules.md). Near interpreter shutdown acquire() may
+// never return, or end the thread by a forced unwind (CPython <= 3.13.0): no frame above it may be
+// noexcept or swallow exceptions.
 #pragma once
 
 #include <array>
@@ -56,17 +59,19 @@ class GilSeat : private LiveCount<GilSeat> {
   // by a forced unwind leaves its thread state to the dying interpreter.
   virtual ~GilSeat() = default;
 
+  // On the thread that will use it, which does not hold the GIL. False if it can have none.
+  virtual bool occupy() = 0;
   virtual void acquire() = 0;
   // Acquires, and tells whether it had to wait, where the system can tell: dearer than acquire(),
   // and for knocks that answer for looks.
   virtual std::optional<bool> acquire_and_tell() = 0;
   virtual void release() = 0;  // REQUIRES: this seat holds the GIL
 
-  // The three ways out. Either leave(), with this seat holding the GIL: it is given back for good;
-  // or clear() by a thread that holds the GIL, then dispose() by the owner, who does not.
+  // The two ways out; nothing may be asked of the seat after them. Either leave() by its owner,
+  // with this seat holding the GIL: it is given back for good; or close() by another thread that
+  // holds the GIL.
   virtual void leave() = 0;
-  virtual void clear() = 0;
-  virtual void dispose() = 0;
+  virtual void close() = 0;
 };
 
 class Gil {
@@ -85,9 +90,9 @@ class Gil {
   virtual std::optional<HolderMark> mark() const noexcept { return std::nullopt; }
   // What the program calls that thread. REQUIRES: a seat of the calling thread holds the GIL.
   virtual ThreadName name_of(const HolderId&) const { return {}; }
-  // Whether one thread may clear the seat of another.
-  virtual bool clears_for_others() const noexcept { return true; }
-  // Null when the interpreter has no room for another thread.
+  // Whether one thread may close the seat that another occupies.
+  virtual bool closes_for_others() const noexcept { return true; }
+  // Null when the interpreter has no room for another thread. REQUIRES: the GIL held.
   virtual std::unique_ptr<GilSeat> open_seat() = 0;
 };
 

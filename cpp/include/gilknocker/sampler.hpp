@@ -45,9 +45,11 @@ class Sampler : private LiveCount<Sampler> {
   Sampler& operator=(const Sampler&) = delete;
   ~Sampler();
 
-  // Throws std::system_error when a thread cannot be had, std::bad_alloc without memory: with
-  // nothing left behind.
-  void start() GILKNOCKER_EXCLUDES(lifecycle_);
+  // With a seat that a thread which held the GIL has opened just before. A seat that is not needed
+  // stays with the caller, who closes it with the GIL held: one was running already, or it throws,
+  // std::system_error when a thread cannot be had, std::bad_alloc without memory; with nothing left
+  // behind. Without a seat there are no knocks.
+  void start(std::unique_ptr<GilSeat>& seat) GILKNOCKER_EXCLUDES(lifecycle_);
   void claim_seat();
   // False if a knock was still stuck at the timeout: its thread was let go, and ends by itself.
   bool stop(Nanos timeout) GILKNOCKER_EXCLUDES(lifecycle_);

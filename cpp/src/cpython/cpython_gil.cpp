@@ -6,6 +6,7 @@
 #include <cstring>
 #include <new>
 
+#include "cpython/thread_state.h"
 #include "gilknocker/process.hpp"
 #include "gilknocker/this_thread.hpp"
 
@@ -69,10 +70,49 @@ bool has_number(PyObject* thread, std::int64_t native_id) {
   return same;
 }
 
+// The thread state is made and deleted under the GIL, by a starter and a stopper, and its thread
+// moves in and may leave; but see GILKNOCKER_OWNER_MAKES_STATE.
 class CPythonSeat final : public GilSeat {
  public:
-  CPythonSeat(PyThreadState* state, OwnHolders& own_holders) noexcept
-      : state_(state), own_holders_(own_holders) {}
+  CPythonSeat(void* interpreter, OwnHolders& own_holders) noexcept
+      : interpreter_(static_cast<PyInterpreterState*>(interpreter)), own_holders_(own_holders) {}
+
+#if GILKNOCKER_OWNER_MAKES_STATE
+  bool open() { return true; }
+
+  bool occupy() override {
+    state_ = PyThreadState_New(interpreter_);
+    if (state_ == nullptr) return false;
+    gilknocker_hide_frames(state_);
+    if (is_known_as_ours()) return true;
+    acquire();
+    leave();
+    return false;
+  }
+
+  void close() override {}  // nobody moved in, or Gil::closes_for_others()
+#else
+  // False without memory. REQUIRES: the GIL held.
+  bool open() {
+    state_ = gilknocker_new_state(interpreter_);
+    if (state_ == nullptr) return false;
+    if (is_known_as_ours()) return true;
+    gilknocker_delete_state(state_);
+    return false;
+  }
+
+  bool occupy() override {
+    gilknocker_move_in(state_);
+    return true;
+  }
+
+  // An interpreter that ends frees the states of all threads but one, also those of knockers that
+  // nobody stopped before: what is left of this one is not to be touched then.
+  void close() override {
+    own_holders_.remove(state_);
+    if (!interpreter_ends()) gilknocker_delete_state(state_);
+  }
+#endif
 
   void acquire() override { PyEval_RestoreThread(state_); }
 
@@ -92,21 +132,19 @@ class CPythonSeat final : public GilSeat {
     PyThreadState_DeleteCurrent();
   }
 
-  // An interpreter that ends frees the states of all threads but one, also those of knockers that
-  // nobody stopped before: what is left of this one is not to be touched then.
-  void clear() override {
-    if (!interpreter_ends()) PyThreadState_Clear(state_);
-  }
-
-  // On the owner's thread, because CPython 3.12+ forgets the calling thread's own state with it.
-  void dispose() override {
-    own_holders_.remove(state_);
-    if (!interpreter_ends()) PyThreadState_Delete(state_);
-  }
-
  private:
-  PyThreadState* const state_;
+  bool is_known_as_ours() noexcept {
+    try {
+      own_holders_.add(state_);
+    } catch (const std::bad_alloc&) {
+      return false;
+    }
+    return true;
+  }
+
+  PyInterpreterState* const interpreter_;
   OwnHolders& own_holders_;
+  PyThreadState* state_ = nullptr;
 };
 
 }  // namespace
@@ -140,13 +178,7 @@ CPythonGil* CPythonGil::make() {
 
 CPythonGil& CPythonGil::instance() noexcept { return *the_instance; }
 
-bool CPythonGil::clears_for_others() const noexcept {
-#ifdef Py_GIL_DISABLED
-  return false;  // with a thread's state go the free lists of the thread that clears it
-#else
-  return true;
-#endif
-}
+bool CPythonGil::closes_for_others() const noexcept { return !GILKNOCKER_OWNER_MAKES_STATE; }
 
 void CPythonGil::forget_parent() noexcept {
   generation.fetch_add(1, std::memory_order_relaxed);
@@ -207,16 +239,9 @@ ThreadName CPythonGil::name_of(const HolderId& id) const {
 }
 
 std::unique_ptr<GilSeat> CPythonGil::open_seat() {
-  PyThreadState* const state = PyThreadState_New(static_cast<PyInterpreterState*>(interpreter_));
-  if (state == nullptr) return nullptr;
-  try {
-    own_holders_.add(state);
-    return std::make_unique<CPythonSeat>(state, own_holders_);
-  } catch (const std::bad_alloc&) {
-    // The state stays with the interpreter: to clear it would take the GIL. We look, but knock not.
-    own_holders_.remove(state);
-    return nullptr;
-  }
+  std::unique_ptr<CPythonSeat> seat(new (std::nothrow) CPythonSeat(interpreter_, own_holders_));
+  if (!seat || !seat->open()) return nullptr;
+  return seat;
 }
 
 }  // namespace gilknocker

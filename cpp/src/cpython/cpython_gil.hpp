@@ -28,7 +28,7 @@ class CPythonGil final : public Gil {
   std::optional<HolderId> holder() const noexcept override;
   std::optional<HolderMark> mark() const noexcept override;
   ThreadName name_of(const HolderId& id) const override;
-  bool clears_for_others() const noexcept override;
+  bool closes_for_others() const noexcept override;
   std::unique_ptr<GilSeat> open_seat() override;
   // Whether there is a GIL now. REQUIRES: can_look()
   bool enabled() const noexcept { return gilknocker_is_enabled(&layout_) != 0; }

@@ -53,8 +53,11 @@ class HandOver {
   static constexpr std::size_t kEvents = 16;  // only the newest is wanted
 
   const char* hand_over() {
+    seat_ = CPythonGil::instance().open_seat();
+    if (!seat_) return "there was not enough memory to try it out";
     pthread_t thread;
     if (pthread_create(&thread, nullptr, &HandOver::take, this) != 0) {
+      seat_->close();
       return "no thread could be started to try the tracing out";
     }
     // Without the GIL: on a free-threaded build a new thread state may stop the world.
@@ -85,17 +88,16 @@ class HandOver {
   static void* take(void* argument) {
     HandOver& mine = *static_cast<HandOver*>(argument);
     this_thread::mark_ours();
-    const std::unique_ptr<GilSeat> seat = CPythonGil::instance().open_seat();
-    mine.has_seat_ = seat != nullptr;
+    mine.has_seat_ = mine.seat_->occupy();
     sem_post(&mine.seated_);
-    if (!seat) return nullptr;
+    if (!mine.has_seat_) return nullptr;
     wait_for(mine.go_);
     tell_asked = &mine.asked_;
     const Nanos asks = now_nanos();
-    seat->acquire();
+    mine.seat_->acquire();
     const Nanos has = now_nanos();
     mine.agrees_ = mine.agrees(asks, has);
-    seat->leave();
+    mine.seat_->leave();
     return nullptr;
   }
 
@@ -109,9 +111,10 @@ class HandOver {
   }
 
   TraceBook book_;
-  sem_t seated_;  // by the thread, with has_seat_
-  sem_t go_;      // to the thread
-  sem_t asked_;   // by its hook
+  std::unique_ptr<GilSeat> seat_;  // the thread's, once that runs
+  sem_t seated_;                   // by the thread, with has_seat_
+  sem_t go_;                       // to the thread
+  sem_t asked_;                    // by its hook
   bool has_seat_ = false;
   bool agrees_ = false;  // by the thread, joined before this is read
   Nanos told_ = 0;       // by the caller, before it lets go of the GIL
