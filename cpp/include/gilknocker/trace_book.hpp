@@ -70,6 +70,7 @@ class TraceBook : private LiveCount<TraceBook> {
 
   // ---- by the hooks ----
   TracedThread& enter(std::int64_t native_id, bool ours, Nanos now) noexcept;
+  TracedThread& crowd() noexcept { return crowd_; }  // of a thread that finds no room
   void asked(TracedThread& thread, Nanos now, bool wanted_it_all_along) noexcept;
   void acquired(TracedThread& thread, Nanos now, bool wanted_it_all_along) noexcept;
   void released(TracedThread& thread, Nanos now, bool forced) noexcept;

@@ -31,6 +31,7 @@ void forget_parent() noexcept {
   for (std::atomic<TraceBook*>& book : books) book.store(nullptr, std::memory_order_relaxed);
   if (attached != 0) uninstall();
   attached = 0;
+  hook_threads.keep_only_mine();
 }
 
 }  // namespace
@@ -55,7 +56,7 @@ void attach(TraceBook& book, const std::vector<std::int64_t>& present) {
   const Nanos now = now_nanos();
   for (const std::int64_t native_id : present) book.expect(native_id, now);
   book.begin(now);
-  thread_in(book, index, now).holds_from(now);  // the caller
+  thread_in(book, index, hook_threads.mine(), now).holds_from(now);  // the caller
   books[index].store(&book, std::memory_order_release);
 }
 
@@ -77,8 +78,9 @@ void settle() {
 
 void mark_ours() noexcept {
   this_thread::mark_ours();
-  const Nanos now = now_nanos();
-  tell_books([now](TraceBook& book, std::size_t i) { thread_in(book, i, now).become_ours(); });
+  tell_books([now = now_nanos()](TraceBook& book, std::size_t i) {
+    thread_in(book, i, hook_threads.mine(), now).become_ours();
+  });
 }
 
 TraceReading read_book(TraceBook& book) { return book.read(now_nanos(), &is_alive); }

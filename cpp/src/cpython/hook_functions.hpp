@@ -1,6 +1,6 @@
 // The hooks themselves: what they do at each signal and wait, and what they share.
 //
-// Thread safety: see gil_hooks.hpp. The thread-local ones are each thread's own.
+// Thread safety: see gil_hooks.hpp. A HookThread is its thread's own.
 #pragma once
 
 #include <pthread.h>
@@ -9,10 +9,12 @@
 #include <array>
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 
 #include "cpython/gil_hooks.hpp"
-#include "gilknocker/hook_local.hpp"
+#include "cpython/let_go.hpp"
 #include "gilknocker/nanos.hpp"
+#include "gilknocker/per_thread.hpp"
 #include "gilknocker/trace_book.hpp"
 
 namespace gilknocker::gil_hooks {
@@ -21,17 +23,30 @@ extern std::array<std::atomic<TraceBook*>, kMostBooks> books;
 extern std::atomic<pthread_cond_t*> taken;
 extern std::atomic<pthread_cond_t*> dropped;
 
-// Told when this thread asks for the GIL: of the self-test's own.
-extern GILKNOCKER_HOOK_LOCAL sem_t* tell_asked;
-// What the calibrating thread itself signals, by call.
-extern GILKNOCKER_HOOK_LOCAL bool calibrating;
-extern GILKNOCKER_HOOK_LOCAL int signalled;
-extern GILKNOCKER_HOOK_LOCAL pthread_cond_t* last_signalled;
+// Of one thread.
+struct HookThread {
+  struct Seat {
+    std::uint64_t book = 0;  // its id
+    TracedThread* thread = nullptr;
+  };
+  std::array<Seat, kMostBooks> seats{};
+  LetGo let_go;
+  // Told when this thread asks for the GIL: of the self-test's own.
+  sem_t* tell_asked = nullptr;
+  // What the calibrating thread itself signals, by call.
+  bool calibrating = false;
+  int signalled = 0;
+  pthread_cond_t* last_signalled = nullptr;
+};
+
+inline constexpr std::size_t kMostThreads = 32'768;  // at a time
+extern PerThread<HookThread> hook_threads;
 
 inline Nanos now_nanos() noexcept { return SystemClock().now(); }
 
-// What the book in `books[index]` knows of the calling thread.
-TracedThread& thread_in(TraceBook& book, std::size_t index, Nanos now) noexcept;
+// What the book in `books[index]` knows of the calling thread, which is `me`: null if it found no
+// room, and is one of the crowd.
+TracedThread& thread_in(TraceBook& book, std::size_t index, HookThread* me, Nanos now) noexcept;
 
 template <typename Event>
 void tell_books(Event event) noexcept {

@@ -41,18 +41,20 @@ void uninstall() noexcept { patch.remove(); }
 // Which condition variable is which shows when this thread drops and takes the GIL once. Others who
 // do so meanwhile do not disturb: only this thread counts.
 const char* calibrate() {
-  signalled = 0;
-  calibrating = true;
+  HookThread* const me = hook_threads.mine();
+  if (me == nullptr) return "there are too many threads";
+  me->signalled = 0;
+  me->calibrating = true;
   PyThreadState* const state = PyEval_SaveThread();
-  const int of_dropping = signalled;
-  pthread_cond_t* const first = last_signalled;
+  const int of_dropping = me->signalled;
+  pthread_cond_t* const first = me->last_signalled;
   PyEval_RestoreThread(state);
-  calibrating = false;
-  if (of_dropping != 1 || signalled != 2 || first == last_signalled) {
+  me->calibrating = false;
+  if (of_dropping != 1 || me->signalled != 2 || first == me->last_signalled) {
     return "dropping and taking the GIL signals in unknown ways";
   }
   dropped.store(first, std::memory_order_relaxed);
-  taken.store(last_signalled, std::memory_order_relaxed);
+  taken.store(me->last_signalled, std::memory_order_relaxed);
   return nullptr;
 }
 

@@ -92,7 +92,7 @@ class HandOver {
     sem_post(&mine.seated_);
     if (!mine.has_seat_) return nullptr;
     wait_for(mine.go_);
-    tell_asked = &mine.asked_;
+    if (HookThread* const me = hook_threads.mine()) me->tell_asked = &mine.asked_;
     const Nanos asks = now_nanos();
     mine.seat_->acquire();
     const Nanos has = now_nanos();
@@ -125,6 +125,8 @@ class HandOver {
 const char* try_out() {
   if (const char* const problem = CPythonGil::instance().problem()) return problem;
   if (!CPythonGil::instance().enabled()) return "this Python runs without a GIL";
+  if (const char* const problem = hook_threads.prepare(kMostThreads)) return problem;
+  settle();  // whoever calls a hook from now on sees the records
   if (const char* const problem = install()) return problem;
   const char* problem = calibrate();
   uninstall();

@@ -3,12 +3,13 @@
 #include <pthread.h>
 #include <time.h>
 
-#include "gilknocker/hook_local.hpp"
+#include "gilknocker/per_thread.hpp"
 
 namespace gilknocker::this_thread {
 namespace {
 
-GILKNOCKER_HOOK_LOCAL bool ours = false;
+// Not thread-local: see per_thread.hpp. Any value but null: a thread of ours.
+const ThreadKey ours(nullptr);
 
 }  // namespace
 
@@ -27,8 +28,10 @@ void sleep_for(Nanos duration) noexcept {
   nanosleep(&time, nullptr);
 }
 
-void mark_ours() noexcept { ours = true; }
-bool is_ours() noexcept { return ours; }
+void mark_ours() noexcept {
+  if (ours.is_there()) ours.set(const_cast<ThreadKey*>(&ours));
+}
+bool is_ours() noexcept { return ours.is_there() && ours.get() != nullptr; }
 
 }  // namespace gilknocker::this_thread
 
