@@ -18,12 +18,16 @@ From then on the default registry tells:
 from __future__ import annotations
 
 import math
-import os
-import threading
 from typing import TYPE_CHECKING
 
-from gilknocker._checks import checked_real, shown
-from gilknocker.meters.knock_knock import KnockKnock
+from gilknocker.integrations.always_on import (
+    BOUNDS_NS,
+    BUCKETS_SECONDS,
+    Source,
+    Turns,
+    positive,
+    waits,
+)
 from gilknocker.meters.totals import Totals
 from gilknocker.reports.plotting import require
 
@@ -45,31 +49,18 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
     from typing_extensions import Self
 
+    from gilknocker.meters.knock_knock import KnockKnock
     from gilknocker.meters.tracer import GilTracer
     from gilknocker.snapshot.histogram import WaitHistogram
     from gilknocker.snapshot.value import Snapshot
 
-__all__ = ["BUCKETS_SECONDS", "GilCollector", "GilMetrics", "default_knocker"]
-
-# Each is where one of our own buckets begins, so that counting again by these loses nothing but
-# waits of exactly a bound, which are counted one bucket too high.
-_BOUNDS_NS = tuple(1_000 * 4**k for k in range(13))
-BUCKETS_SECONDS = tuple(bound / 1e9 for bound in _BOUNDS_NS)
-"""The bounds of `python_gil_wait_seconds`: powers of 4 from 1 µs to 16.8 s."""
+__all__ = ["GilCollector", "GilMetrics"]
 
 STALL_SECONDS = 0.2
 _HELD = "python_gil_held_seconds", "Time that a thread of the program held the GIL."
 _OBSERVED = "python_gil_observed_seconds", "Time in which the GIL was watched."
 _STALLS = "python_gil_stalls", "Waits of knocks for the GIL that were stalls."
 _WAIT = "python_gil_wait_seconds", "Waits for the GIL: of knocks, or of the program's threads."
-
-
-def default_knocker() -> KnockKnock:
-    """Return a knocker for meters that are always on: the schedule of gilknocker 0.4.
-
-    Ten knocks 1 ms apart in each 0.11 s.
-    """
-    return KnockKnock(polling_interval_micros=1_000)
 
 
 class GilCollector:
@@ -79,7 +70,7 @@ class GilCollector:
     ----------
     knocker : KnockKnock, optional
         The meter to read, started and stopped by its owner. By default one of this collector's
-        own (see `default_knocker`), which runs until `close`, and in forked children too.
+        own, with ten knocks 1 ms apart in each 0.11 s: until `close`, and in forked children too.
     registry : prometheus_client.CollectorRegistry, optional
         Where to register.
     tracer : GilTracer, optional
@@ -110,7 +101,7 @@ class GilCollector:
         stall_seconds: float = STALL_SECONDS,
     ) -> None:
         self._stall_ns = _stall_ns(stall_seconds)
-        self._meter = _Meter(knocker)
+        self._meter = Source(knocker)
         self._trace = None if tracer is None else Totals(tracer)
         self._registry: CollectorRegistry | None = registry
         try:
@@ -127,14 +118,14 @@ class GilCollector:
         """Return the families as they are now."""
         totals = self._meter.totals()
         total = totals.snapshot()
-        waits = {"knock": total}
+        sources = {"knock": total}
         if self._trace is not None:
-            waits["trace"] = self._trace.snapshot()
+            sources["trace"] = self._trace.snapshot()
         return _families(
             totals.held_seconds(total),
             total.observed_seconds,
             _stalls(total.histogram, self._stall_ns),
-            waits,
+            sources,
         )
 
     def close(self) -> None:
@@ -198,10 +189,10 @@ class GilMetrics:
         stall_seconds: float = STALL_SECONDS,
     ) -> None:
         self._stall_ns = _stall_ns(stall_seconds)
-        period = _positive("period_seconds", period_seconds)
+        period = positive("period_seconds", period_seconds)
         self._made: list[Any] = []
         self._registry = registry
-        self._meter = _Meter(knocker)
+        self._meter = Source(knocker)
         try:
             self._held = self._make(Counter, *_HELD)
             self._observed = self._make(Counter, *_OBSERVED)
@@ -213,44 +204,33 @@ class GilMetrics:
             self._unregister()
             self._meter.close()
             raise
-        self._lock = threading.Lock()  # one update at a time
-        self._pid = os.getpid()
         self._before: tuple[float, Snapshot] | None = None
-        self._ending = threading.Event()
-        self._thread = threading.Thread(
-            target=self._work, args=(period,), name="GilMetrics", daemon=True
-        )
-        self._thread.start()
+        self._turns = Turns(self._update, period, "GilMetrics")
 
     def update(self) -> None:
         """Add what is new since the last time; the thread does so each period."""
-        if os.getpid() != self._pid:
-            return  # in a forked child, which needs one of its own; the lock may be lost there
-        with self._lock:
-            totals = self._meter.totals()
-            total = totals.snapshot()
-            held = totals.held_seconds(total)
-            held_before, new = 0.0, total
-            if self._before is not None:
-                held_before, before = self._before
-                new = total - before
-            self._before = held, total
-            self._held.inc(held - held_before)
-            self._observed.inc(new.observed_seconds)
-            self._stalls.inc(_stalls(new.histogram, self._stall_ns))
-            for lower_ns, upper_ns, count in new.histogram:
-                for _ in range(count):
-                    self._waits.observe((lower_ns + upper_ns - 1) / 2e9)
+        self._turns.now()
+
+    def _update(self) -> None:
+        totals = self._meter.totals()
+        total = totals.snapshot()
+        held = totals.held_seconds(total)
+        held_before, new = 0.0, total
+        if self._before is not None:
+            held_before, before = self._before
+            new = total - before
+        self._before = held, total
+        self._held.inc(held - held_before)
+        self._observed.inc(new.observed_seconds)
+        self._stalls.inc(_stalls(new.histogram, self._stall_ns))
+        for wait in waits(new.histogram):
+            self._waits.observe(wait)
 
     def close(self) -> None:
         """Add what is new and end the thread, and the knocker if it is its own."""
-        if os.getpid() != self._pid or self._ending.is_set():
-            return
-        self._ending.set()
-        self._thread.join()
-        self.update()
-        self._meter.close()
-        self._unregister()
+        if self._turns.close():
+            self._meter.close()
+            self._unregister()
 
     def _make(self, kind: Any, name: str, text: str, **more: object) -> Any:
         made = kind(name, text, registry=self._registry, **more)
@@ -261,56 +241,28 @@ class GilMetrics:
         while self._made:
             self._registry.unregister(self._made.pop())
 
-    def _work(self, period: float) -> None:
-        while not self._ending.wait(period):
-            self.update()
-
-
-class _Meter:
-    """A knocker with its totals: its owner's, or one of ours, which a forked child has, too."""
-
-    def __init__(self, knocker: KnockKnock | None) -> None:
-        if knocker is not None and not isinstance(knocker, KnockKnock):
-            raise TypeError(f"knocker must be a KnockKnock or None, not {shown(knocker)}")
-        self._own = knocker is None
-        self._knocker = default_knocker() if knocker is None else knocker
-        self._totals = Totals(self._knocker)
-        self._pid = os.getpid()
-        if self._own:
-            self._knocker.start()
-
-    def totals(self) -> Totals:
-        if self._own and self._pid != os.getpid():
-            self._pid = os.getpid()
-            self._knocker.start()
-        return self._totals
-
-    def close(self) -> None:
-        if self._own:
-            self._knocker.stop()
-
 
 def _families(
     held: float | None = None,
     observed: float | None = None,
     stalls: int | None = None,
-    waits: dict[str, Snapshot] | None = None,
+    sources: dict[str, Snapshot] | None = None,
 ) -> Iterator[Metric]:
     yield CounterMetricFamily(*_HELD, value=held)
     yield CounterMetricFamily(*_OBSERVED, value=observed)
     yield CounterMetricFamily(*_STALLS, value=stalls)
     family = HistogramMetricFamily(*_WAIT, labels=["source"])
-    for source, snapshot in (waits or {}).items():
+    for source, snapshot in (sources or {}).items():
         family.add_metric([source], _buckets(snapshot.histogram), snapshot.wait_total_ns / 1e9)
     yield family
 
 
 def _buckets(histogram: WaitHistogram) -> list[tuple[str, int]]:
     """Return (le, count) of each bound: how many waits were shorter."""
-    counts = [0] * (len(_BOUNDS_NS) + 1)
+    counts = [0] * (len(BOUNDS_NS) + 1)
     place = 0
     for lower, _, count in histogram:
-        while place < len(_BOUNDS_NS) and lower >= _BOUNDS_NS[place]:
+        while place < len(BOUNDS_NS) and lower >= BOUNDS_NS[place]:
             place += 1
         counts[place] += count
     reached = 0
@@ -326,12 +278,4 @@ def _stalls(histogram: WaitHistogram, stall_ns: int) -> int:
 
 
 def _stall_ns(seconds: float) -> int:
-    return round(_positive("stall_seconds", seconds) * 1e9)
-
-
-def _positive(name: str, value: float) -> float:
-    allowed = "a real number of seconds, more than 0"
-    seconds = checked_real(name, value, allowed)
-    if not 0 < seconds < math.inf:
-        raise ValueError(f"{name} must be {allowed}, not {shown(value)}")
-    return seconds
+    return round(positive("stall_seconds", seconds) * 1e9)

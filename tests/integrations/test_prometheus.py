@@ -22,12 +22,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from gilknocker import GilTracer, KnockKnock, WaitHistogram
-from gilknocker.integrations.prometheus import (
-    BUCKETS_SECONDS,
-    GilCollector,
-    GilMetrics,
-    _buckets,
-)
+from gilknocker.integrations.always_on import BUCKETS_SECONDS
+from gilknocker.integrations.prometheus import GilCollector, GilMetrics, _buckets
 from gilknocker.testing import GilLoad, hold_gil
 
 FAMILIES = {
