@@ -217,6 +217,12 @@ cdef extern from "gilknocker/trace_book.hpp" namespace "gilknocker" nogil:
         cbool alive
         ThreadTotals totals
 
+    cdef struct ThreadShare:
+        int64_t held
+        int64_t waited
+        int64_t held_by_others
+        cbool known
+
     cdef cppclass TraceReading:
         int64_t epoch
         int64_t start
@@ -250,6 +256,7 @@ cdef extern from "cpython/gil_hooks.hpp" namespace "gilknocker::gil_hooks":
     void detach(TraceBook& book) except +
     void mark_ours() noexcept
     TraceReading read_book(TraceBook& book) except +
+    ThreadShare share_of_this_thread(TraceBook& book) noexcept
     vector[const void*] slots() except +
 
 

@@ -102,6 +102,11 @@ cdef class Tracer:
         result.values = move(self._here().events())
         return result
 
+    def share(self) -> tuple[int, int, int] | None:
+        """Of the calling thread: held, waited, held by others; None if it has no numbers."""
+        cdef ThreadShare share = share_of_this_thread(self._here()[0])
+        return (share.held, share.waited, share.held_by_others) if share.known else None
+
     def read(self, bint events=False) -> dict[str, Any]:
         """All numbers of one instant, with the newest intervals of that instant if asked for."""
         cdef TraceBook* book = self._here()

@@ -70,7 +70,9 @@ void TraceBook::released(TracedThread& thread, Nanos now, bool forced) noexcept 
   if (!hold) return;
   log(TraceEvent::kHold, thread, hold);
   if (thread.ours()) return;
-  holds_.add(hold.end - hold.start);
+  const Nanos duration = hold.end - hold.start;
+  held_total_ += duration;
+  holds_.add(duration);
 }
 
 std::uint32_t TraceBook::serial_of(const TracedThread& thread) const noexcept {
@@ -106,7 +108,10 @@ void TraceBook::begin(Nanos now) noexcept {
 
 void TraceBook::end(Nanos now, const IsAlive& is_alive) {
   find_ended(now, is_alive);
-  for (std::size_t i = 0; i < opened(); ++i) threads_[i].pause(now);
+  for (std::size_t i = 0; i < opened(); ++i) {
+    if (!threads_[i].ours()) held_total_ += threads_[i].holding_for(now);
+    threads_[i].pause(now);
+  }
   crowd_.pause(now);
   observed_ += now - resumed_;
   resumed_ = 0;
@@ -119,7 +124,7 @@ void TraceBook::reset(Nanos now) noexcept {
   ++epoch_;
   start_ = end_ = now;
   if (resumed_ != 0) resumed_ = now;
-  observed_ = wait_total_ = wait_max_ = 0;
+  observed_ = held_total_ = wait_total_ = wait_max_ = 0;
   waits_.clear();
   holds_.clear();
   written_ = next_ = 0;
@@ -171,6 +176,14 @@ TraceReading TraceBook::read(Nanos now, const IsAlive& is_alive) {
     reading.threads.push_back(one);
   }
   return reading;
+}
+
+ThreadShare TraceBook::share_of(const TracedThread& thread, Nanos now) const noexcept {
+  const ThreadTotals own = thread.totals(now);
+  // Its hold that still goes on is not in the sum of those that ended.
+  const Nanos ended = own.held - thread.holding_for(now);
+  const bool counted = !thread.ours();
+  return {own.held, own.waited, held_total_ - (counted ? ended : 0), &thread != &crowd_};
 }
 
 std::int64_t TraceBook::native_id(std::uint32_t serial) const noexcept {

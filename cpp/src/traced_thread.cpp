@@ -105,6 +105,10 @@ void TracedThread::end() noexcept {
   ended_ = true;
 }
 
+Nanos TracedThread::holding_for(Nanos now) const noexcept {
+  return holding_since_ == 0 ? 0 : now - holding_since_;
+}
+
 Nanos TracedThread::waiting_for(Nanos now) const noexcept {
   const Nanos since = asking_since_.load(std::memory_order_relaxed);
   return since == 0 ? 0 : std::max<Nanos>(now - std::max(since, living_since_), 0);
@@ -113,7 +117,7 @@ Nanos TracedThread::waiting_for(Nanos now) const noexcept {
 ThreadTotals TracedThread::totals(Nanos now) const noexcept {
   ThreadTotals all = totals_;
   const Nanos waiting = waiting_for(now);
-  const Nanos holding = holding_since_ == 0 ? 0 : now - holding_since_;
+  const Nanos holding = holding_for(now);
   all.held += holding;
   all.waited += waiting;
   all.longest_hold = std::max(all.longest_hold, holding);

@@ -44,6 +44,8 @@ class Program {
 
   Nanos now() const { return now_; }
   const Naive& naive() const { return naive_; }
+  std::size_t holder_or(std::size_t other) const { return holder_ == kNobody ? other : holder_; }
+  const TracedThread& thread(std::size_t i) const { return *threads_[i]; }
 
   void step() {
     now_ += 1 + static_cast<Nanos>(random_() % 1'000);
@@ -110,6 +112,55 @@ TEST(trace_book_agrees_with_keeping_everything) {
       CHECK(one.totals.held + one.totals.waited <= one.totals.lived);
     }
   });
+}
+
+TEST(trace_book_knows_a_threads_share) {
+  for_seeds(300, [](Random& random) {
+    TraceBook book(0, 1, 64);
+    book.begin(1);
+    const std::size_t threads = 1 + random() % 5;
+    Program program(book, threads, random);
+    const std::size_t steps = random() % 400;
+    for (std::size_t i = 0; i < steps; ++i) program.step();
+    const std::size_t asking = program.holder_or(random() % threads);
+    const ThreadShare share = book.share_of(program.thread(asking), program.now());
+    Nanos held = 0, held_by_others = 0, waited = 0;
+    const Naive all = program.so_far();
+    for (const auto& hold : all.holds) {
+      (hold.thread == asking ? held : held_by_others) += hold.end - hold.start;
+    }
+    for (const auto& wait : all.waits) waited += wait.thread == asking ? wait.end - wait.start : 0;
+    CHECK(share.known);
+    CHECK_EQ(share.held, held);
+    CHECK_EQ(share.waited, waited);
+    CHECK_EQ(share.held_by_others, held_by_others);
+  });
+}
+
+TEST(trace_book_knows_no_share_of_the_crowd) {
+  TraceBook book(0, 1, 1);
+  book.begin(1);
+  book.enter(1, false, 1);
+  CHECK(!book.share_of(book.enter(2, false, 1), 5).known);
+}
+
+TEST(trace_book_counts_no_hold_of_ours_as_the_others) {
+  TraceBook book(0, 1, 8);
+  book.begin(1);
+  TracedThread& ours = book.enter(1, true, 1);
+  TracedThread& theirs = book.enter(2, false, 1);
+  book.acquired(ours, 10, false);
+  book.released(ours, 20, false);
+  book.acquired(theirs, 20, false);
+  book.released(theirs, 50, false);
+  book.acquired(theirs, 60, false);
+  CHECK_EQ(book.share_of(theirs, 65).held_by_others, 0);
+  CHECK_EQ(book.share_of(theirs, 65).held, 35);
+  book.end(70, &all_alive);  // what goes on counts up to a stop
+  book.begin(100);
+  CHECK_EQ(book.share_of(ours, 110).held_by_others, 40);
+  book.reset(120);
+  CHECK_EQ(book.share_of(ours, 130).held_by_others, 0);
 }
 
 TEST(trace_book_keeps_the_newest_events) {

@@ -218,6 +218,20 @@ class GilTracer:
         seen = [one for one in threads if one.alive or one.lifetime_ns or one.acquisitions]
         return sorted(seen, key=lambda thread: thread.ours)
 
+    def this_thread(self) -> tuple[int, int, int] | None:
+        """Return what the calling thread did so far, in constant time (some 0.2 us).
+
+        Two of these, taken by one thread, tell of what it did between them: how long it held the
+        GIL, waited for it, and how long others had it.
+
+        Returns
+        -------
+        (held_ns, waited_ns, held_by_others_ns) : tuple of int, or None
+            By this thread since the last reset, up to now; by all other threads of the program.
+            None while the tracer does not run, or if it had no room for this thread.
+        """
+        return self._core.share()
+
     def threads_array(self) -> npt.NDArray[np.void]:
         """Return what `threads` does as a structured array with a field for each of its names."""
         import numpy as np

@@ -41,6 +41,14 @@ struct ThreadReading {
   ThreadTotals totals;
 };
 
+// The GIL as one thread has it, up to now.
+struct ThreadShare {
+  Nanos held = 0;
+  Nanos waited = 0;
+  Nanos held_by_others = 0;  // of the program
+  bool known = false;        // false: it found no room
+};
+
 struct TraceReading {
   std::int64_t epoch = 0;
   Nanos start = 0;
@@ -86,6 +94,8 @@ class TraceBook : private LiveCount<TraceBook> {
   bool running() const noexcept { return resumed_ != 0; }
   Nanos observed() const noexcept { return observed_; }  // in the runs that ended
   TraceReading read(Nanos now, const IsAlive& is_alive);
+  // In constant time. REQUIRES: called by `thread` itself, so that nobody else holds the GIL.
+  ThreadShare share_of(const TracedThread& thread, Nanos now) const noexcept;
   // The newest intervals, oldest first.
   std::vector<TraceEvent> events() const;
   std::int64_t native_id(std::uint32_t serial) const noexcept;  // 0 of the crowd
@@ -113,6 +123,7 @@ class TraceBook : private LiveCount<TraceBook> {
   Nanos end_;
   Nanos resumed_ = 0;  // 0: not running
   Nanos observed_ = 0;
+  Nanos held_total_ = 0;  // of the program's holds that ended
   Nanos wait_total_ = 0;
   Nanos wait_max_ = 0;
   WaitHistogram waits_;

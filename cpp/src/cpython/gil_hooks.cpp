@@ -85,6 +85,16 @@ void mark_ours() noexcept {
 
 TraceReading read_book(TraceBook& book) { return book.read(now_nanos(), &is_alive); }
 
+ThreadShare share_of_this_thread(TraceBook& book) noexcept {
+  for (std::size_t i = 0; i < books.size(); ++i) {
+    // Relaxed: attach() and detach() have the GIL, as we do.
+    if (books[i].load(std::memory_order_relaxed) != &book) continue;
+    const Nanos now = now_nanos();
+    return book.share_of(thread_in(book, i, now), now);
+  }
+  return {};
+}
+
 }  // namespace gilknocker::gil_hooks
 
 #else
@@ -108,6 +118,8 @@ std::vector<const void*> slots() { return {}; }
 TraceReading read_book(TraceBook& book) {
   return book.read(SystemClock().now(), [](std::int64_t) { return false; });
 }
+
+ThreadShare share_of_this_thread(TraceBook&) noexcept { return {}; }
 
 }  // namespace gilknocker::gil_hooks
 

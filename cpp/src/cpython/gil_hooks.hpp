@@ -8,11 +8,11 @@
 // sub-interpreters with a GIL of their own have other condition variables.
 //
 // Thread safety
-//   prepare(), attach(), detach(), settle(), mark_ours(), slots()   with the GIL held. prepare()
-//   and settle() let go of it, and take it again: where the interpreter ends, that may end the
-//   thread by a forced unwind, which nobody above them may catch. the hooks run on any thread,
-//   inside the lock: they allocate nothing, lock nothing, call no Python, and keep errno. What they
-//   share with attach() and detach() is atomic:
+//   prepare(), attach(), detach(), settle(), mark_ours(), slots(), share_of_this_thread()   with
+//   the GIL held. prepare() and settle() let go of it, and take it again: where the interpreter
+//   ends, that may end the thread by a forced unwind, which nobody above them may catch. the hooks
+//   run on any thread, inside the lock: they allocate nothing, lock nothing, call no Python, and
+//   keep errno. What they share with attach() and detach() is atomic:
 //     books        published with release, read with acquire, for what is behind the pointer must
 //                  be seen. A book that was taken out may still be in use by a thread that asks for
 //                  the GIL: settle() therefore goes through the lock once.
@@ -49,5 +49,8 @@ void mark_ours() noexcept;
 std::vector<const void*> slots();
 
 TraceReading read_book(TraceBook& book);
+
+// Of the calling thread, in constant time; not known where the book is not attached.
+ThreadShare share_of_this_thread(TraceBook& book) noexcept;
 
 }  // namespace gilknocker::gil_hooks
