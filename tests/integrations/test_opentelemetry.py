@@ -1,0 +1,421 @@
+"""The metrics and attributes for OpenTelemetry, as the SDK and a receiver of OTLP get them."""
+
+from __future__ import annotations
+
+import asyncio
+import http.server
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent import futures
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from needs import needs_tracer
+
+pytest.importorskip("opentelemetry.sdk")
+
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader, PeriodicExportingMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+
+from gilknocker import GilTracer, KnockKnock
+from gilknocker.integrations import opentelemetry as ours
+from gilknocker.integrations.always_on import BUCKETS_SECONDS
+from gilknocker.testing import GilLoad, hold_gil, release_gil
+
+WAITED, HELD, OTHERS = (f"gilknocker.gil.{name}" for name in ("waited", "held", "held_by_others"))
+NAMES = {"gilknocker.gil.time", "gilknocker.gil.utilization", "gilknocker.gil.wait.duration"}
+
+
+@contextmanager
+def metered(provider: MeterProvider, **arguments: Any) -> Iterator[None]:
+    ours.instrument(provider, **arguments)
+    try:
+        yield
+    finally:
+        ours.uninstrument()
+
+
+def collected(reader: InMemoryMetricReader) -> dict[str, Any]:
+    data = reader.get_metrics_data()
+    if data is None:
+        return {}
+    return {
+        metric.name: metric
+        for resource in data.resource_metrics
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+    }
+
+
+@pytest.fixture
+def provider() -> Iterator[tuple[MeterProvider, InMemoryMetricReader]]:
+    reader = InMemoryMetricReader()
+    one = MeterProvider([reader])
+    yield one, reader
+    one.shutdown()
+
+
+def times(metrics: dict[str, Any]) -> dict[str, float]:
+    points = metrics["gilknocker.gil.time"].data.data_points
+    return {point.attributes["gilknocker.gil.state"]: point.value for point in points}
+
+
+def test_the_sdk_gets_what_the_knocker_has(provider: Any) -> None:
+    provider, reader = provider
+    with KnockKnock(500) as knocker:
+        with metered(provider, knocker=knocker, period_seconds=0.02):
+            with GilLoad(0.002, 0.002):
+                time.sleep(0.3)
+            knocker.stop()
+            time.sleep(0.2)  # some periods
+            metrics = collected(reader)
+        snapshot = knocker.snapshot()
+    assert set(metrics) == NAMES
+    seen = times(metrics)
+    assert seen["held"] == pytest.approx(snapshot.held_seconds)
+    assert seen["held"] + seen["free"] == pytest.approx(snapshot.observed_seconds)
+    (gauge,) = metrics["gilknocker.gil.utilization"].data.data_points
+    assert gauge.value == pytest.approx(snapshot.held_fraction)
+    (histogram,) = metrics["gilknocker.gil.wait.duration"].data.data_points
+    assert histogram.count == snapshot.knocks > 0
+    assert histogram.sum == pytest.approx(snapshot.wait_total_ns / 1e9, rel=0.01)
+    assert tuple(histogram.explicit_bounds) == BUCKETS_SECONDS
+    units = {name: metric.unit for name, metric in metrics.items()}
+    assert [units[name] for name in sorted(NAMES)] == ["s", "1", "s"]
+
+
+def test_uninstrument_leaves_nothing(provider: Any, caplog: pytest.LogCaptureFixture) -> None:
+    provider, reader = provider
+    for _ in range(3):
+        with metered(provider):
+            assert times(collected(reader))
+            assert any(thread.name == "GilMetrics" for thread in threading.enumerate())
+        assert "gilknocker.gil.time" not in collected(reader)
+        assert "gilknocker.gil.utilization" not in collected(reader)
+        assert not any(thread.name == "GilMetrics" for thread in threading.enumerate())
+    ours.uninstrument()
+    assert caplog.records == []  # the SDK complains of instruments made twice
+
+
+def test_the_gauge_is_of_the_time_since_the_last_collection(provider: Any) -> None:
+    provider, reader = provider
+    with KnockKnock(200) as knocker, metered(provider, knocker=knocker):
+        hold_gil(0.3)
+        busy = collected(reader)["gilknocker.gil.utilization"].data.data_points[0].value
+        time.sleep(0.3)
+        idle = collected(reader)["gilknocker.gil.utilization"].data.data_points[0].value
+    assert busy > 0.6
+    assert idle < 0.2
+
+
+def test_only_once_at_a_time(provider: Any) -> None:
+    provider, reader = provider
+    with (
+        metered(provider),
+        pytest.raises(RuntimeError, match="instrumented already: uninstrument"),
+    ):
+        ours.instrument(provider)
+    for arguments, error in (
+        ({"knocker": 5}, TypeError),
+        ({"period_seconds": 0}, ValueError),
+        ({"meter_provider": "no"}, TypeError),
+    ):
+        with pytest.raises(error, match=next(iter(arguments))):
+            ours.instrument(**{"meter_provider": provider, **arguments})
+    with metered(provider):  # nothing was left of those
+        assert times(collected(reader))
+
+
+# ---- a receiver of OTLP ------------------------------------------------------------------------
+
+
+class Received:
+    """The names of the metrics that came, and the last held and free seconds."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+        self.states: dict[str, float] = {}
+        self.waits = 0
+        self.complete = threading.Event()
+
+    def take(self, request: Any) -> None:
+        for resource in request.resource_metrics:
+            for scope in resource.scope_metrics:
+                for metric in scope.metrics:
+                    self.names.add(metric.name)
+                    for point in metric.sum.data_points:
+                        (attribute,) = point.attributes
+                        self.states[attribute.value.string_value] = point.as_double
+                    for point in metric.histogram.data_points:
+                        self.waits = point.count
+        if self.names >= NAMES and self.waits:
+            self.complete.set()
+
+
+@contextmanager
+def grpc_receiver(received: Received) -> Iterator[Any]:
+    grpc = pytest.importorskip("grpc")
+    pytest.importorskip("opentelemetry.exporter.otlp.proto.grpc")
+    from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
+    from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2 as pb2
+    from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2_grpc as service
+
+    class Servicer(service.MetricsServiceServicer):
+        def Export(self, request: Any, context: Any) -> Any:
+            received.take(request)
+            return pb2.ExportMetricsServiceResponse()
+
+    server = grpc.server(futures.ThreadPoolExecutor(1))
+    service.add_MetricsServiceServicer_to_server(Servicer(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield OTLPMetricExporter(endpoint=f"http://127.0.0.1:{port}", insecure=True, timeout=5)
+    finally:
+        server.stop(0).wait(10)
+
+
+@contextmanager
+def http_receiver(received: Received) -> Iterator[Any]:
+    pytest.importorskip("opentelemetry.exporter.otlp.proto.http")
+    from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+    from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2 as pb2
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            assert self.path == "/v1/metrics"
+            request = pb2.ExportMetricsServiceRequest()
+            request.ParseFromString(body)
+            received.take(request)
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        url = f"http://127.0.0.1:{server.server_port}/v1/metrics"
+        yield OTLPMetricExporter(endpoint=url, timeout=5, compression=None)
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.mark.parametrize("receiver", [grpc_receiver, http_receiver])
+def test_a_receiver_of_otlp_gets_them(receiver: Any) -> None:
+    received = Received()
+    with receiver(received) as exporter:
+        provider = MeterProvider([PeriodicExportingMetricReader(exporter, 100)])
+        with metered(provider, period_seconds=0.05), GilLoad(0.005, 0.005, sleep=True):
+            assert received.complete.wait(30)
+        provider.shutdown()
+    assert received.names == NAMES
+    assert received.states.keys() == {"held", "free"}
+    assert all(value >= 0 for value in received.states.values())
+
+
+# ---- spans -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def spans() -> Iterator[Any]:
+    provider = TracerProvider()
+    provider.add_span_processor(ours.GilSpanProcessor())
+    yield provider.get_tracer("test")
+    provider.shutdown()
+
+
+def spin(seconds: float) -> None:
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        pass
+
+
+@needs_tracer
+def test_a_span_says_what_the_gil_cost_its_thread(spans: Any) -> None:
+    with GilTracer(0) as tracer, GilLoad(0.01, 0.01):
+        time.sleep(0.05)
+        before = tracer.this_thread()
+        with spans.start_as_current_span("work") as span:
+            spin(0.1)
+        after = tracer.this_thread()
+    exact = [(one - other) / 1e9 for one, other in zip(after, before, strict=True)]
+    held, waited, others = exact
+    seen = dict(span.attributes)
+    assert set(seen) == {WAITED, HELD, OTHERS}
+    assert seen[HELD] == pytest.approx(held, abs=0.005)
+    assert seen[WAITED] == pytest.approx(waited, abs=0.005)
+    assert seen[OTHERS] == pytest.approx(others, abs=0.005)
+    assert waited > 0.02  # it did
+
+
+@needs_tracer
+def test_a_span_without_the_gil_and_without_others(spans: Any) -> None:
+    with spans.start_as_current_span("work") as span:
+        release_gil(0.1)
+    assert span.attributes[HELD] < 0.05
+    with spans.start_as_current_span("work") as span:
+        hold_gil(0.1)
+    assert span.attributes[HELD] >= 0.1
+    assert span.attributes[WAITED] < 0.05
+
+
+@needs_tracer
+def test_a_span_that_ends_elsewhere_has_no_attribute(spans: Any) -> None:
+    span = spans.start_span("work")
+    thread = threading.Thread(target=span.end)
+    thread.start()
+    thread.join()
+    assert dict(span.attributes) == {}
+    assert span.end_time is not None
+
+
+@needs_tracer
+def test_a_span_ends_once_and_keeps_the_time_it_is_given(
+    spans: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    span = spans.start_span("work")
+    span.end(end_time=span.start_time + 5)
+    assert span.end_time == span.start_time + 5
+    told = dict(span.attributes)
+    span.end()
+    assert dict(span.attributes) == told
+    assert [record.message for record in caplog.records] == ["Calling end() on an ended span."]
+
+
+@needs_tracer
+def test_a_reset_between_leaves_no_wrong_number() -> None:
+    provider = TracerProvider()
+    with GilTracer(0) as tracer:
+        hold_gil(0.05)
+        provider.add_span_processor(ours.GilSpanProcessor(tracer))
+        with provider.get_tracer("test").start_as_current_span("work") as span:
+            tracer.reset()
+        assert dict(span.attributes) == {}
+        provider.shutdown()
+        assert tracer.is_running  # its owner's business
+
+
+# ---- requests ----------------------------------------------------------------------------------
+
+
+def asgi(spans: Any, app: Any, requests: int = 1) -> list[dict[str, float]]:
+    """Return the attributes of some requests that an application handles at the same time."""
+    middleware = ours.GilAsgiMiddleware(app)
+
+    async def request() -> dict[str, float]:
+        with spans.start_as_current_span("request") as span:
+            await middleware({"type": "http"}, None, None)
+            return dict(span.attributes)
+
+    async def all_of_them() -> list[dict[str, float]]:
+        return await asyncio.gather(*(request() for _ in range(requests)))
+
+    try:
+        return asyncio.run(all_of_them())
+    finally:
+        middleware.close()
+
+
+@needs_tracer
+def test_a_request_is_told_of_its_own_steps() -> None:
+    order = iter([0.1, 0.02])
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seconds = next(order)
+        await asyncio.sleep(0.01)
+        hold_gil(seconds)
+        await asyncio.sleep(0.05)
+
+    spans = TracerProvider().get_tracer("test")
+    first, second = asgi(spans, app, requests=2)
+    assert 0.1 <= first[HELD] < 0.115
+    assert 0.02 <= second[HELD] < 0.035
+
+
+@needs_tracer
+def test_a_request_is_told_of_its_waits() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        end = time.monotonic() + 0.5
+        while time.monotonic() < end:
+            release_gil(0.001)
+            await asyncio.sleep(0)
+
+    spans = TracerProvider().get_tracer("test")
+    with GilLoad(0.01, 0.001):
+        (seen,) = asgi(spans, app)
+    assert seen[WAITED] > 0.1
+    assert seen[OTHERS] > 0.1
+    assert seen[HELD] < seen[OTHERS]
+
+
+@needs_tracer
+@pytest.mark.parametrize("kind", [ValueError, asyncio.CancelledError])
+def test_what_an_application_raises_goes_through(kind: type[BaseException]) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await asyncio.wait_for(asyncio.Event().wait(), 0.01)
+        except asyncio.TimeoutError:
+            raise kind("on purpose") from None
+
+    with pytest.raises(kind):
+        asgi(TracerProvider().get_tracer("test"), app)
+
+
+@needs_tracer
+def test_a_wsgi_request_is_told_with_its_body() -> None:
+    closed = []
+
+    class Body:
+        def __iter__(self) -> Iterator[bytes]:
+            hold_gil(0.05)
+            yield b"a"
+            hold_gil(0.05)
+            yield b"b"
+
+        def close(self) -> None:
+            closed.append(True)
+
+    def app(environ: Any, start_response: Any) -> Body:
+        hold_gil(0.05)
+        start_response("200 OK", [])
+        return Body()
+
+    middleware = ours.GilWsgiMiddleware(app)
+    answers = []
+    with TracerProvider().get_tracer("test").start_as_current_span("request") as span:
+        body = middleware({}, lambda *answer: answers.append(answer))
+        assert answers  # not put off
+        assert span.attributes[HELD] >= 0.05
+        assert list(body) == [b"a", b"b"]
+        body.close()
+    middleware.close()
+    assert closed == [True]
+    assert span.attributes[HELD] >= 0.15
+    assert span.attributes[WAITED] < 0.1
+
+
+MISSING = """
+import sys
+sys.modules["opentelemetry.sdk"] = None
+try:
+    import gilknocker.integrations.opentelemetry
+except ImportError as error:
+    print(error)
+"""
+
+
+def test_without_the_sdk_the_error_names_the_extra() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", MISSING], capture_output=True, text=True, timeout=60
+    )
+    assert "pip install 'gilknocker[opentelemetry]'" in done.stdout
