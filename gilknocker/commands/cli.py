@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
+from gilknocker.commands.lazy_imports import LazyImports
 from gilknocker.commands.options import UsageError, parse_run
 
 TYPE_CHECKING = False
@@ -67,7 +68,7 @@ def compare(a: str, b: str) -> None:
     print(Comparison(before, after, (a, b)))
 
 
-def _dispatch(words: Sequence[str]) -> None:
+def _dispatch(words: Sequence[str], lazy_imports: LazyImports) -> None:
     command, arguments = (words[0], list(words[1:])) if words else ("", [])
     if command in ("-h", "--help") or (
         command in ("run", "show", "compare") and arguments[:1] in (["-h"], ["--help"])
@@ -80,7 +81,7 @@ def _dispatch(words: Sequence[str]) -> None:
     elif command == "run":
         from gilknocker.commands.program import run
 
-        run(parse_run(arguments))
+        run(parse_run(arguments), lazy_imports)
     elif command in ("show", "compare"):
         wanted = 1 if command == "show" else 2
         if len(arguments) != wanted:
@@ -101,8 +102,9 @@ def main() -> None:
         With status 2 after a usage error, and as the program that was run raises it.
     """
     _forget_first_folder()
+    lazy_imports = LazyImports()
     try:
-        _dispatch(sys.argv[1:])
+        _dispatch(sys.argv[1:], lazy_imports)
     except UsageError as error:
         _fail(str(error))
 

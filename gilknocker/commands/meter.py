@@ -16,6 +16,7 @@ from gilknocker.snapshot import holders  # noqa: F401 (of Snapshot.holders)
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import ModuleType
     from typing import TypeAlias
 
     from gilknocker._files import Target
@@ -43,6 +44,8 @@ class Meter:
     ----------
     exit_status : int
         How the program ended, as ``subprocess`` has it; set by who runs it.
+    hidden : dict
+        Modules that we imported and the program has its own of; set by who runs it.
 
     Raises
     ------
@@ -52,6 +55,7 @@ class Meter:
 
     def __init__(self, options: RunOptions) -> None:
         self.exit_status = 0
+        self.hidden: dict[str, ModuleType] = {}
         self._program = options.words
         self._pid = os.getpid()
         self._stderr = FirstStderr()
@@ -88,11 +92,16 @@ class Meter:
             self._live.clear()
 
     def _end(self) -> None:
+        if os.getpid() != self._pid:  # a forked child: the report is its parent's
+            return
+        own = {name: sys.modules[name] for name in self.hidden if name in sys.modules}
         try:
-            if os.getpid() == self._pid:  # else a forked child: the report is its parent's
-                self._report()
+            sys.modules.update(self.hidden)  # what is imported from here on is for us
+            self._report()
         except Exception as error:  # in an interpreter that the program has taken apart
             self._stderr.write(f"gilknocker: error: no report: {error!r}\n")
+        finally:
+            sys.modules.update(own)
 
     def _report(self) -> None:
         # The meter is stopped by the exit handler that comes last.

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from types import CodeType, ModuleType, TracebackType
     from typing import Any
 
+    from gilknocker.commands.lazy_imports import LazyImports
     from gilknocker.commands.options import RunOptions
 
 __all__ = ["run"]
@@ -29,7 +30,7 @@ __all__ = ["run"]
 _replaced: list[ModuleType] = []  # what was __main__, never to be freed
 
 
-def run(options: RunOptions) -> None:
+def run(options: RunOptions, lazy_imports: LazyImports) -> None:
     """Run a program under the meter; its report comes when the interpreter exits.
 
     Raises
@@ -41,8 +42,9 @@ def run(options: RunOptions) -> None:
     """
     meter = Meter(options)
     start = {"script": _script, "module": _module, "code": _code}[options.kind](options)
-    _give_way()
+    meter.hidden = _give_way()
     meter.begin()
+    lazy_imports.give_back()
     failure = None
     try:
         start()
@@ -106,10 +108,15 @@ def _module(options: RunOptions) -> Callable[[], None]:
 
 
 def _code(options: RunOptions) -> Callable[[], None]:
+    text = options.target
+    if sys.version_info >= (3, 14) and text[:1].isspace():
+        from textwrap import dedent  # before there is a folder with one of the program's own
+
+        text = dedent(text)
     sys.argv = ["-c", *options.arguments]
     if not _safe_path():
         sys.path.insert(0, "")
-    return lambda: _run_text(options.target)
+    return lambda: _run_text(text, options.target)
 
 
 def _run_source(source: bytes, path: str) -> None:
@@ -132,17 +139,13 @@ def _run_source(source: bytes, path: str) -> None:
     exec(code, namespace)
 
 
-def _run_text(text: str) -> None:
-    """Run what was given with ``-c`` as ``__main__``."""
+def _run_text(text: str, given: str) -> None:
+    """Run `text` as ``__main__``, which was given with ``-c`` with indentation."""
     from _frozen_importlib import BuiltinImporter
 
     namespace = vars(_fresh_main())
     namespace["__loader__"] = BuiltinImporter
-    sys.audit("cpython.run_command", text)
-    if sys.version_info >= (3, 14) and text[:1].isspace():
-        from textwrap import dedent
-
-        text = dedent(text)
+    sys.audit("cpython.run_command", given)
     code = _compiled(text, "<string>")
     if sys.version_info >= (3, 13):
         _show_lines_of(code, text)
@@ -203,10 +206,17 @@ def _importer(path: str) -> Any:
     return sys.path_importer_cache[path]
 
 
-def _give_way() -> None:
-    """Forget what we imported where the program has a module of that name, to be found first."""
+def _give_way() -> dict[str, ModuleType]:
+    """Forget what we imported where the program has a module of that name, to be found first.
+
+    Returns
+    -------
+    dict
+        What was forgotten, by name.
+    """
+    hidden: dict[str, ModuleType] = {}
     if _safe_path():
-        return
+        return hidden
     folder = sys.path[0]
     for name in sys.modules.keys() - STARTED_WITH:
         own = os.path.join(folder, name)
@@ -216,7 +226,8 @@ def _give_way() -> None:
             and name != "gilknocker"
             and (os.path.exists(own + ".py") or os.path.exists(os.path.join(own, "__init__.py")))
         ):
-            del sys.modules[name]
+            hidden[name] = sys.modules.pop(name)
+    return hidden
 
 
 def _safe_path() -> bool:

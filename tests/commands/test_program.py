@@ -13,6 +13,7 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from needs import CAN_TRACE
 from runs import RUN, environment, metered, python, split
 
 # Each runs as a file, both ways; stdout, stderr and the exit status must be the same.
@@ -349,6 +350,19 @@ def test_modules_of_the_program_hide_those_we_use(tmp_path: Path) -> None:
         assert got.stdout == "own numbers\nown json\nown struct\nown report\n"
         assert got.report
     assert (tmp_path / "out.json").exists()
+
+
+@pytest.mark.parametrize("option", ["--json", "--html", "--chrome-trace"])
+def test_modules_of_the_program_are_not_taken_for_ours_at_exit(option: str, tmp_path: Path) -> None:
+    if option == "--chrome-trace" and not CAN_TRACE:
+        pytest.skip("the GIL cannot be traced here")
+    for name in ("numpy", "array", "json", "gzip", "threading"):
+        (tmp_path / f"{name}.py").write_text(f"print('own {name}')")
+    (tmp_path / "program.py").write_text("import time; time.sleep(0.05)")
+    # Not where we are: -m itself would look there.
+    got = metered(tmp_path / "program.py", options=[option, str(tmp_path / "out.gz")])
+    assert (got.returncode, got.stdout, got.stderr) == (0, "", "")
+    assert "error" not in got.report and (tmp_path / "out.gz").stat().st_size > 100
 
 
 def test_interrupted_server_dies_of_the_signal_and_reports() -> None:
