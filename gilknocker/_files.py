@@ -50,11 +50,22 @@ class Target:
         self._was = _identity(self._fd)
         in_place = self._fd is not None or _is_special(path)
         self.path = os.path.abspath(path) if in_place else os.path.realpath(path)
+        self._stamp = _stamp(self.path)
 
     @property
     def in_place(self) -> bool:
         """Whether it is written as it is, for it is no regular file."""
         return self._fd is not None or _is_special(self.path)
+
+    @property
+    def was_written(self) -> bool:
+        """Whether somebody else has written this regular file since this was made."""
+        return not self.in_place and _stamp(self.path) not in (self._stamp, None)
+
+    def beside(self, mark: str) -> Target:
+        """Return another file in the same folder: with `mark` before the end of its name."""
+        root, end = os.path.splitext(self.path)
+        return Target(f"{root}.{mark}{end}")
 
     def check(self) -> None:
         """Try whether it can be written, and leave everything as it is.
@@ -209,6 +220,14 @@ def _identity(fd: int | None) -> tuple[int, int] | None:
         return None
     status = os.fstat(fd)
     return status.st_dev, status.st_ino
+
+
+def _stamp(path: str) -> tuple[int, int, int] | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _error(number: int, path: str) -> OSError:

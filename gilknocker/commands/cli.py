@@ -55,7 +55,13 @@ def show(path: str) -> None:
 
     program, status = envelope.get("program"), envelope.get("exit_status")
     threads = envelope.get("threads", ())
-    report = text(snapshot, program=program, exit_status=status, threads=threads)
+    report = text(
+        snapshot,
+        program=program,
+        exit_status=status,
+        threads=threads,
+        children_cpu_ns=envelope.get("children_cpu_ns", 0),
+    )
     print(fitting(report, sys.stdout), end="")
 
 

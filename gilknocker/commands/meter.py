@@ -6,8 +6,9 @@ import atexit
 import os
 import sys
 
-from gilknocker.commands.first_stderr import CLEAR_LINE, FirstStderr, flush
+from gilknocker.commands.first_stderr import FirstStderr, flush
 from gilknocker.commands.options import UsageError
+from gilknocker.meters.child_processes import cpu_ns
 from gilknocker.meters.knock_knock import KnockKnock
 from gilknocker.meters.lifecycle import PROCESS
 from gilknocker.reports.words import text
@@ -15,19 +16,12 @@ from gilknocker.snapshot import holders  # noqa: F401 (of Snapshot.holders)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from types import ModuleType
-    from typing import TypeAlias
 
-    from gilknocker._files import Target
     from gilknocker.commands.live import StatusLine
     from gilknocker.commands.options import RunOptions
+    from gilknocker.commands.outputs import Output
     from gilknocker.meters.tracer import GilTracer
-    from gilknocker.snapshot.thread_times import ThreadTimes
-    from gilknocker.snapshot.value import Snapshot
-
-    _Render: TypeAlias = Callable[[Snapshot, list[str], int, list[ThreadTimes]], str]
-    _Write: TypeAlias = Callable[["Run"], None]
 
 __all__ = ["Meter"]
 
@@ -66,9 +60,12 @@ class Meter:
         self._keep_waits = options.html is not None
         # All imports come before the program: later there may be a json.py in its folder, or no
         # file to be had any more.
-        self._outputs = _outputs(options, self._stderr)
-        if self._tracer is not None and options.html is not None:
-            import numpy  # noqa: F401 (single events are arrays)
+        self._outputs: list[Output] = []
+        if options.json or options.html or options.chrome_trace:
+            from gilknocker.commands.outputs import outputs
+
+            self._outputs = outputs(options, self._stderr)
+        self._children_cpu_ns = cpu_ns()
         self._live: StatusLine | None = None
         if options.live and self._stderr.file is not None and self._stderr.is_terminal():
             from gilknocker.commands.live import StatusLine
@@ -110,98 +107,25 @@ class Meter:
         if self._live is not None:
             PROCESS.stop(self._live, 1_000_000_000)
         flush(sys.stdout)  # where both go to one place, the report comes after what was printed
-        self._stderr.write(
-            text(snapshot, program=self._program, exit_status=self.exit_status, threads=threads)
+        children_cpu_ns = max(cpu_ns() - self._children_cpu_ns, 0)
+        report = text(
+            snapshot,
+            program=self._program,
+            exit_status=self.exit_status,
+            threads=threads,
+            children_cpu_ns=children_cpu_ns,
         )
-        run = Run(snapshot, self._program, self.exit_status, threads, self._tracer)
-        for what, path, write in self._outputs:
-            try:
-                write(run)
-            except Exception as error:
-                self._stderr.write(f"gilknocker: error: no {what} in {path!r}: {error}\n")
-            except KeyboardInterrupt:
-                self._stderr.write(f"gilknocker: interrupted: no {what} in {path!r}\n")
+        self._stderr.write(report)
+        if not self._outputs:
+            return
+        from gilknocker.commands.outputs import Run
+
+        run = Run(
+            *(snapshot, self._program, self.exit_status, threads, children_cpu_ns, self._tracer)
+        )
+        for output in self._outputs:
+            if not output.save(run, self._stderr):
                 return
-
-
-class Run:
-    """What was measured: what outputs are made of."""
-
-    def __init__(
-        self,
-        snapshot: Snapshot,
-        program: list[str],
-        exit_status: int,
-        threads: list[ThreadTimes],
-        tracer: GilTracer | None,
-    ) -> None:
-        self.snapshot = snapshot
-        self.program = program
-        self.exit_status = exit_status
-        self.threads = threads
-        self.tracer = tracer
-
-
-def _outputs(options: RunOptions, stderr: FirstStderr) -> list[tuple[str, str, _Write]]:
-    """Return what was asked for, where to, and what writes it; all imports are done.
-
-    Raises
-    ------
-    UsageError
-        If one cannot be written, or two are the same.
-    """
-    paths = {
-        "--json": options.json,
-        "--html": options.html,
-        "--chrome-trace": options.chrome_trace,
-    }
-    if not any(paths.values()):
-        return []
-    from gilknocker.commands.output_file import output_files
-
-    outputs: list[tuple[str, str, _Write]] = []
-    targets = output_files(paths)
-    if options.json is not None:
-        from gilknocker.commands.report_file import content
-        from gilknocker.snapshot import as_dict  # noqa: F401 (of Snapshot.to_dict)
-
-        outputs.append(("report", options.json, _rendered(targets["--json"], content)))
-    if options.html is not None:
-        from gilknocker.reports.page import page
-
-        outputs.append(("report", options.html, _rendered(targets["--html"], page)))
-    if options.chrome_trace is not None:
-        import numpy  # noqa: F401 (events are arrays)
-
-        from gilknocker.meters import chrome_trace  # noqa: F401 (of GilTracer.to_chrome_trace)
-
-        target = targets["--chrome-trace"]
-        outputs.append(
-            ("trace", options.chrome_trace, lambda run: _write_trace(run, target, stderr))
-        )
-    return outputs
-
-
-def _rendered(target: Target, render: _Render) -> _Write:
-    return lambda run: target.write_text(
-        render(run.snapshot, run.program, run.exit_status, run.threads)
-    )
-
-
-def _write_trace(run: Run, target: Target, stderr: FirstStderr) -> None:
-    assert run.tracer is not None
-    shows = stderr.is_terminal()
-
-    def progress(fraction: float) -> None:
-        if shows:
-            percent = f"{100 * fraction:.0f} %"
-            stderr.write(f"{CLEAR_LINE}gilknocker: saving the trace: {percent}")
-
-    try:
-        run.tracer._write_chrome_trace(target, progress)
-    finally:
-        if shows:
-            stderr.write(CLEAR_LINE)
 
 
 def _tracer() -> GilTracer:

@@ -6,7 +6,7 @@ import json
 import sys
 
 from gilknocker import __version__
-from gilknocker._checks import shown
+from gilknocker._checks import MAX_INT64, shown
 from gilknocker.commands.options import UsageError
 from gilknocker.snapshot.value import Snapshot
 
@@ -24,7 +24,11 @@ VERSION = 1
 
 
 def envelope(
-    snapshot: Snapshot, program: list[str], exit_status: int, threads: Sequence[ThreadTimes] = ()
+    snapshot: Snapshot,
+    program: list[str],
+    exit_status: int,
+    threads: Sequence[ThreadTimes] = (),
+    children_cpu_ns: int = 0,
 ) -> dict[str, Any]:
     """Return what is stored of a run: a dict for ``json.dump``."""
     return {
@@ -34,16 +38,22 @@ def envelope(
         "python": ".".join(map(str, sys.version_info[:3])),
         "program": program,
         "exit_status": exit_status,
+        "children_cpu_ns": children_cpu_ns,
         "snapshot": snapshot.to_dict(),
         "threads": [thread._asdict() for thread in threads],
     }
 
 
 def content(
-    snapshot: Snapshot, program: list[str], exit_status: int, threads: Sequence[ThreadTimes] = ()
+    snapshot: Snapshot,
+    program: list[str],
+    exit_status: int,
+    threads: Sequence[ThreadTimes] = (),
+    children_cpu_ns: int = 0,
 ) -> str:
     """Return what a report's file holds."""
-    return json.dumps(envelope(snapshot, program, exit_status, threads), indent=1) + "\n"
+    stored = envelope(snapshot, program, exit_status, threads, children_cpu_ns)
+    return json.dumps(stored, indent=1) + "\n"
 
 
 def load(path: str) -> tuple[dict[str, Any], Snapshot]:
@@ -83,6 +93,11 @@ def _checked_envelope(data: Any) -> dict[str, Any]:
         raise TypeError(f"program must be a list of strings, not {shown(program)}")
     if type(status) is not int:
         raise TypeError(f"exit_status must be an integer, not {shown(status)}")
+    children = data.get("children_cpu_ns", 0)  # 1.0 has no such key
+    if type(children) is not int:
+        raise TypeError(f"children_cpu_ns must be an integer, not {shown(children)}")
+    if not 0 <= children <= MAX_INT64:
+        raise ValueError(f"children_cpu_ns must be from 0 to 2**63 - 1, not {shown(children)}")
     if "snapshot" not in data:
         raise ValueError("it must have the key 'snapshot'")
     return {**data, "threads": _threads(data.get("threads", []))}

@@ -57,7 +57,7 @@ vertical-align:top;background:none;font-variant-numeric:tabular-nums}}
 """
 
 
-def card(snapshot: Snapshot, *, style: bool = True) -> str:
+def card(snapshot: Snapshot, *, style: bool = True, children_cpu_ns: int = 0) -> str:
     """Return a fragment of HTML: a ``div`` with everything in it.
 
     The time it takes does not depend on the number of waits: at most a few milliseconds.
@@ -68,12 +68,15 @@ def card(snapshot: Snapshot, *, style: bool = True) -> str:
         What was measured.
     style : bool, default True
         Whether it has its ``<style>`` with it; else the page needs `STYLE`.
+    children_cpu_ns : int, default 0
+        The CPU time of child processes meanwhile, ns.
     """
     held, *others = words.facts(snapshot)
+    caveats = words.caveats(snapshot, children_cpu_ns)
     parts = [
         f"<style>{STYLE}</style>" if style else "",
         *_held(snapshot, *held),
-        *(_div("gk-note", f"Note: {caveat}") for caveat in words.caveats(snapshot)),
+        *(_div("gk-note", f"Note: {caveat}") for caveat in caveats),
         *_waits(snapshot),
         *_held_by(snapshot),
         *_details(others),

@@ -43,6 +43,7 @@ def page(
     program: Sequence[str],
     exit_status: int,
     threads: Sequence[ThreadTimes] = (),
+    children_cpu_ns: int = 0,
 ) -> str:
     """Return the text of the file.
 
@@ -56,8 +57,17 @@ def page(
         How it ended.
     threads : sequence of ThreadTimes
         What each thread did, of a trace; else the table is of `Snapshot.holders`.
+    children_cpu_ns : int, default 0
+        The CPU time of child processes, ns.
     """
-    text = words.text(snapshot, program=program, exit_status=exit_status, threads=threads)
+    text = words.text(
+        snapshot,
+        program=program,
+        exit_status=exit_status,
+        threads=threads,
+        children_cpu_ns=children_cpu_ns,
+    )
+    shown = card(snapshot, style=False, children_cpu_ns=children_cpu_ns)
     title = one_line(text.partition("\n")[0])
     beside = [*_timeline(snapshot), *([] if threads else _holders(snapshot)), _as_text(text)]
     below = _threads(threads) if threads else ""  # it is wide
@@ -67,7 +77,7 @@ def page(
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"/>'
         '<meta name="viewport" content="width=device-width, initial-scale=1"/>'
         f"<title>{title}</title>\n<style>{STYLE}{PAGE_STYLE}</style></head>\n"
-        f"<body><h1>{title}</h1>\n<main><div>{card(snapshot, style=False)}</div>\n"
+        f"<body><h1>{title}</h1>\n<main><div>{shown}</div>\n"
         f"<div>{''.join(beside)}</div></main>\n{below}"
         f"<footer>gilknocker {__version__}, Python {version}; started {started} UTC</footer>"
         "</body></html>\n"

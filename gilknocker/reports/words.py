@@ -39,6 +39,8 @@ __all__ = [
 # Of fewer than these the 99th percentile is the longest (nearest rank).
 LEAST_KNOCKS_FOR_P99 = 100
 
+CHILDREN_COUNT = 0.01  # of the time: what child processes used, from which on it is said
+
 MOST_THREADS = 12
 _HEADS = ("thread", "held", "waited", "neither", "longest hold", "forced out")
 _MOST_HOLDERS = 3
@@ -52,6 +54,7 @@ def text(
     program: Sequence[str] | None = None,
     exit_status: int | None = None,
     threads: Sequence[ThreadTimes] = (),
+    children_cpu_ns: int = 0,
 ) -> str:
     """Return the report as text, ending in a newline: ASCII unless `program` is not.
 
@@ -65,6 +68,8 @@ def text(
         How it ended.
     threads : sequence of ThreadTimes, optional
         What each thread did, of a trace.
+    children_cpu_ns : int, default 0
+        The CPU time of child processes, ns.
     """
     title = ["gilknocker:", format_ns(snapshot.observed_ns, digits=3)]
     if program:
@@ -75,7 +80,7 @@ def text(
     lines += [f"  {label:<10}{value}" for label, value in facts(snapshot)]
     lines += table(threads)
     lines += _wrapped(interpretation(snapshot), "  ")
-    for caveat in caveats(snapshot):
+    for caveat in caveats(snapshot, children_cpu_ns):
         lines += _wrapped(f"Note: {caveat}", "  ")
     return "\n".join(lines) + "\n"
 
@@ -110,9 +115,22 @@ def table(threads: Sequence[ThreadTimes]) -> list[str]:
     return lines
 
 
-def caveats(snapshot: Snapshot) -> list[str]:
-    """Return a sentence for each thing that makes the figures less sure than they look."""
+def caveats(snapshot: Snapshot, children_cpu_ns: int = 0) -> list[str]:
+    """Return a sentence for each thing that makes the figures less sure than they look.
+
+    Parameters
+    ----------
+    snapshot : Snapshot
+        What was measured.
+    children_cpu_ns : int, default 0
+        The CPU time of child processes meanwhile, ns.
+    """
     found = []
+    if children_cpu_ns >= CHILDREN_COUNT * snapshot.observed_ns and children_cpu_ns:
+        found.append(
+            f"child processes used {format_ns(children_cpu_ns)} of CPU time, which was not "
+            "measured: each has a GIL of its own, and these figures are of this process alone."
+        )
     if snapshot.method == "knock":
         found.append(
             "the GIL cannot be looked at in this Python, so the time held is estimated from the "

@@ -156,6 +156,7 @@ def test_a_busy_program(tmp_path: Path) -> None:
         "python": ".".join(map(str, sys.version_info[:3])),
         "program": ["-c", BUSY, "arg"],
         "threads": [],
+        "children_cpu_ns": 0,
         "exit_status": 0,
     }
     assert snapshot.interval_ns == 500_000 and snapshot.knock_interval_ns == 5_000_000

@@ -1,0 +1,147 @@
+"""The files that a run writes at exit: a report as JSON or as a page, a trace."""
+
+from __future__ import annotations
+
+import os
+
+from gilknocker.commands.first_stderr import CLEAR_LINE
+from gilknocker.commands.output_file import output_files
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeAlias
+
+    from gilknocker._files import Target
+    from gilknocker.commands.first_stderr import FirstStderr
+    from gilknocker.commands.options import RunOptions
+    from gilknocker.meters.tracer import GilTracer
+    from gilknocker.snapshot.thread_times import ThreadTimes
+    from gilknocker.snapshot.value import Snapshot
+
+    _Render: TypeAlias = Callable[[Snapshot, list[str], int, list[ThreadTimes], int], str]
+    _Write: TypeAlias = Callable[["Run", Target], None]
+
+__all__ = ["Output", "Run", "outputs"]
+
+
+class Run:
+    """What was measured: what outputs are made of."""
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        program: list[str],
+        exit_status: int,
+        threads: list[ThreadTimes],
+        children_cpu_ns: int,
+        tracer: GilTracer | None,
+    ) -> None:
+        self.snapshot = snapshot
+        self.program = program
+        self.exit_status = exit_status
+        self.threads = threads
+        self.children_cpu_ns = children_cpu_ns
+        self.tracer = tracer
+
+
+class Output:
+    """One file that was asked for.
+
+    Parameters
+    ----------
+    what : str
+        What it is, for messages.
+    path : str
+        The file as it was given.
+    target : Target
+        Where that is.
+    write : callable
+        Writes a `Run` there.
+    """
+
+    def __init__(self, what: str, path: str, target: Target, write: _Write) -> None:
+        self._what, self._path, self._target, self._write = what, path, target, write
+
+    def save(self, run: Run, stderr: FirstStderr) -> bool:
+        """Write it, and say so where that fails; False if the user interrupted it.
+
+        Where another process has written the file since the start, it stays, and this one goes
+        beside it: a reloader runs the whole command once more in a child, and what that measured
+        is what was asked for.
+        """
+        target = self._target
+        try:
+            if target.was_written:
+                target = target.beside(str(os.getpid()))
+                stderr.write(
+                    f"gilknocker: another process has written {self._path!r} meanwhile, as the "
+                    f"child of a reloader does: this {self._what} is in {target.path!r}\n"
+                )
+            self._write(run, target)
+        except Exception as error:
+            stderr.write(f"gilknocker: error: no {self._what} in {self._path!r}: {error}\n")
+        except KeyboardInterrupt:
+            stderr.write(f"gilknocker: interrupted: no {self._what} in {self._path!r}\n")
+            return False
+        return True
+
+
+def outputs(options: RunOptions, stderr: FirstStderr) -> list[Output]:
+    """Return what was asked for; all that it needs is imported.
+
+    Raises
+    ------
+    UsageError
+        If one cannot be written, or two are the same.
+    """
+    targets = output_files(
+        {
+            "--json": options.json,
+            "--html": options.html,
+            "--chrome-trace": options.chrome_trace,
+        }
+    )
+    found: list[Output] = []
+    if options.json is not None:
+        from gilknocker.commands.report_file import content
+        from gilknocker.snapshot import as_dict  # noqa: F401 (of Snapshot.to_dict)
+
+        found.append(Output("report", options.json, targets["--json"], _rendered(content)))
+    if options.html is not None:
+        from gilknocker.reports.page import page
+
+        found.append(Output("report", options.html, targets["--html"], _rendered(page)))
+        if options.trace:
+            import numpy  # noqa: F401 (single events are arrays)
+    if options.chrome_trace is not None:
+        from gilknocker.meters import chrome_trace  # noqa: F401 (of GilTracer.to_chrome_trace)
+
+        path, target = options.chrome_trace, targets["--chrome-trace"]
+        found.append(Output("trace", path, target, _trace_shown(stderr)))
+    return found
+
+
+def _rendered(render: _Render) -> _Write:
+    return lambda run, target: target.write_text(
+        render(run.snapshot, run.program, run.exit_status, run.threads, run.children_cpu_ns)
+    )
+
+
+def _trace_shown(stderr: FirstStderr) -> _Write:
+    """Return what writes a trace, and shows on a terminal how far it is."""
+
+    def write(run: Run, target: Target) -> None:
+        assert run.tracer is not None
+        if not stderr.is_terminal():
+            run.tracer._write_chrome_trace(target, lambda fraction: None)
+            return
+        try:
+            run.tracer._write_chrome_trace(target, progress)
+        finally:
+            stderr.write(CLEAR_LINE)
+
+    def progress(fraction: float) -> None:
+        stderr.write(f"{CLEAR_LINE}gilknocker: saving the trace: {100 * fraction:.0f} %")
+
+    return write
