@@ -94,7 +94,10 @@ def _dispatch(words: Sequence[str], lazy_imports: LazyImports) -> None:
             raise UsageError(f"{command} needs {'one FILE' if wanted == 1 else 'two files, A B'}")
         show(*arguments) if command == "show" else compare(*arguments)
     elif command:
-        raise UsageError(f"no command {command!r}: run, show or compare (--help)")
+        from gilknocker.commands.hints import of_command
+
+        hint = of_command(words)
+        raise UsageError(f"no command {command!r}: run, show or compare (--help){hint}")
     else:
         raise UsageError("a command is needed: run, show or compare (--help)")
 

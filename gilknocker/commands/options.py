@@ -128,7 +128,9 @@ def _take_option(options: RunOptions, word: str, rest: list[str]) -> None:
     elif word == "-":
         raise UsageError("a program cannot be read from stdin: give a file, -m or -c")
     else:
-        raise UsageError(f"run has no option {word}")
+        from gilknocker.commands.hints import of_python_option
+
+        raise UsageError(f"run has no option {word}{of_python_option(word)}")
 
 
 def _value(name: str, rest: list[str]) -> str:

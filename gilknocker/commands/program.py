@@ -9,6 +9,7 @@ folders and zip files are left to :mod:`runpy`, as Python leaves them to it.
 from __future__ import annotations
 
 import builtins
+import errno
 import os
 import sys
 
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from gilknocker.commands.options import RunOptions
 
 __all__ = ["run"]
+
+# How a file begins that may be no Python program: "#!", and formats of compiled ones.
+_NOT_PYTHON = (b"#!", b"\x7fE", b"MZ", b"\xcf\xfa", b"\xca\xfe")
 
 _replaced: list[ModuleType] = []  # what was __main__, never to be freed
 
@@ -75,7 +79,15 @@ def _script(options: RunOptions) -> Callable[[], None]:
             with open(full, "rb") as file:
                 source = file.read()
     except OSError as error:
-        raise UsageError(f"cannot read {path!r}: {error.strerror}") from None
+        from gilknocker.commands import hints
+
+        hint = hints.of_missing(path, options.arguments) if error.errno == errno.ENOENT else ""
+        raise UsageError(f"cannot read {path!r}: {error.strerror}{hint}") from None
+    if importer is None and not path.endswith(".pyc") and source[:2] in _NOT_PYTHON:
+        from gilknocker.commands import hints
+
+        if kind := hints.what_it_is(path, source, options.arguments):
+            raise UsageError(f"{path!r} is {kind}")
     sys.argv = [path, *options.arguments]
     if importer is not None:
         if importer.find_spec("__main__") is None:

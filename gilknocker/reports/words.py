@@ -65,7 +65,7 @@ def text(
     program : sequence of str, optional
         The words of the command.
     exit_status : int, optional
-        How it ended.
+        How it ended; of death by a signal its number, negative.
     threads : sequence of ThreadTimes, optional
         What each thread did, of a trace.
     children_cpu_ns : int, default 0
@@ -75,7 +75,8 @@ def text(
     if program:
         title += ["of", _command(program)]
     if exit_status is not None:
-        title += [f"(exit status {exit_status})"]
+        # Death by a signal as shells have it: SIGINT is 130.
+        title += [f"(exit status {exit_status if exit_status >= 0 else 128 - exit_status})"]
     lines = [" ".join(title)]
     lines += [f"  {label:<10}{value}" for label, value in facts(snapshot)]
     lines += table(threads)

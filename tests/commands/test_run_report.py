@@ -182,7 +182,7 @@ def test_exit_status(code: str, status: int, returncode: int, tmp_path: Path) ->
     target = tmp_path / "report.json"
     got = metered("-c", code, options=["--json", str(target)])
     assert got.returncode == returncode
-    assert f"(exit status {status})\n" in got.report
+    assert f"(exit status {130 if status == -2 else status})\n" in got.report
     assert json.loads(target.read_text())["exit_status"] == status
 
 
@@ -383,17 +383,43 @@ def test_broken_pipe_leaves_the_exit_status() -> None:
         (["show"], "show needs one FILE"),
         (["show", "a", "b"], "show needs one FILE"),
         (["compare", "a"], "compare needs two files"),
+        (["run", "pytest"], "a module is run with -m: gilknocker run -m pytest"),
+        (["run", "uvicorn", "app:app"], "gilknocker run -m uvicorn app:app"),
+        (["run", "python", "ok.py"], "leave 'python' out: gilknocker run ok.py"),
+        (["run", "python3.12", "-m", "pytest"], "out: gilknocker run -m pytest"),
+        (["run", "ok"], "cannot read 'ok': No such file or directory; there is ok.py"),
+        (["run", "/usr/bin/env", "x"], "is a compiled program (ELF), not a Python program"),
+        (["run", sys.executable, "ok.py"], "is a compiled program (ELF): the program runs in"),
+        (["run", "shim"], "is a script for /usr/bin/env bash (a shim of pyenv), not a Python"),
+        (["run", "shim"], "gilknocker run -m shim"),
+        (["run", "-u", "ok.py"], "Python's own come before -m: python -u -m gilknocker run"),
+        (["run", "-Xdev", "ok.py"], "python -Xdev -m gilknocker run"),
+        (["ok.py", "--port", "80"], "to run a program: gilknocker run ok.py --port 80"),
+        (["-m", "pytest"], "options come after the command: gilknocker run -m pytest"),
+        (["--json", "x", "run", "ok.py"], "gilknocker run --json x ok.py"),
+        (["--trace", "ok.py"], "gilknocker run --trace ok.py"),
+        (["pytest", "-x"], "to run a module: gilknocker run -m pytest -x"),
     ],
 )
 def test_usage_errors(words: list[str], message: str, tmp_path: Path) -> None:
     (tmp_path / "ok.py").write_text("print('ran')")
     (tmp_path / "folder").mkdir()
+    (tmp_path / "shim").write_text(
+        '#!/usr/bin/env bash\nset -e\nexec "/home/.pyenv/libexec/pyenv" exec "${0##*/}" "$@"\n'
+    )
     (tmp_path / "empty.zip").write_bytes(b"PK\x05\x06" + bytes(18))
     got = python("-m", "gilknocker", *words, cwd=tmp_path)
     assert got.returncode == 2
     assert "ran" not in got.stdout
     assert got.stderr.startswith("gilknocker: error: ") and got.stderr.count("\n") == 1
     assert message in got.stderr
+
+
+def test_scripts_that_begin_for_a_shell_run(tmp_path: Path) -> None:
+    """As pip writes them where the path of Python is too long for a first line."""
+    text = f"#!/bin/sh\n'''exec' \"{sys.executable}\" \"$0\" \"$@\"\n' '''\nprint('ran')\n"
+    (tmp_path / "tool").write_text(text)
+    assert metered("tool", cwd=tmp_path)[:3] == (0, "ran\n", "")
 
 
 def test_a_program_that_exits_by_runpy_itself_has_run() -> None:
