@@ -122,7 +122,9 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, file_system: str) -> No
 def test_a_kill_leaves_the_old_file_and_nothing_else(number: int, tmp_path: Path) -> None:
     (tmp_path / "old").write_text("old")
     code = (
-        "import os, sys\n"
+        "import os, signal, sys\n"
+        # Not inherited: in the background of a shell it is ignored.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from gilknocker._files import Target\n"
         "def fill(file):\n"
         "    file.write(b'half'); file.flush()\n"

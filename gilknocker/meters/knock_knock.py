@@ -41,7 +41,7 @@ class KnockKnock:
     that is not contention, nobody else may want it. `wait_times` says what another thread would
     have waited: 5 ms again and again (``sys.getswitchinterval()``) where a thread in pure Python
     must be interrupted, microseconds where the GIL is often released, more than that where a C
-    extension keeps it. Neither says which thread it was.
+    extension keeps it. `snapshot().holders` says which threads held it.
 
     Parameters
     ----------

@@ -67,18 +67,29 @@ def encode_raw(raw: RawWaits) -> dict[str, Any]:
 
 
 def summary(snapshot: Snapshot) -> dict[str, Any]:
-    """Return what follows from the stored values, for readers that know no formulas."""
+    """Return what :meth:`Snapshot.summary` does."""
     interval = snapshot.held_fraction_interval
-    return {
+    found = {
+        "method": snapshot.method,
         "observed_seconds": snapshot.observed_seconds,
         "held_seconds": _without_nan(snapshot.held_seconds),
         "held_fraction": _without_nan(snapshot.held_fraction),
         "held_fraction_interval": None if interval is None else list(interval),
         "knock_wait_fraction": _without_nan(snapshot.knock_wait_fraction),
+        "wait_fraction": _without_nan(snapshot.wait_fraction),
+        "knocks": snapshot.knocks,
         "wait_mean_ns": _without_nan(snapshot.wait_mean_ns),
         **{f"wait_p{p}_ns": _without_nan(snapshot.percentile(p)) for p in (50, 90, 99)},
         "wait_max_ns": snapshot.wait_max_ns if snapshot.knocks else None,
+        "in_flight_ns": snapshot.in_flight_ns,
     }
+    if snapshot.method == "trace":
+        found |= {
+            "holds": snapshot.holds,
+            **{f"hold_p{p}_ns": _without_nan(snapshot.hold_percentile(p)) for p in (50, 90, 99)},
+            "hold_max_ns": snapshot.hold_max_ns if snapshot.holds else None,
+        }
+    return found
 
 
 def decode(data: object) -> tuple[dict[str, Any], RawWaits | None, RawWaits | None]:

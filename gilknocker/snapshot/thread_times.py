@@ -19,34 +19,19 @@ class ThreadTimes(NamedTuple):
     """What one thread did with the GIL while a tracer ran. All times in ns."""
 
     native_id: int
-    """The system's number of it, as ``threading.Thread.native_id``: given out again later."""
     serial: int
-    """Its number in this trace: never given out again, and ``thread`` in `GilTracer.events`."""
     name: str
-    """As far as known: of a thread that ended before anybody asked, its number."""
     ours: bool
-    """Whether it is one of the meter's own threads."""
     alive: bool
-    """Whether it is still there."""
     held_ns: int
-    """How long it held the GIL."""
     waited_ns: int
-    """How long it waited for the GIL: wanted to run Python code and could not."""
     released_ns: int
-    """How long it neither held the GIL nor asked for it: slept, computed without it, did input or
-    output. ``held_ns + waited_ns + released_ns == lifetime_ns``."""
     lifetime_ns: int
-    """How long it was there while the tracer ran, as far as seen."""
     acquisitions: int
-    """How often it took the GIL."""
     waits: int
-    """How often it found the GIL taken."""
     forced_releases: int
-    """How often it let go while another thread had asked it to, after the switch interval."""
     longest_hold_ns: int
-    """The longest time without letting go; also if it still goes on."""
     longest_wait_ns: int
-    """The longest wait; also if it still goes on."""
 
     @classmethod
     def from_dict(cls, data: Any) -> ThreadTimes:
@@ -70,3 +55,32 @@ class ThreadTimes(NamedTuple):
             if expected is int and not -MAX_INT64 <= data[name] <= MAX_INT64:
                 raise ValueError(f"threads.{name} must fit in 64 bits, not {shown(data[name])}")
         return cls(**data)
+
+
+# A named tuple's fields are described to help() and to the manual by their own docstrings.
+for _name, _text in {
+    "native_id": (
+        "The system's number of it, as ``threading.Thread.native_id``: given out again later."
+    ),
+    "serial": (
+        "Its number in this trace: never given out again, and ``thread`` in `GilTracer.events`."
+    ),
+    "name": ("As far as known: of a thread that ended before anybody asked, its number."),
+    "ours": "Whether it is one of the meter's own threads.",
+    "alive": "Whether it is still there.",
+    "held_ns": "How long it held the GIL, ns.",
+    "waited_ns": ("How long it waited for the GIL, ns: wanted to run Python code and could not."),
+    "released_ns": (
+        "How long it neither held the GIL nor asked for it, ns: slept, computed without it, "
+        "did input or output. ``held_ns + waited_ns + released_ns == lifetime_ns``."
+    ),
+    "lifetime_ns": "How long it was there while the tracer ran, ns, as far as seen.",
+    "acquisitions": "How often it took the GIL.",
+    "waits": "How often it found the GIL taken.",
+    "forced_releases": (
+        "How often it let go while another thread had asked it to, after the switch interval."
+    ),
+    "longest_hold_ns": "The longest time without letting go, ns; also if it still goes on.",
+    "longest_wait_ns": "The longest wait, ns; also if it still goes on.",
+}.items():
+    getattr(ThreadTimes, _name).__doc__ = _text

@@ -203,6 +203,18 @@ class Snapshot(SnapshotViews):
         return describe(self)
 
     def __sub__(self, other: Snapshot) -> Snapshot:
+        """Return the window between two snapshots of one meter: ``later - earlier``.
+
+        Counts and sums are subtracted, and so are histograms and raw waits. The longest wait is
+        exact only if it grew in the window (`wait_max_exact`); `in_flight_ns` and settings are
+        those of the later one.
+
+        Raises
+        ------
+        ValueError
+            If they are of different meters, processes or epochs (there was a reset between them),
+            or in the wrong order.
+        """
         if not isinstance(other, Snapshot):
             return NotImplemented
         from gilknocker.snapshot.algebra import window_fields
@@ -215,6 +227,17 @@ class Snapshot(SnapshotViews):
         )
 
     def __add__(self, other: Snapshot) -> Snapshot:
+        """Return two snapshots taken together, of whatever threads, processes or machines.
+
+        Counts, sums and histograms are added; the held fraction is the mean weighted by observed
+        time with a GIL; the longest wait is the longer one. Settings that differ become None, and
+        so do `sampler_id` and `epoch`: a merge cannot be subtracted.
+
+        Raises
+        ------
+        ValueError
+            If they were measured by different methods, or a sum does not fit in 64 bits.
+        """
         if not isinstance(other, Snapshot):
             return NotImplemented
         from gilknocker.snapshot.algebra import merged_fields
@@ -328,7 +351,7 @@ class Snapshot(SnapshotViews):
         -------
         float
             In ns, at most 0.8 % off (see :meth:`WaitHistogram.percentile`). ``percentile(100)``
-            is `wait_max_ns`. NaN without knocks.
+            is `wait_max_ns`. NaN without knocks, which strict JSON has not: see :meth:`summary`.
 
         Raises
         ------
@@ -393,6 +416,31 @@ class Snapshot(SnapshotViews):
         """How many of the window's holds are no longer in `hold_times`."""
         return self.holds - len(self._raw_hold_times())
 
+    def summary(self) -> dict[str, Any]:
+        """Return the figures that matter, for JSON: None in the place of NaN.
+
+        Returns
+        -------
+        dict
+            ``"method"``: as the attribute; ``"observed_seconds"``; ``"held_seconds"``,
+            ``"held_fraction"`` (0 to 1), ``"held_fraction_interval"`` (``[low, high]``, 95 %);
+            ``"knocks"``: how many waits; ``"wait_mean_ns"``, ``"wait_p50_ns"``, ``"wait_p90_ns"``,
+            ``"wait_p99_ns"``, ``"wait_max_ns"``: of these, in ns; ``"in_flight_ns"``: how long one
+            had been waiting at the end, ns; ``"knock_wait_fraction"`` and ``"wait_fraction"``: as
+            the properties. Of a trace also ``"holds"``, a count, and ``"hold_p50_ns"``,
+            ``"hold_p90_ns"``, ``"hold_p99_ns"``, ``"hold_max_ns"``. None where nothing is known:
+            before the first look, knock or hold.
+
+        Examples
+        --------
+        >>> from gilknocker import KnockKnock
+        >>> KnockKnock().snapshot().summary()["wait_p99_ns"] is None
+        True
+        """
+        from gilknocker.snapshot.as_dict import summary
+
+        return summary(self)
+
     def to_dict(self, waits: bool = False) -> dict[str, Any]:
         """Return what ``json.dumps`` can store and :meth:`from_dict` reads back.
 
@@ -410,8 +458,7 @@ class Snapshot(SnapshotViews):
             each over its ticks, summed; ``"holders"``: a list of ``{"native_id", "serial",
             "name", "held"}``, in ticks, or ns of a trace; ``"waits"``: ``{"first_sequence",
             "wait_ns", "knock_ns"}`` or None, and ``"hold_times"`` likewise of a trace; and for
-            readers other than :meth:`from_dict` a ``"summary"`` of what follows from these, with
-            None for what is not defined.
+            readers other than :meth:`from_dict` the :meth:`summary`.
 
         Raises
         ------

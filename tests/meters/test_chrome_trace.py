@@ -195,8 +195,10 @@ def test_of_a_tracer(tmp_path: Path) -> None:
     assert os.getpid() in {row["tid"] for row in slices(data)}  # the main thread's own number
 
 
+# Signals are not inherited: in the background of a shell SIGINT is ignored.
 SAVING = """
 import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from gilknocker.meters import chrome_trace
 whole = chrome_trace._block
 def block(*args):

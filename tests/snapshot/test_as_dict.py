@@ -6,6 +6,7 @@ import copy
 import json
 import math
 import pickle
+import pydoc
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stories import any_snapshots, tell
 
-from gilknocker import Snapshot
+from gilknocker import KnockKnock, Snapshot, ThreadTimes
+from gilknocker.snapshot.sources import from_trace
 
 
 @given(any_snapshots)
@@ -68,6 +70,8 @@ def test_the_summary_has_what_follows_and_none_for_what_does_not() -> None:
     empty = tell([], []).to_dict()["summary"]
     assert empty.pop("held_fraction_interval") == [0.0, 1.0]
     assert empty.pop("observed_seconds") == 0.0
+    assert empty.pop("method") == "look"
+    assert (empty.pop("knocks"), empty.pop("in_flight_ns")) == (0, 0)
     assert set(empty.values()) == {None}
     summary = tell(["held", "free"], [100, 100, 120]).to_dict()["summary"]
     assert summary["held_fraction"] == 0.5
@@ -268,3 +272,49 @@ def test_damaged_data_is_refused_or_makes_a_whole_snapshot(
 def test_anything_else_is_refused(data: Any) -> None:
     with pytest.raises((TypeError, ValueError)):
         Snapshot.from_dict(data)
+
+
+@given(any_snapshots)
+def test_the_summary_is_json_that_every_reader_takes(snapshot: Snapshot) -> None:
+    summary = snapshot.summary()
+    assert json.loads(json.dumps(summary, allow_nan=False)) == summary
+    assert summary == snapshot.to_dict()["summary"]
+    known = snapshot.knocks > 0
+    for key in ("wait_mean_ns", "wait_p50_ns", "wait_p90_ns", "wait_p99_ns", "wait_max_ns"):
+        assert (summary[key] is not None) == known
+
+
+def test_the_summary_of_nothing() -> None:
+    summary = KnockKnock().snapshot().summary()
+    assert summary["wait_p99_ns"] is None and summary["held_fraction"] is None
+    assert summary["knocks"] == 0 and summary["observed_seconds"] == 0.0
+
+
+TRACE = from_trace(
+    {
+        **dict.fromkeys(("sampler_id", "epoch", "pid", "knocks", "holds"), 0),
+        **dict.fromkeys(("start_ns", "end_ns", "start_unix_ns", "end_unix_ns"), 0),
+        **dict.fromkeys(("observed_ns", "in_flight_ns", "wait_total_ns", "wait_max_ns"), 0),
+        **dict.fromkeys(("held_ns", "waited_ns", "thread_ns", "hold_max_ns"), 0),
+        "switch_interval_ns": 5_000_000,
+        "_holders": (),
+    },
+    b"",
+    b"",
+    None,
+)
+
+
+def test_every_key_of_the_summary_is_documented() -> None:
+    text = Snapshot.summary.__doc__ or ""
+    for snapshot in (KnockKnock().snapshot(), TRACE):
+        assert [key for key in snapshot.summary() if f'``"{key}"``' not in text] == []
+
+
+def test_every_field_of_a_thread_is_described() -> None:
+    shown = pydoc.render_doc(ThreadTimes, renderer=pydoc.plaintext)
+    assert "Alias for field" not in shown
+    for name in ThreadTimes._fields:
+        text = getattr(ThreadTimes, name).__doc__
+        assert text and text in shown
+        assert ("ns" in text) == name.endswith("_ns")
