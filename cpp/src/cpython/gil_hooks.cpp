@@ -90,7 +90,8 @@ ThreadShare share_of_this_thread(TraceBook& book) noexcept {
     // Relaxed: attach() and detach() have the GIL, as we do.
     if (books[i].load(std::memory_order_relaxed) != &book) continue;
     const Nanos now = now_nanos();
-    return book.share_of(thread_in(book, i, now), now);
+    // It has taken the GIL since the book was attached, or attached it: it is known already.
+    return book.share_of(thread_in(book, i, hook_threads.mine(), now), now);
   }
   return {};
 }
