@@ -181,6 +181,7 @@ cdef extern from "gilknocker/sampler.hpp" namespace "gilknocker" nogil:
         cbool stop(int64_t timeout) except +
         cbool is_running() noexcept
         Reading read(cbool with_waits) except +
+        cbool try_read(cbool with_waits, Reading* out) except +
         WaitView waits() except +
         void reset() except +
         cbool try_reset() except +
@@ -215,6 +216,7 @@ cdef extern from "gilknocker/trace_book.hpp" namespace "gilknocker" nogil:
         int64_t since
         cbool ours
         cbool alive
+        int64_t holding_since
         ThreadTotals totals
 
     cdef struct ThreadShare:
@@ -237,7 +239,7 @@ cdef extern from "gilknocker/trace_book.hpp" namespace "gilknocker" nogil:
         vector[ThreadReading] threads
 
     cdef cppclass TraceBook:
-        TraceBook(size_t events, int64_t now) except +
+        TraceBook(size_t events, int64_t now, size_t threads, int64_t least_event) except +
         unsigned long long id() noexcept
         cbool running() noexcept
         int64_t observed() noexcept
@@ -245,6 +247,10 @@ cdef extern from "gilknocker/trace_book.hpp" namespace "gilknocker" nogil:
         vector[TraceEvent] events() except +
         @staticmethod
         long value() noexcept
+
+
+cdef extern from "gilknocker/trace_book.hpp" namespace "gilknocker::TraceBook" nogil:
+    cdef size_t kThreads
 
 
 # With the GIL held, all of them: they let go of it where they have to.

@@ -67,6 +67,16 @@ def native_id() -> int:
     return gilknocker_native_id()
 
 
+def monotonic_ns() -> int:
+    """The clock of time.monotonic_ns(), whatever the program makes of that."""
+    return the_clock.now()
+
+
+def process_number() -> int:
+    """The process's number, whatever the program makes of os.getpid()."""
+    return process_id()
+
+
 def look_problem() -> str | None:
     """Why the lock word cannot be read here, or None where it can."""
     cdef const char* problem = CPythonGil.instance().problem()
@@ -402,8 +412,10 @@ cdef class Sampler:
         cdef CppSampler* sampler = self._here()
         cdef Reading reading
         cdef WaitSlice taken = None
-        with nogil:
-            reading = move(sampler.read(waits))
+        # Who lets go of the GIL beside busy threads does not have it back for long.
+        if not sampler.try_read(waits, &reading):
+            with nogil:
+                reading = move(sampler.read(waits))
         if reading.waits.has_value():
             taken = WaitSlice.__new__(WaitSlice)
             taken.view = move(reading.waits.value())

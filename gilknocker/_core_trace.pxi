@@ -45,16 +45,19 @@ cdef class Tracer:
 
     cdef TraceBook* _book
     cdef size_t _events
+    cdef int64_t _least_event
     cdef long _generation
     cdef int64_t _start_unix
     cdef object __weakref__
 
-    def __cinit__(self, size_t events):
+    def __cinit__(self, size_t events, int64_t least_event_ns=0):
         self._events = events
+        self._least_event = least_event_ns
         self._make()
 
     cdef void _make(self) except *:
-        self._book = new TraceBook(self._events, the_clock.now())
+        self._book = new TraceBook(
+            self._events, the_clock.now(), kThreads, self._least_event)
         self._start_unix = the_clock.unix_time()
         self._generation = fork_generation()
 
@@ -136,6 +139,7 @@ cdef class Tracer:
                     "since_ns": one.since,
                     "ours": bool(one.ours),
                     "alive": bool(one.alive),
+                    "holding_since_ns": one.holding_since,
                     **totals_of(one.totals),
                 }
                 for one in reading.threads

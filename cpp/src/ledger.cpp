@@ -161,9 +161,8 @@ TickTally Ledger::ticks_locked(Nanos now) const {
   return all;
 }
 
-Reading Ledger::read(bool with_waits) const {
+Reading Ledger::read_locked(bool with_waits) const {
   Reading reading;
-  MutexLock lock(mutex_);
   const Nanos now = clock_.now();
   reading.epoch = epoch_;
   reading.start = start_;
@@ -181,6 +180,23 @@ Reading Ledger::read(bool with_waits) const {
   reading.holders = holders_.all();
   if (with_waits) reading.waits = log_.view();
   return reading;
+}
+
+Reading Ledger::read(bool with_waits) const {
+  MutexLock lock(mutex_);
+  return read_locked(with_waits);
+}
+
+bool Ledger::try_read(bool with_waits, Reading* out) const {
+  if (!mutex_.try_lock()) return false;
+  try {
+    *out = read_locked(with_waits);
+  } catch (...) {  // no memory
+    mutex_.unlock();
+    throw;
+  }
+  mutex_.unlock();
+  return true;
 }
 
 WaitView Ledger::waits() const {

@@ -14,8 +14,13 @@ std::uint64_t next_id() noexcept {
 
 }  // namespace
 
-TraceBook::TraceBook(std::size_t events, Nanos now, std::size_t threads)
-    : id_(next_id()), threads_(threads), events_(events, true), start_(now), end_(now) {
+TraceBook::TraceBook(std::size_t events, Nanos now, std::size_t threads, Nanos least_event)
+    : id_(next_id()),
+      least_event_(least_event),
+      threads_(threads),
+      events_(events, true),
+      start_(now),
+      end_(now) {
   crowd_.open(0, false, false, now);
 }
 
@@ -81,7 +86,7 @@ std::uint32_t TraceBook::serial_of(const TracedThread& thread) const noexcept {
 }
 
 void TraceBook::log(TraceEvent::Kind kind, const TracedThread& thread, Ended interval) noexcept {
-  if (events_.size() == 0) return;
+  if (events_.size() == 0 || interval.end - interval.start < least_event_) return;
   // Not written_ % size: a division takes as long as all the rest.
   if (next_ == events_.size()) next_ = 0;
   events_[next_++] = {interval.start, interval.end, serial_of(thread), kind};
@@ -168,6 +173,7 @@ TraceReading TraceBook::read(Nanos now, const IsAlive& is_alive) {
                       .since = thread.since(),
                       .ours = thread.ours(),
                       .alive = !thread.ended(),
+                      .holding_since = thread.holding_since(),
                       .totals = thread.totals(end)};
     if (!one.ours) {
       reading.all += one.totals;

@@ -180,11 +180,13 @@ TEST(try_forms_give_up_while_the_ledger_is_locked) {
   ledger.begin_run();
   ledger.record_tick({.at = 0, .look = Look::kHeld});
   TickTally glance;
+  Reading reading;
   bool asked = false;
   clock.on_now = [&] {  // the ledger asks for the time under its lock
     asked = true;
     CHECK(!ledger.try_reset());
     CHECK(!ledger.try_ticks(&glance));
+    CHECK(!ledger.try_read(false, &reading));
   };
   static_cast<void>(ledger.read(false));
   clock.on_now = nullptr;
@@ -193,6 +195,9 @@ TEST(try_forms_give_up_while_the_ledger_is_locked) {
   CHECK_EQ(glance.ticks, 0);
   CHECK(ledger.try_ticks(&glance));
   CHECK_EQ(glance.held, 1);
+  CHECK(ledger.try_read(true, &reading));
+  CHECK_EQ(reading.ticks.held, 1);
+  CHECK(reading.waits.has_value());
   CHECK(ledger.try_reset());
   CHECK_EQ(ledger.read(false).epoch, 1);
 }
@@ -207,6 +212,8 @@ TEST(reading_without_memory_leaves_the_ledger_unlocked) {
   for (int before = 0;; ++before) {
     try {
       const FailingMemory memory(before);
+      Reading reading;
+      CHECK(ledger.try_read(true, &reading));
       static_cast<void>(ledger.read(true));
       if (!memory.has_failed()) break;
     } catch (const std::bad_alloc&) {

@@ -183,6 +183,33 @@ TEST(trace_book_keeps_the_newest_events) {
   });
 }
 
+TEST(trace_book_keeps_only_events_that_are_long_enough) {
+  for_seeds(200, [](Random& random) {
+    const Nanos least = static_cast<Nanos>(random() % 2'000);
+    TraceBook book(1'000, 1, 8, least);
+    book.begin(1);
+    Program program(book, 3, random);
+    const std::size_t steps = random() % 100;
+    for (std::size_t i = 0; i < steps; ++i) program.step();
+    std::size_t expected = 0;
+    for (const auto& hold : program.naive().holds) expected += hold.end - hold.start >= least;
+    for (const auto& wait : program.naive().waits) expected += wait.end - wait.start >= least;
+    CHECK_EQ(book.events().size(), expected);
+  });
+}
+
+TEST(trace_book_says_since_when_the_holder_holds_it) {
+  TraceBook book(0, 1, 8);
+  book.begin(1);
+  TracedThread& thread = book.enter(7, false, 1);
+  book.acquired(thread, 10, false);
+  CHECK_EQ(book.read(50, &all_alive).threads.at(0).holding_since, 10);
+  book.reset(60);  // what was before is no part of it
+  CHECK_EQ(book.read(90, &all_alive).threads.at(0).holding_since, 60);
+  book.released(thread, 95, false);
+  CHECK_EQ(book.read(99, &all_alive).threads.at(0).holding_since, 0);
+}
+
 TEST(trace_book_begins_anew_after_a_reset) {
   TraceBook book(10, 1, 8);
   book.begin(1);

@@ -90,6 +90,7 @@ class Ledger : private LiveCount<Ledger> {
   void reset() GILKNOCKER_EXCLUDES(mutex_);
   bool try_reset() GILKNOCKER_EXCLUDES(mutex_);
   Reading read(bool with_waits) const GILKNOCKER_EXCLUDES(mutex_);
+  bool try_read(bool with_waits, Reading* out) const GILKNOCKER_EXCLUDES(mutex_);
   WaitView waits() const GILKNOCKER_EXCLUDES(mutex_);
 
   // What the held fraction needs, and no more.
@@ -98,6 +99,7 @@ class Ledger : private LiveCount<Ledger> {
 
  private:
   void reset_locked() GILKNOCKER_REQUIRES(mutex_);
+  Reading read_locked(bool with_waits) const GILKNOCKER_REQUIRES(mutex_);
   Nanos in_flight_locked(Nanos now) const GILKNOCKER_REQUIRES(mutex_);
   TickTally ticks_locked(Nanos now) const GILKNOCKER_REQUIRES(mutex_);
 

@@ -56,6 +56,7 @@ class Sampler : private LiveCount<Sampler> {
   bool is_running() const noexcept { return running_.load(std::memory_order_relaxed); }
 
   Reading read(bool with_waits) const { return ledger_->read(with_waits); }
+  bool try_read(bool with_waits, Reading* out) const { return ledger_->try_read(with_waits, out); }
   WaitView waits() const { return ledger_->waits(); }
   void reset() { ledger_->reset(); }
   bool try_reset() { return ledger_->try_reset(); }

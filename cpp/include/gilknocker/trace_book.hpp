@@ -38,6 +38,7 @@ struct ThreadReading {
   Nanos since = 0;  // when it was first seen
   bool ours = false;
   bool alive = true;
+  Nanos holding_since = 0;  // 0: it does not hold the GIL
   ThreadTotals totals;
 };
 
@@ -70,8 +71,9 @@ class TraceBook : private LiveCount<TraceBook> {
 
   static constexpr std::size_t kThreads = 16'384;
 
-  // Throws std::bad_alloc.
-  explicit TraceBook(std::size_t events, Nanos now, std::size_t threads = kThreads);
+  // Keeps the newest `events` of the intervals that are at least so long. Throws std::bad_alloc.
+  explicit TraceBook(std::size_t events, Nanos now, std::size_t threads = kThreads,
+                     Nanos least_event = 0);
 
   // Never the same for two books of a process, so that a thread can tell whose slot it remembers.
   std::uint64_t id() const noexcept { return id_; }
@@ -109,6 +111,7 @@ class TraceBook : private LiveCount<TraceBook> {
   void find_ended(Nanos now, const IsAlive& is_alive);
 
   const std::uint64_t id_;
+  const Nanos least_event_;
   MappedArray<TracedThread> threads_;
   MappedArray<TraceEvent> events_;
   TracedThread crowd_{};  // stands for all threads that find no room

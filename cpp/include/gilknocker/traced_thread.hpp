@@ -73,8 +73,9 @@ class TracedThread {
   void end() noexcept;
 
   bool holding() const noexcept { return holding_since_ != 0; }
-  Nanos holding_for(Nanos now) const noexcept;  // 0 if it does not hold the GIL
-  Nanos waiting_for(Nanos now) const noexcept;  // 0 if it does not wait
+  Nanos holding_since() const noexcept { return holding_since_; }  // 0: it does not hold it
+  Nanos holding_for(Nanos now) const noexcept;                     // 0 if it does not hold the GIL
+  Nanos waiting_for(Nanos now) const noexcept;                     // 0 if it does not wait
   // With what is going on counted up to now.
   ThreadTotals totals(Nanos now) const noexcept;
 
