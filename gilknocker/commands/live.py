@@ -7,9 +7,10 @@ the terminal from it.
 
 from __future__ import annotations
 
-import _thread
 import os
-import time
+
+# Now: the program may replace these, and the thread goes on after each of its forks.
+from _thread import allocate_lock, start_new_thread
 
 from gilknocker import _core
 from gilknocker._units import format_ns, format_percent
@@ -63,10 +64,10 @@ class StatusLine:
     def __init__(self, snapshot: Callable[[], Snapshot], terminal: OpenFile) -> None:
         self._snapshot = snapshot
         self._terminal = terminal
-        self._begun_ns = time.monotonic_ns()
+        self._begun_ns = _core.monotonic_ns()
         self._before = snapshot()
-        self._stop = _thread.allocate_lock()  # held while the thread is to go on
-        self._ended = _thread.allocate_lock()  # held while it runs
+        self._stop = allocate_lock()  # held while the thread is to go on
+        self._ended = allocate_lock()  # held while it runs
 
     @property
     def is_running(self) -> bool:
@@ -79,7 +80,7 @@ class StatusLine:
             return
         self._stop.acquire(blocking=False)
         try:
-            _thread.start_new_thread(_core.call_as_ours, (self._work,))
+            start_new_thread(_core.call_as_ours, (self._work,))
         except BaseException:
             self._ended.release()
             raise
@@ -121,7 +122,7 @@ class StatusLine:
         except ValueError:  # another epoch: in a program that resets it
             window = now
         self._before = now
-        line = status(window, time.monotonic_ns() - self._begun_ns)
+        line = status(window, _core.monotonic_ns() - self._begun_ns)
         # A line that wraps could not be erased. The cursor stays where the program will print.
         self._write(f"{CLEAR_LINE}{line[: self._columns() - 1]}\r")
 

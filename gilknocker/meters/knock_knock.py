@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from sys import getswitchinterval  # now: a program's tests may replace it
 
 from gilknocker import _core
 from gilknocker._units import format_ns, format_percent
@@ -230,7 +231,7 @@ class KnockKnock:
             histogram,
             raw,
             method=method,
-            switch_interval_ns=round(sys.getswitchinterval() * 1e9),
+            switch_interval_ns=round(getswitchinterval() * 1e9),
             interval_ns=settings.interval_ns,
             knock_interval_ns=settings.knock_interval_ns if looks else settings.interval_ns,
             gil_enabled_now=_gil_enabled(),

@@ -10,8 +10,8 @@ is the main one, it is the main one that is meant; elsewhere nobody can say whic
 
 from __future__ import annotations
 
-import os
 import sys
+from os import stat  # now: a program may replace it, for its tests say
 
 from gilknocker import _core
 
@@ -26,7 +26,7 @@ __all__ = ["ident_of", "known_threads", "name_by_native_id", "name_of", "name_of
 
 # Of the process's first thread, where it is the one that imports this: Python 3.10 does not tell
 # the native id of who holds the GIL, and with greenlets `threading` has another ident.
-_FIRST_IDENT = _core.thread_ident() if _core.native_id() == os.getpid() else 0
+_FIRST_IDENT = _core.thread_ident() if _core.native_id() == _core.process_number() else 0
 
 
 def known_threads() -> list[KnownThread]:
@@ -74,10 +74,18 @@ def _number(thread: object, attribute: str) -> int:
 def _native_id_of_main(native_id: int) -> int:
     # A forked child's main thread has the process's number. Python before 3.13.1 goes on to give
     # it that which it had in the parent, and gevent none where a greenlet forked.
-    pid = os.getpid()
+    pid = _core.process_number()
     if native_id == pid or sys.platform != "linux":
         return native_id
-    return native_id if native_id and os.path.exists(f"/proc/self/task/{native_id}") else pid
+    return native_id if native_id and _is_here(native_id) else pid
+
+
+def _is_here(native_id: int) -> bool:
+    try:
+        stat(f"/proc/self/task/{native_id}")
+    except OSError:
+        return False
+    return True
 
 
 def name_by_native_id() -> dict[int, str]:
@@ -101,7 +109,7 @@ def name_of(native_id: int, ident: int) -> str:
         Its ident, the system's: with greenlets :mod:`threading` may have another for it.
     """
     known = known_threads()
-    if not known and native_id == os.getpid():
+    if not known and native_id == _core.process_number():
         return "MainThread"  # a program without `threading` has no other
     for place, (known_ident, known_native_id, name) in enumerate(known):
         is_main = place == 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from typing import TYPE_CHECKING
 
 from gilknocker import _core
@@ -75,7 +74,7 @@ class ThreadNames:
         if len(self._begun) >= _MOST:
             self._begun.pop(next(iter(self._begun)), None)
         begun = self._begun.setdefault(_core.native_id(), [])
-        begun.append((time.monotonic_ns(), name))
+        begun.append((_core.monotonic_ns(), name))
         del begun[:-_SAME]
 
     def name_of(self, native_id: int, first_seen_ns: int) -> str | None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import atexit
 import os
-import sys
 from _thread import RLock
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from sys import getswitchinterval  # now: a program's tests may replace it
+from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakSet
 
 from gilknocker import _core
@@ -33,9 +33,10 @@ if TYPE_CHECKING:
     from gilknocker.meters.totals import Totals
     from gilknocker.snapshot.value import Snapshot
 
-__all__ = ["GilTracer", "GilTracerUnsupported"]
+__all__ = ["GilTracer", "GilTracerUnsupported", "LongHold"]
 
 MOST_EVENTS = 2**32
+_MOST_LONG = 4_096  # events of a tracer that keeps the long ones
 
 # What the meter's own threads are called in tables.
 _OURS = "(gilknocker)"
@@ -54,6 +55,14 @@ _PROBLEM = _tried_out()
 
 class GilTracerUnsupported(RuntimeError):
     """The GIL cannot be traced here; the message says why."""
+
+
+class LongHold(NamedTuple):
+    """One hold of the GIL: from when to when, ns of ``time.monotonic_ns``, and by which thread."""
+
+    start_ns: int
+    end_ns: int
+    thread: str
 
 
 class GilTracer:
@@ -115,7 +124,15 @@ class GilTracer:
         self._core = _core.Tracer(size)
         self._totals: tuple[ref[Totals], ...] = ()  # who is told before a reset
         self._names: dict[int, str] = {}  # by serial
+        self._threads_known = 0  # when it was last read, those that have ended too
         self._named_in = 0  # whose serials they are: a forked child has another sampler
+
+    @classmethod
+    def _of_long_events(cls, least_ns: int) -> Self:
+        """Return one that keeps of events the long ones: few, so that none of them is lost."""
+        tracer = cls(events=0)
+        tracer._core = _core.Tracer(_MOST_LONG, least_ns)
+        return tracer
 
     @staticmethod
     def supported() -> tuple[bool, str]:
@@ -201,7 +218,7 @@ class GilTracer:
             "waited_ns": every["waited_ns"],
             "thread_ns": every["lifetime_ns"],
             "hold_max_ns": every["longest_hold_ns"],
-            "switch_interval_ns": round(sys.getswitchinterval() * 1e9),
+            "switch_interval_ns": round(getswitchinterval() * 1e9),
             "_holders": tuple(
                 (thread["native_id"], thread["serial"], self._name(thread), thread["held_ns"])
                 for thread in reading["threads"]
@@ -257,6 +274,26 @@ class GilTracer:
         """
         return _as_events(self._core.events())
 
+    def _long_holds(self) -> list[LongHold]:
+        """Return the holds that are among the events, and the one that goes on: without numpy."""
+        reading = self._read(events=True)
+        names = {thread["serial"]: self._name(thread) for thread in reading["threads"]}
+        ours = {thread["serial"] for thread in reading["threads"] if thread["ours"]}
+        numbers = memoryview(reading["events"])
+        words, halves = numbers.cast("q"), numbers.cast("I")
+        holds = [
+            LongHold(start, end, names.get(serial, "an unknown thread"))
+            for start, end, serial, kind in zip(
+                words[::3], words[1::3], halves[4::6], halves[5::6], strict=True
+            )
+            if kind == self.HOLD and serial not in ours
+        ]
+        return holds + [
+            LongHold(thread["holding_since_ns"], reading["end_ns"], names[thread["serial"]])
+            for thread in reading["threads"]
+            if thread["holding_since_ns"] and not thread["ours"]
+        ]
+
     def to_chrome_trace(self, path: str | os.PathLike[str]) -> None:
         """Write the events as a file for the Perfetto UI (https://ui.perfetto.dev).
 
@@ -295,6 +332,7 @@ class GilTracer:
 
     def _read(self, events: bool = False) -> dict[str, Any]:
         reading = self._core.read(events)
+        self._threads_known = len(reading["threads"])
         here = name_by_native_id()
         if self._named_in != reading["sampler_id"]:
             self._named_in = reading["sampler_id"]
