@@ -75,7 +75,7 @@ def assert_releases_gil(callable: Callable[[], _T], *, max_hold: str = "5 ms") -
     from gilknocker.integrations.pytest.limits import knock_interval_for
     from gilknocker.integrations.pytest.meter import Meter
 
-    meter = Meter("auto", _LOOK_MICROS, knock_interval_for(limit_ns), asks=True)
+    meter = Meter("auto", _LOOK_MICROS, knock_interval_for(limit_ns), holds_ns=limit_ns)
     try:
         meter.begin()
         result = callable()
@@ -91,10 +91,12 @@ def _kept_for_too_long(callable: Callable[[], object], reading: Reading, limit_n
     from gilknocker.integrations.pytest.limits import TOO_BUSY, hold_lines
 
     name = getattr(callable, "__qualname__", None) or shown(callable)
-    about = "" if reading.is_traced else "about "
+    about = "about " if reading.traced is None else ""
+    hold = reading.hold_kept_from_us(limit_ns)
+    longest = reading.longest_hold_ns if hold is None else hold.end_ns - hold.start_ns
     fraction = reading.times.held_fraction
     lines = [
-        f"{name} kept the GIL for {about}{format_ns(reading.longest_hold_ns, 3)} without a "
+        f"{name} kept the GIL for {about}{format_ns(longest, 3)} without a "
         f"release; max_hold is {format_ns(limit_ns)}",
         f"the call took {format_ns(reading.times.observed_ns, 3)}; for "
         + (
@@ -103,7 +105,7 @@ def _kept_for_too_long(callable: Callable[[], object], reading: Reading, limit_n
             else f"{format_percent(1 - fraction)} %"
         )
         + " of that another thread could have run",
-        *hold_lines(reading),
+        *hold_lines(reading, hold),
     ]
     if reading.untimely > TOO_BUSY:
         lines.append("but the machine was very busy: that may be why")

@@ -6,15 +6,21 @@ from gilknocker._units import format_ns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from gilknocker import WaitHistogram
+    from collections.abc import Iterable
 
 __all__ = ["bars"]
 
 _WIDTH = 40
 
 
-def bars(histogram: WaitHistogram) -> list[str]:
-    """Return a line for each power of ten between the shortest and the longest: ASCII."""
+def bars(histogram: Iterable[tuple[int, int, int]]) -> list[str]:
+    """Return a line for each power of ten between the shortest and the longest: ASCII.
+
+    Parameters
+    ----------
+    histogram : iterable of (int, int, int)
+        What iterating over a `WaitHistogram` gives: bounds in ns, and a count.
+    """
     counts: dict[int, int] = {}
     for lower, _, count in histogram:
         power = len(str(lower))  # lower < 10**power

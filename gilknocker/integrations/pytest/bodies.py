@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 
+import pytest
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Protocol, TypeVar, type_check_only
-
-    import pytest
 
     @type_check_only
     class Runner(Protocol):
@@ -49,10 +49,16 @@ class Bodies:
             meter.stop()  # a body that was never left
 
     def enter(self, item: pytest.Item) -> None:
-        """Start what is to run with the body of a test, which comes now."""
+        """Start what is to run with the body of a test, which comes now.
+
+        Where that is not possible the test is skipped: it asks for what there is not.
+        """
         self._running = item
         for meter in self._meters.get(item, ()):
-            meter.start()
+            try:
+                meter.start()
+            except Exception as error:
+                pytest.skip(f"{type(meter).__name__}: {error}")
 
     def leave(self, item: pytest.Item) -> None:
         """Stop it, for the body is over."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
+from contextlib import contextmanager
+from json import JSONDecoder, JSONEncoder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from typing import Any
 
     import pytest
@@ -15,9 +16,12 @@ if TYPE_CHECKING:
     from gilknocker.integrations.pytest.limits import Verdict
     from gilknocker.integrations.pytest.meter import Reading
 
-__all__ = ["PROPERTY", "attach", "detach", "figures_of"]
+__all__ = ["PROPERTY", "attach", "figures_of", "forget", "hidden", "of"]
 
 PROPERTY = "gilknocker"
+# Made now: a test may replace what the module has.
+_encode = JSONEncoder(separators=(",", ":")).encode
+_decode = JSONDecoder().decode
 
 
 def figures_of(reading: Reading, verdicts: Iterable[Verdict]) -> dict[str, Any]:
@@ -31,10 +35,10 @@ def figures_of(reading: Reading, verdicts: Iterable[Verdict]) -> dict[str, Any]:
         "held_fraction_interval": None if interval is None else list(interval),
         "looks": None if reading.is_traced else round(reading.looks),
         "hold_max_ns": reading.longest_hold_ns,
-        "hold_max_exact": reading.is_traced,
+        "hold_max_exact": reading.traced is not None,
         "waits": waits.knocks,
-        "wait_p50_ns": _number(waits.percentile(50)),
-        "wait_p99_ns": _number(waits.percentile(99)),
+        "wait_p50_ns": _number(reading.percentile(50)),
+        "wait_p99_ns": _number(reading.percentile(99)),
         "wait_max_ns": reading.longest_wait_ns,
         "limits": [
             {
@@ -52,17 +56,29 @@ def figures_of(reading: Reading, verdicts: Iterable[Verdict]) -> dict[str, Any]:
 def attach(item: pytest.Item, figures: dict[str, Any]) -> None:
     """Put the figures where pytest's reports take them from, as one string; once a test."""
     others = [pair for pair in item.user_properties if pair[0] != PROPERTY]
-    item.user_properties[:] = [*others, (PROPERTY, json.dumps(figures, separators=(",", ":")))]
+    item.user_properties[:] = [*others, (PROPERTY, _encode(figures))]
 
 
-def detach(report: pytest.TestReport) -> dict[str, Any] | None:
-    """Take the figures out of a report, so that others do not tell them; None without any."""
+def forget(item: pytest.Item) -> None:
+    """Take the figures of an earlier run of the test away from it."""
+    item.user_properties[:] = [pair for pair in item.user_properties if pair[0] != PROPERTY]
+
+
+def of(report: pytest.TestReport) -> dict[str, Any] | None:
+    """Return the figures in a report; None without any."""
     found = [value for name, value in report.user_properties if name == PROPERTY]
-    if not found:
-        return None
+    return _decode(str(found[-1])) if found else None
+
+
+@contextmanager
+def hidden(report: pytest.TestReport) -> Iterator[None]:
+    """Let nobody else see the figures in a report, such as JUnit XML; it may be logged again."""
+    ours = [pair for pair in report.user_properties if pair[0] == PROPERTY]
     report.user_properties[:] = [pair for pair in report.user_properties if pair[0] != PROPERTY]
-    figures: dict[str, Any] = json.loads(str(found[-1]))
-    return figures
+    try:
+        yield
+    finally:
+        report.user_properties += ours  # to what others may have added meanwhile
 
 
 def _number(value: float | None) -> float | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
+from sys import getswitchinterval  # now: a test may replace it
 
 from gilknocker._units import format_ns, format_percent
 from gilknocker.integrations.pytest.bars import bars
@@ -11,10 +11,12 @@ from gilknocker.reports.words import LEAST_KNOCKS, LEAST_LOOKS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Literal
 
-    from gilknocker import WaitHistogram
     from gilknocker.integrations.pytest.meter import Reading
+    from gilknocker.integrations.pytest.waits import Waits
+    from gilknocker.meters.tracer import LongHold
 
 __all__ = [
     "SHORTEST_NS",
@@ -31,8 +33,9 @@ __all__ = [
 LEAST_KNOCK_MICROS = 200
 # Knocks come up to two intervals apart. So a hold that is longer than its limit by a fifth is met
 # early enough to be seen as too long; and code that gives the GIL up when asked, 5 ms later, is
-# asked early enough to keep to a limit of 10 ms.
-KNOCKS_PER_LIMIT = 10
+# asked early enough to keep to a limit of 10 ms. And a body that takes longer than its limit on
+# waits is long enough for as many as are needed to judge it.
+KNOCKS_PER_LIMIT = 15
 # A thread that waits for the GIL asks for it when it gets to run. Where so large a share of our
 # looks comes late it hardly does, and what kept the GIL might have given it up.
 TOO_BUSY = 0.3
@@ -96,7 +99,7 @@ def knock_interval_for(limit_ns: int) -> int:
 
 def too_short(limit: Limit) -> str:
     """Return why a limit is one that pure Python code exceeds by design, "" if it is not."""
-    switch_ns = sys.getswitchinterval() * 1e9
+    switch_ns = getswitchinterval() * 1e9
     if not limit.ns or limit.ns >= 2 * switch_ns:
         return ""
     return (
@@ -117,31 +120,38 @@ def judge(limit: Limit, reading: Reading) -> Verdict:
     return _judge_share(limit, reading)
 
 
-def hold_lines(reading: Reading) -> list[str]:
-    """Return how the longest hold is known, and how long the others were."""
-    if reading.is_traced:
-        histogram = reading.times.hold_histogram
-        return ["every hold was traced: exact", *_distribution("holds", histogram)]
-    waits = reading.waits
+def hold_lines(reading: Reading, hold: LongHold | None) -> list[str]:
+    """Return when the longest hold was, how it is known, and how long the others were."""
+    if reading.traced is not None:
+        when = []
+        if hold is not None:
+            begin, end = (at - reading.times.start_ns for at in (hold.start_ns, hold.end_ns))
+            when = [f"by {hold.thread}, from {_instant(begin)} to {_instant(end)} after the begin"]
+        histogram = reading.traced.hold_histogram
+        return [*when, "every hold was traced: exact", *_distribution("holds", histogram)]
+    asked = reading.asked
     return [
-        f"estimated from the longest wait of {_count(waits.knocks, 'knock')}, "
-        f"{format_ns(waits.knock_interval_ns or 0)} apart: the hold had begun before the knock, "
-        "and a queue of threads makes waits longer",
-        *_distribution("waits of knocks", waits.histogram),
+        f"estimated from the longest wait of {_count(len(asked.spans), 'knock')}, "
+        f"{format_ns(asked.interval_ns)} apart: the hold had begun before the knock; and where "
+        "threads queue for it, or one takes it back too soon for others, a wait is many holds",
+        *_distribution("waits of knocks", _rows(asked)),
     ]
 
 
 def _judge_hold(limit: Limit, reading: Reading) -> Verdict:
     longest = reading.longest_hold_ns
     if reading.is_kept_from_us(limit.ns):
-        about = "" if reading.is_traced else "about "
+        hold = reading.hold_kept_from_us(limit.ns)
+        if hold is not None:
+            longest = hold.end_ns - hold.start_ns
         if reading.untimely > TOO_BUSY:
             return _too_busy(limit, longest, reading)
+        about = "about " if reading.traced is None else ""
         headline = (
             f"limit_gil_hold: the GIL was held for {about}{format_ns(longest, 3)} without a "
             f"release; the limit is {limit}"
         )
-        return Verdict(limit, "exceeded", longest, _lines([headline, *hold_lines(reading)]))
+        return Verdict(limit, "exceeded", longest, _lines([headline, *hold_lines(reading, hold)]))
     if longest > limit.ns:
         message = (
             f"limit_gil_hold: the GIL was held for {format_ns(longest, 3)}, but no knock came "
@@ -149,37 +159,39 @@ def _judge_hold(limit: Limit, reading: Reading) -> Verdict:
         )
         return Verdict(limit, "undecided", longest, message)
     # What is shorter than the limit cannot hold the GIL for longer.
-    if reading.is_traced or reading.waits.knocks or reading.times.observed_ns <= limit.ns:
+    known = reading.traced is not None or reading.asked.spans
+    if known or reading.times.observed_ns <= limit.ns:
         return Verdict(limit, "kept", longest)
     return Verdict(limit, "undecided", None, "limit_gil_hold: no knock was answered")
 
 
 def _judge_wait(limit: Limit, reading: Reading) -> Verdict:
     waits = reading.waits
-    what = f"p{limit.percentile:g} of the waits"
-    if waits.method == "trace":
-        enough = True  # that nobody waited is known, too
-    else:
-        # One long wait is the reason why others were not asked for.
-        asked = waits.knocks + waits.knocks_missed
-        enough = asked >= LEAST_KNOCKS or waits.observed_ns <= limit.ns
-        if not enough:
-            message = (
-                f"limit_gil_wait: {_count(asked, 'knock')}, at least {LEAST_KNOCKS} are needed"
-            )
-            return Verdict(limit, "undecided", None, message)
-    figure = waits.percentile(limit.percentile) if waits.knocks else float(waits.in_flight_ns)
+    traced = waits.method == "trace"
+    # That nobody waited is known, too.
+    enough = traced or reading.asked.instants >= LEAST_KNOCKS or waits.observed_ns <= limit.ns
+    if not enough:
+        message = (
+            f"limit_gil_wait: {_count(reading.asked.instants, 'knock')}, at least {LEAST_KNOCKS} "
+            "are needed"
+        )
+        return Verdict(limit, "undecided", None, message)
+    figure = reading.percentile(limit.percentile)
+    if figure != figure:  # NaN: none has ended
+        figure = float(reading.longest_wait_ns)
     if figure <= limit.ns:
         return Verdict(limit, "kept", figure)
     if reading.untimely > TOO_BUSY:
         return _too_busy(limit, figure, reading)
-    whose = "threads" if waits.method == "trace" else "knocks"
+    whose = "threads" if traced else "knocks"
+    count = waits.knocks if traced else len(reading.asked.spans)
+    longer = waits.exceeds(limit.ns) if traced else reading.asked.exceeding(limit.ns)
     lines = [
         f"limit_gil_wait: a thread that wanted the GIL waited {format_ns(figure, 3)} for it "
-        f"({what}); the limit is {limit}",
-        f"of {_count(waits.knocks, 'wait')} of {whose}, {waits.exceeds(limit.ns)} were longer than "
-        f"the limit, the longest {format_ns(reading.longest_wait_ns, 3)}",
-        *_distribution(f"waits of {whose}", waits.histogram),
+        f"(p{limit.percentile:g} of the waits); the limit is {limit}",
+        f"of {_count(count, 'wait')} of {whose}, {longer} were longer than the limit, the longest "
+        f"{format_ns(reading.longest_wait_ns, 3)}",
+        *_distribution(f"waits of {whose}", waits.histogram if traced else _rows(reading.asked)),
     ]
     return Verdict(limit, "exceeded", figure, _lines(lines))
 
@@ -226,7 +238,16 @@ def _too_busy(limit: Limit, figure: float, reading: Reading) -> Verdict:
     return Verdict(limit, "undecided", figure, message)
 
 
-def _distribution(title: str, histogram: WaitHistogram) -> list[str]:
+def _rows(waits: Waits) -> list[tuple[int, int, int]]:
+    """Return them as a histogram has them."""
+    return [(end - start, end - start + 1, 1) for start, end in waits.spans]
+
+
+def _instant(ns: int) -> str:
+    return format_ns(max(ns, 0), 3)
+
+
+def _distribution(title: str, histogram: Iterable[tuple[int, int, int]]) -> list[str]:
     rows = bars(histogram)
     return [f"{title}:", *(f"  {row}" for row in rows)] if rows else []
 

@@ -1,25 +1,29 @@
-"""What runs while the body of a test does, and what it says afterwards."""
+"""What runs while the body of a test does, and what it says afterwards.
+
+Between `begin` and `end` nothing is called that the test may have replaced, and the GIL is not let
+go of: beside busy threads it would not be had back for long.
+"""
 
 from __future__ import annotations
 
-import sys
-import time
 from dataclasses import dataclass
-from select import select
+from functools import cached_property
 
+from gilknocker.integrations.pytest.waits import Waits
 from gilknocker.snapshot.fields import effective_ticks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from gilknocker import GilTracer, KnockKnock, Snapshot
+    from gilknocker.meters.tracer import LongHold
 
 __all__ = ["Meter", "Reading"]
 
-_BREAK_SECONDS = 0.0001
-_BREAKS = 20
 _LEAST_INSTANTS = 10
 # Python code lets a knock wait for 5 ms: half of the least limit that does not warn.
 _MOST_OF = 0.7
+# A tracer keeps what it knows of threads that have ended, and reads it all each time.
+_MANY_THREADS = 200
 
 
 @dataclass(frozen=True)
@@ -29,21 +33,27 @@ class Reading:
     Attributes
     ----------
     times : Snapshot
-        How long the GIL was held: the tracer's if there was one.
+        How long the GIL was held: the tracer's if times are traced.
     waits : Snapshot
         What was waited for it: the sampler's if there was one, for knocks say what a thread would
         have waited; a tracer tells what threads did wait.
     knocks : Snapshot or None
         The sampler's, also where its waits are not reported; None if nobody of ours asked.
+    traced : Snapshot or None
+        The tracer's, also where only holds are traced; None if there was none.
+    long_holds : tuple of LongHold
+        Those that were long enough to matter, also the one that goes on.
     """
 
     times: Snapshot
     waits: Snapshot
     knocks: Snapshot | None
+    traced: Snapshot | None = None
+    long_holds: tuple[LongHold, ...] = ()
 
     @property
     def is_traced(self) -> bool:
-        """Whether times and holds are exact."""
+        """Whether times are exact."""
         return self.times.method == "trace"
 
     @property
@@ -58,15 +68,22 @@ class Reading:
         """How many looks the held fraction is worth; infinitely many if it is exact."""
         return float("inf") if self.is_traced else effective_ticks(self.times)
 
+    @cached_property
+    def asked(self) -> Waits:
+        """The waits of our knocks; none where nobody of ours asked."""
+        return Waits((), 1) if self.knocks is None else Waits.of(self.knocks)
+
     @property
     def longest_wait_ns(self) -> int:
         """The longest wait, also one that had not ended."""
-        return _longest_wait_ns(self.waits)
+        if self.waits.method == "trace":
+            return max(self.waits.wait_max_ns, self.waits.in_flight_ns)
+        return max(self.asked.longest_ns, min(self.waits.in_flight_ns, self.waits.observed_ns))
 
     @property
     def longest_hold_ns(self) -> int:
         """The longest hold; without a tracer the longest that a knock met, from when it did."""
-        return self.times.hold_max_ns if self.is_traced else self.longest_wait_ns
+        return self.longest_wait_ns if self.traced is None else self.traced.hold_max_ns
 
     @property
     def untimely(self) -> float:
@@ -80,63 +97,96 @@ class Reading:
         late = self.knocks.ticks_late + self.knocks.ticks_missed
         return late / instants if instants >= _LEAST_INSTANTS else 0.0
 
-    def is_kept_from_us(self, ns: int) -> bool:
-        """Whether the GIL was held for longer than `ns` although we asked for it.
+    def percentile(self, p: float) -> float:
+        """Return what a thread that wanted the GIL would not have waited longer than, ns.
+
+        At `p` percent of the instants; of the program's own waits if only these are known. NaN
+        without any.
+        """
+        return (
+            self.waits.percentile(p) if self.waits.method == "trace" else self.asked.percentile(p)
+        )
+
+    def hold_kept_from_us(self, ns: int) -> LongHold | None:
+        """Return the longest traced hold beyond `ns` in which we asked for the GIL; None without.
 
         Code that nobody asks holds on to it, however willing it would be to give it up; and knocks
-        may come late on a busy machine. So a traced hold counts where a knock waited for most of
-        that time: enough of them are asked in time to meet any that is longer by a fifth.
+        may come late on a busy machine. So a hold counts where a knock waited for most of that time
+        within it: enough of them are asked in time to meet any that is longer by a fifth. A knock
+        that waited as long over many holds, by a thread that took the GIL back too soon for others,
+        says nothing of any.
         """
-        if self.longest_hold_ns <= ns:
-            return False
-        if not self.is_traced or self.knocks is None:
-            return True
-        return _longest_wait_ns(self.knocks) > _MOST_OF * ns
+        kept = [
+            hold
+            for hold in self.long_holds
+            if hold.end_ns - hold.start_ns > ns
+            and (
+                self.knocks is None or self.asked.within(hold.start_ns, hold.end_ns) > _MOST_OF * ns
+            )
+        ]
+        return max(kept, key=lambda hold: hold.end_ns - hold.start_ns, default=None)
+
+    def is_kept_from_us(self, ns: int) -> bool:
+        """Whether the GIL was held for longer than `ns` although we asked for it."""
+        if self.traced is None:
+            return self.longest_wait_ns > ns
+        return self.hold_kept_from_us(ns) is not None
 
 
 class Meter:
     """A sampler, a tracer, or both; kept running over many tests.
 
-    Not for use by several threads.
+    Where there can be no tracer, or it cannot be started, there is a sampler in its place. Not for
+    use by several threads.
 
     Parameters
     ----------
     method : {"auto", "knock", "trace"}
-        A sampler, a tracer, or both where there can be a tracer.
+        A sampler, a tracer, or both.
     interval_micros, knock_interval_micros : int
         The mean intervals of looks and of knocks.
-    asks : bool
-        Whether to ask for the GIL under ``trace``, too; see `Plan`.
-
-    Raises
-    ------
-    GilTracerUnsupported
-        If the method is ``trace`` where there can be none.
+    holds_ns : int, default 0
+        From which length on single holds matter: then they are traced, and the GIL is asked for,
+        whatever the method; 0 if they do not.
     """
 
     def __init__(
-        self, method: str, interval_micros: int, knock_interval_micros: int, *, asks: bool
+        self, method: str, interval_micros: int, knock_interval_micros: int, *, holds_ns: int = 0
     ) -> None:
-        from gilknocker import GilTracer, KnockKnock
-
-        traces = method == "trace" or (method == "auto" and GilTracer.supported()[0])
-        self._tracer: GilTracer | None = GilTracer(events=0) if traces else None
-        # Under trace alone it only asks: its waits are not reported.
-        self._reads_knocks = method != "trace"
+        self._method = method
+        self._intervals = interval_micros, knock_interval_micros
+        self._holds_ns = holds_ns
+        self._tracer: GilTracer | None = None
         self._knocker: KnockKnock | None = None
-        if self._reads_knocks or asks:
-            self._knocker = KnockKnock(interval_micros, knock_interval_micros=knock_interval_micros)
+        if method != "knock" or holds_ns:
+            self._tracer = _new_tracer(holds_ns)
+        if method != "trace" or holds_ns or self._tracer is None:
+            self._knocker = self._new_knocker()
+
+    def prepare(self) -> None:
+        """Start what does not run yet, or not in this process: the next `begin` is cheap then.
+
+        Raises
+        ------
+        RuntimeError
+            If no thread can be started.
+        """
+        if self._tracer is not None:
+            self._start_tracer(self._tracer)
+        if self._tracer is None and self._knocker is None:
+            self._knocker = self._new_knocker()
+        if self._knocker is not None and not self._knocker.is_running:
+            self._knocker.start()
 
     def begin(self) -> None:
-        """Forget all before this instant; start if that was not done yet, or not in this process.
+        """Forget all before this instant: what is under way counts from now.
 
-        A hold and a knock that are under way end here: what came before the body is not its.
+        Raises
+        ------
+        RuntimeError
+            If no thread can be started.
         """
-        for part in (self._knocker, self._tracer):
-            if part is not None and not part.is_running:
-                part.start()
-        _let_go()
-        self._read_knocks()
+        self.prepare()
         if self._knocker is not None:
             self._knocker.reset_contention_metric()
         if self._tracer is not None:
@@ -144,10 +194,18 @@ class Meter:
 
     def end(self) -> Reading:
         """Return what was measured since the last `begin`."""
-        sampled = self._read_knocks()
-        traced = None if self._tracer is None else self._tracer.snapshot()
-        known = [s for s in (traced, sampled if self._reads_knocks else None) if s is not None]
-        return Reading(known[0], known[-1], sampled)
+        sampled = None if self._knocker is None else self._knocker.snapshot(waits=True)
+        traced: Snapshot | None = None
+        long_holds: list[LongHold] = []
+        if self._tracer is not None:
+            traced = self._tracer.snapshot()
+            if 0 < self._holds_ns <= traced.hold_max_ns:
+                long_holds = self._tracer._long_holds()
+        # Under "trace" knocks are only there to ask, under "knock" only holds are traced.
+        times = sampled if traced is None or self._method == "knock" else traced
+        waits = traced if sampled is None or (traced and self._method == "trace") else sampled
+        assert times is not None and waits is not None
+        return Reading(times, waits, sampled, traced, tuple(long_holds))
 
     def stop(self) -> None:
         """End its threads."""
@@ -155,30 +213,31 @@ class Meter:
             if part is not None:
                 part.stop()
 
-    def _read_knocks(self) -> Snapshot | None:
-        """Read the sampler when no knock is under way; if others keep the GIL from it, anyway.
+    def _new_knocker(self) -> KnockKnock:
+        from gilknocker import KnockKnock
 
-        One that asked while a body, or what came before it, held the GIL was answered at once when
-        that let go; but to say so it has to get to run.
-        """
-        if self._knocker is None:
+        interval, knock_interval = self._intervals
+        return KnockKnock(interval, knock_interval_micros=knock_interval)
+
+    def _start_tracer(self, tracer: GilTracer) -> None:
+        try:
+            if tracer._threads_known > _MANY_THREADS and (fresh := _new_tracer(self._holds_ns)):
+                fresh.start()  # before the other stops: the hooks stay where they are
+                tracer.stop()
+                self._tracer = tracer = fresh
+            if not tracer.is_running:
+                tracer.start()
+        except Exception:  # the pointers that it redirects are somebody else's by now, say
+            self._tracer = None
+
+
+def _new_tracer(holds_ns: int) -> GilTracer | None:
+    """Return one where there can be one."""
+    try:
+        from gilknocker import GilTracer
+
+        if not GilTracer.supported()[0]:
             return None
-        snapshot = self._knocker.snapshot()
-        for _ in range(_BREAKS):
-            if not snapshot.in_flight_ns:
-                break
-            time.sleep(_BREAK_SECONDS)
-            snapshot = self._knocker.snapshot()
-        return snapshot
-
-
-def _longest_wait_ns(snapshot: Snapshot) -> int:
-    return max(snapshot.wait_max_ns, snapshot.in_flight_ns)
-
-
-def _let_go() -> None:
-    """Release the GIL and take it back at once; ``time.sleep(0)`` would take 50 µs on Linux."""
-    if sys.platform == "win32":  # whose select() is for sockets, and wants one
-        time.sleep(0)
-    else:
-        select((), (), (), 0)
+        return GilTracer._of_long_events(holds_ns) if holds_ns else GilTracer(events=0)
+    except Exception:
+        return None

@@ -92,6 +92,8 @@ class Settings(SimpleNamespace):
         What measures.
     json : str or None
         Where to write all figures.
+    limits : bool
+        Whether tests must keep to the limits that they are marked with.
     """
 
     enabled: bool
@@ -100,6 +102,7 @@ class Settings(SimpleNamespace):
     interval_micros: int | None
     method: str
     json: str | None
+    limits: bool
 
 
 def _switch(text: str) -> bool:
@@ -187,6 +190,14 @@ OPTIONS = (
         allowed="the path of a file in a folder that exists",
         read=_path,
     ),
+    Option(
+        name="gilknocker_limits",
+        default=True,
+        help="off: judge no test by the limits that it is marked with (on)",
+        metavar="{on,off}",
+        allowed="on or off (also 1, true, yes, 0, false, no)",
+        read=_switch,
+    ),
 )
 
 
@@ -204,7 +215,8 @@ def declare(parser: pytest.Parser) -> None:
         action="store_const",
         const="false",
         dest="gilknocker",
-        help="do not, whatever the environment and the ini file say; limits are checked",
+        help="do not, whatever the environment and the ini file say; limits are checked, but for "
+        "--gilknocker-limits=off",
     )
 
 

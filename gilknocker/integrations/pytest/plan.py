@@ -29,9 +29,10 @@ class Plan:
         What measures.
     interval_micros, knock_interval_micros : int
         The mean intervals of looks and of knocks.
-    asks : bool
-        Whether somebody must ask for the GIL, whatever the method: Python code lets go of it only
-        then, and one that nobody asks seems to hold it for ever.
+    holds_ns : int
+        From which length on single holds matter, 0 if they do not. Then they are traced, whatever
+        the method, for nothing else tells one hold from many; and somebody asks for the GIL: Python
+        code lets go of it only then, and one that nobody asks seems to hold it for ever.
     limits : tuple of Limit
         What the test must keep to.
     """
@@ -39,12 +40,14 @@ class Plan:
     method: str
     interval_micros: int
     knock_interval_micros: int
-    asks: bool = False
+    holds_ns: int = 0
     limits: tuple[Limit, ...] = field(default=(), compare=False)
 
     def meter(self) -> Meter:
         """Return a new meter for it."""
-        return Meter(self.method, self.interval_micros, self.knock_interval_micros, asks=self.asks)
+        return Meter(
+            self.method, self.interval_micros, self.knock_interval_micros, holds_ns=self.holds_ns
+        )
 
 
 def plan_of(item: pytest.Item, settings: Settings) -> Plan | None:
@@ -55,20 +58,19 @@ def plan_of(item: pytest.Item, settings: Settings) -> Plan | None:
     pytest.UsageError
         If a mark of it has a bad value.
     """
-    limits = marks.limits_of(item)
+    limits = marks.limits_of(item) if settings.limits else ()
     if not limits and not settings.enabled:
         return None
     own = marks.knocker_of(item)
     interval, knock_interval = intervals(own, settings)
-    holds = [limit for limit in limits if limit.name == "limit_gil_hold"]
     if own.knock_interval_micros is None:
-        # Not for waits: among denser knocks those that did not wait would count for more.
-        knock_interval = min([knock_interval, *(knock_interval_for(limit.ns) for limit in holds)])
+        needed = (knock_interval_for(limit.ns) for limit in limits if limit.ns)
+        knock_interval = min([knock_interval, *needed])
     return Plan(
         method=own.method or settings.method,
         interval_micros=interval,
         knock_interval_micros=knock_interval,
-        asks=bool(holds),
+        holds_ns=sum(limit.ns for limit in limits if limit.name == "limit_gil_hold"),
         limits=limits,
     )
 

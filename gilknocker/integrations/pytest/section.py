@@ -20,17 +20,23 @@ if TYPE_CHECKING:
 
 __all__ = ["Record", "ranked", "write_section"]
 
+_MOST_UNMEASURED = 10
 _HEADINGS = ("held", "longest hold", "waits p50", "p99", "max", "body", "test")
 
 
 @dataclass(frozen=True)
 class Record:
-    """One test: its name, how it ended, the worker of pytest-xdist, its figures."""
+    """One test: its name, the report of its body, the worker of pytest-xdist, its figures."""
 
     nodeid: str
-    outcome: str
+    report: pytest.TestReport
     worker: str
     figures: dict[str, Any]
+
+    @property
+    def outcome(self) -> str:
+        """How it ended, as far as that is known by now."""
+        return str(self.report.outcome)
 
     @property
     def held_ns(self) -> float:
@@ -47,16 +53,31 @@ class Record:
 
 
 def write_section(
-    reporter: pytest.TerminalReporter, records: Sequence[Record], settings: Settings
+    reporter: pytest.TerminalReporter,
+    records: Sequence[Record],
+    unmeasured: Sequence[str],
+    settings: Settings,
 ) -> None:
-    """Print the section; without --gilknocker only limits that could not be decided, if any."""
+    """Print the section; without --gilknocker only what could not be decided or measured, if any.
+
+    Parameters
+    ----------
+    reporter : pytest.TerminalReporter
+        Where to.
+    records : sequence of Record
+        The tests that were measured.
+    unmeasured : sequence of str
+        The tests that could not be, with the reason.
+    settings : Settings
+        The options.
+    """
     undecided = [
         f"{record.nodeid}: {limit['message']}"
         for record in records
         for limit in record.figures["limits"]
         if limit["state"] == "undecided"
     ]
-    if not settings.enabled and not undecided:
+    if not (settings.enabled or undecided or unmeasured):
         return
     reporter.section("use of the GIL (gilknocker)")
     if settings.enabled:
@@ -66,6 +87,12 @@ def write_section(
         reporter.write_line("Limits that could not be decided:")
         for line in undecided:
             reporter.write_line(fitting(f"  {line}", sys.stdout))
+    if unmeasured:
+        reporter.write_line("Tests that could not be measured, nor judged by their limits:")
+        for line in unmeasured[:_MOST_UNMEASURED]:
+            reporter.write_line(fitting(f"  {line}", sys.stdout))
+        if len(unmeasured) > _MOST_UNMEASURED:
+            reporter.write_line(f"  and {len(unmeasured) - _MOST_UNMEASURED} more")
 
 
 def ranked(records: Sequence[Record], sort: str) -> list[Record]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 
 from gilknocker import __version__
@@ -12,6 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from gilknocker._files import Target
     from gilknocker.integrations.pytest.section import Record
 
 __all__ = ["FORMAT", "VERSION", "write_json"]
@@ -20,13 +20,13 @@ FORMAT = "gilknocker.pytest"
 VERSION = 1
 
 
-def write_json(path: str, records: Iterable[Record]) -> None:
-    """Write the file, whole or not at all.
+def write_json(target: Target, records: Iterable[Record]) -> None:
+    """Write the file.
 
     Raises
     ------
     OSError
-        If that fails; a file that was there before is as it was.
+        If that fails; a regular file that was there before is as it was.
     """
     content = {
         "format": FORMAT,
@@ -43,14 +43,4 @@ def write_json(path: str, records: Iterable[Record]) -> None:
             for record in records
         ],
     }
-    target = os.path.realpath(path)
-    scratch = f"{target}.{os.getpid()}.tmp"
-    try:
-        with open(scratch, "w", encoding="utf-8") as file:
-            json.dump(content, file, indent=1)
-            file.write("\n")
-        os.replace(scratch, target)
-    except OSError:
-        if os.path.exists(scratch):
-            os.unlink(scratch)
-        raise
+    target.write_text(json.dumps(content, indent=1) + "\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +15,11 @@ from stories import MS, packed, tell
 from gilknocker import Snapshot, WaitHistogram
 from gilknocker.integrations.pytest.bars import bars
 from gilknocker.integrations.pytest.limits import Limit, judge, too_short
-from gilknocker.integrations.pytest.meter import Meter, Reading
+from gilknocker.integrations.pytest.meter import Reading
+from gilknocker.meters.tracer import LongHold
+from gilknocker.snapshot.fields import FIELDS
+from gilknocker.snapshot.raw_waits import RawWaits, StoredWaits
+from gilknocker.snapshot.value import build
 
 HOLD = Limit("limit_gil_hold", ns=50 * MS)
 WAIT = Limit("limit_gil_wait", ns=20 * MS, percentile=90)
@@ -25,7 +30,26 @@ def sampled(held: int, free: int, waits: list[int], **changes: Any) -> Reading:
     """Return what a sampler says after so many looks of 1 ms."""
     timely = {"ticks_late": 0, "ticks_missed": 0}
     snapshot = tell(["held"] * held + ["free"] * free, waits, **{**timely, **changes})
+    times = [snapshot.start_ns + sum(waits[:n]) for n in range(len(waits))]
+    return unmixed(with_raw(snapshot, times, waits))
+
+
+def with_raw(snapshot: Snapshot, times: list[int], waits: list[int]) -> Snapshot:
+    raw = RawWaits(StoredWaits.from_lists(0, waits, times))
+    return build({name: getattr(snapshot, name) for name in FIELDS}, raw)
+
+
+def unmixed(snapshot: Snapshot) -> Reading:
     return Reading(snapshot, snapshot, snapshot)
+
+
+def asked(*spans_ms: tuple[int, int], **changes: Any) -> Snapshot:
+    """Return a sampler's snapshot with knocks from when to when, in ms of 200."""
+    waits = [(end - start) * MS for start, end in spans_ms]
+    times = [start * MS for start, _ in spans_ms]
+    timely = {"ticks_late": 0, "ticks_missed": 0}
+    changes = {"start_ns": 0, "end_ns": 200 * MS, **timely, **changes}
+    return with_raw(tell(["held"] * 200, waits, **changes), times, waits)
 
 
 def traced(
@@ -33,9 +57,11 @@ def traced(
     fraction: float = 0.5,
     waits: Snapshot | None = None,
     body_ns: int = 100 * MS,
-    asked: Snapshot | None = None,
+    knocks: Snapshot | None = None,
+    holds_ms: tuple[tuple[int, int], ...] = (),
 ) -> Reading:
     """Return what a tracer says, with or without knocks beside it."""
+    holds = [LongHold(start * MS, end * MS, "MainThread") for start, end in holds_ms]
     times: Any = SimpleNamespace(
         method="trace",
         hold_max_ns=longest_ns,
@@ -47,8 +73,11 @@ def traced(
         knocks=0,
         histogram=WaitHistogram(),
         in_flight_ns=0,
+        start_ns=0,
+        wait_max_ns=0,
+        percentile=lambda p: math.nan,
     )
-    return Reading(times, waits or times, waits or asked)
+    return Reading(times, waits or times, waits or knocks, times, tuple(holds))
 
 
 @pytest.mark.parametrize(
@@ -65,20 +94,29 @@ def traced(
         (HOLD, sampled(50, 0, []), "kept"),  # it did not take longer itself
         (HOLD, sampled(51, 0, []), "undecided"),
         (HOLD, traced(50 * MS), "kept"),
-        (HOLD, traced(50 * MS + 1), "exceeded"),
-        (HOLD, traced(90 * MS, waits=tell([], [36 * MS])), "exceeded"),
-        (HOLD, traced(90 * MS, asked=tell([], [36 * MS])), "exceeded"),
-        (HOLD, traced(90 * MS, asked=tell([], [], in_flight_ns=36 * MS)), "exceeded"),
+        (HOLD, traced(90 * MS, holds_ms=((5, 95),)), "exceeded"),
+        (HOLD, traced(90 * MS, waits=asked((59, 95)), holds_ms=((5, 95),)), "exceeded"),
+        (HOLD, traced(90 * MS, knocks=asked((59, 95)), holds_ms=((5, 95),)), "exceeded"),
+        (
+            HOLD,
+            traced(96 * MS, knocks=asked(in_flight_ns=94 * MS), holds_ms=((104, 200),)),
+            "exceeded",
+        ),
         # It did give the GIL up when it was asked, but for a busy machine that was late.
-        (HOLD, traced(90 * MS, waits=tell([], [5 * MS] * 9)), "undecided"),
-        (HOLD, traced(90 * MS, asked=tell([], [5 * MS] * 9)), "undecided"),
-        (HOLD, traced(1 * MS, waits=tell([], [90 * MS])), "kept"),  # a queue, and no hold
+        (HOLD, traced(90 * MS, waits=asked((89, 94)), holds_ms=((5, 95),)), "undecided"),
+        (HOLD, traced(90 * MS, knocks=asked((89, 94)), holds_ms=((5, 95),)), "undecided"),
+        (HOLD, traced(1 * MS, waits=asked((5, 95))), "kept"),  # many holds, and none is long
+        # Nobody asked during the long one; the long wait was over many others.
+        (HOLD, traced(90 * MS, knocks=asked((5, 105)), holds_ms=((100, 190),)), "undecided"),
+        (HOLD, traced(90 * MS, knocks=asked((5, 99)), holds_ms=((4, 94), (94, 99))), "exceeded"),
         (WAIT, sampled(200, 0, [21 * MS] * 10), "exceeded"),
-        (WAIT, sampled(200, 0, [1 * MS] * 9 + [90 * MS]), "kept"),
-        (WAIT, sampled(200, 0, [1 * MS] * 8 + [90 * MS] * 2), "exceeded"),
-        (WAIT, sampled(200, 0, [90 * MS] * 9), "undecided"),
-        (WAIT, sampled(200, 0, [90 * MS], knocks_missed=9), "exceeded"),
-        (WAIT, sampled(200, 0, [], knocks_missed=10, in_flight_ns=90 * MS), "exceeded"),
+        (WAIT, sampled(200, 0, [1 * MS] * 90 + [90 * MS]), "kept"),  # 7 of 99 instants
+        (WAIT, sampled(200, 0, [1 * MS] * 9 + [90 * MS]), "exceeded"),  # 7 of 18
+        (WAIT, sampled(200, 0, [1 * MS] * 9 + [30 * MS]), "kept"),  # 1 of 12
+        (WAIT, sampled(200, 0, [9 * MS] * 9), "undecided"),
+        (WAIT, unmixed(asked((3, 97))), "exceeded"),  # one call of 96 ms, and one knock of 94
+        (WAIT, unmixed(asked(in_flight_ns=94 * MS)), "exceeded"),
+        (WAIT, unmixed(asked((3, 33))), "undecided"),
         (WAIT, sampled(20, 0, []), "kept"),
         (WAIT, traced(90 * MS), "kept"),  # nobody waited
         (WAIT, traced(1, waits=sampled(0, 99, [21 * MS] * 10).waits), "exceeded"),
@@ -111,7 +149,8 @@ def test_messages() -> None:
     assert hold.splitlines() == [
         "limit_gil_hold: the GIL was held for about 160 ms without a release; the limit is 50 ms",
         "  estimated from the longest wait of 4 knocks, 10 ms apart: the hold had begun before the "
-        "knock, and a queue of threads makes waits longer",
+        "knock; and where threads queue for it, or one takes it back too soon for others, a wait "
+        "is many holds",
         "  waits of knocks:",
         "    <  10 µs  2  ########################################",
         "    < 100 µs  0",
@@ -120,14 +159,18 @@ def test_messages() -> None:
         "    < 100 ms  1  ####################",
         "    <    1 s  1  ####################",
     ]
-    exact = judge(HOLD, traced(160 * MS)).message.splitlines()
+    exact = judge(HOLD, traced(160 * MS, holds_ms=((5, 165),))).message.splitlines()
     assert exact[0] == (
         "limit_gil_hold: the GIL was held for 160 ms without a release; the limit is 50 ms"
     )
-    assert exact[1:3] == ["  every hold was traced: exact", "  holds:"]
+    assert exact[1:4] == [
+        "  by MainThread, from 5.00 ms to 165 ms after the begin",
+        "  every hold was traced: exact",
+        "  holds:",
+    ]
     wait = judge(WAIT, sampled(200, 0, [15 * MS] * 5 + [90 * MS] * 5)).message.splitlines()
     assert wait[:2] == [
-        "limit_gil_wait: a thread that wanted the GIL waited 89.7 ms for it (p90 of the waits); "
+        "limit_gil_wait: a thread that wanted the GIL waited 90.0 ms for it (p90 of the waits); "
         "the limit is 20 ms",
         "  of 10 waits of knocks, 5 were longer than the limit, the longest 90.0 ms",
     ]
@@ -148,33 +191,6 @@ def test_bars_count_every_wait(waits: list[int]) -> None:
     assert len(rows) <= 13
     if waits:
         assert max(len(row[4]) for row in rows if row[4:]) == 40
-
-
-class Knocker:
-    """One whose knock is under way for a while; remembers when it was asked to forget."""
-
-    def __init__(self, readings_under_way: int) -> None:
-        self.left = readings_under_way
-        self.left_at_reset: int | None = None
-        self.is_running = True
-
-    def snapshot(self) -> Snapshot:
-        self.left -= 1
-        return tell([], [], in_flight_ns=5 if self.left >= 0 else 0)
-
-    def reset_contention_metric(self) -> None:
-        self.left_at_reset = self.left
-
-
-@pytest.mark.parametrize(("under_way", "left"), [(0, -1), (3, -1), (1000, 979)])
-def test_a_knock_of_before_the_body_is_not_its(under_way: int, left: int) -> None:
-    meter = Meter("knock", 1000, 10_000, asks=False)
-    knocker: Any = Knocker(under_way)
-    meter._knocker = knocker
-    meter.begin()
-    assert knocker.left_at_reset == left
-    knocker.left = under_way
-    assert meter.end().waits.in_flight_ns == (0 if left < 0 else 5)
 
 
 def test_limits_that_pure_python_exceeds() -> None:

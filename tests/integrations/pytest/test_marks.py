@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from needs import needs_gil, needs_tracer
 from pytest_runs import run
@@ -152,6 +154,102 @@ def test_nothing_runs_beside_other_tests(pytester: pytest.Pytester) -> None:
         """
     )
     run(pytester).assert_outcomes(passed=2)
+
+
+@needs_tracer
+@pytest.mark.parametrize("method", ["auto", "knock", "trace"])
+def test_a_hold_is_told_with_its_thread_and_its_time(
+    pytester: pytest.Pytester, method: str
+) -> None:
+    pytester.makepyfile(
+        """
+        import threading, time
+        import pytest
+        from gilknocker.testing import hold_gil
+
+        @pytest.mark.limit_gil_hold("50 ms")
+        def test_it():
+            time.sleep(0.1)
+            thread = threading.Thread(target=hold_gil, args=(0.2,), kwargs={"sleep": True},
+                                      name="packer")
+            thread.start()
+            thread.join()
+        """
+    )
+    result = run(pytester, "--gilknocker", f"--gilknocker-method={method}")
+    result.assert_outcomes(failed=1)
+    [line] = [line for line in result.outlines if line.startswith("  by ")]
+    told = re.fullmatch(r"  by packer, from (\d+) ms to (\d+) ms after the begin", line)
+    assert told is not None
+    begin, end = map(int, told.groups())
+    assert 100 <= begin < end
+    assert end - begin >= 200
+
+
+@needs_tracer
+@pytest.mark.parametrize("method", ["auto", "knock", "trace"])
+def test_a_thread_that_takes_it_back_too_soon_for_others_holds_it_not_long(
+    pytester: pytest.Pytester, method: str
+) -> None:
+    """It lets go often, but a waiter is awake only when it has it back, and waits on."""
+    pytester.makepyfile(
+        """
+        import os, time
+        import pytest
+
+        @pytest.mark.limit_gil_hold("25 ms")
+        def test_it():
+            file = os.open("/dev/zero", os.O_RDONLY)
+            until = time.monotonic() + 1.5
+            while time.monotonic() < until:
+                end = time.monotonic() + 0.0005
+                while time.monotonic() < end:
+                    pass
+                os.read(file, 1)
+            os.close(file)
+        """
+    )
+    run(pytester, "--gilknocker", f"--gilknocker-method={method}").assert_outcomes(passed=1)
+
+
+@needs_gil
+def test_waits_of_a_short_test_are_judged(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+        from gilknocker.testing import hold_gil, release_gil
+
+        @pytest.mark.limit_gil_wait("20 ms")
+        def test_good():
+            release_gil(0.06, sleep=True)
+
+        @pytest.mark.limit_gil_wait("20 ms")
+        def test_bad():
+            hold_gil(0.06, sleep=True)
+        """
+    )
+    result = run(pytester)
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.no_fnmatch_line("Limits that could not be decided:")
+
+
+@needs_gil
+def test_limits_off(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+        from gilknocker.testing import hold_gil
+
+        @pytest.mark.limit_gil_hold("20 ms")
+        def test_it():
+            hold_gil(0.1, sleep=True)
+        """
+    )
+    run(pytester).assert_outcomes(failed=1)
+    result = run(pytester, "--gilknocker-limits=off")
+    result.assert_outcomes(passed=1)
+    result.stdout.no_fnmatch_line("*use of the GIL*")
+    run(pytester, "--gilknocker", "--gilknocker-limits=off").assert_outcomes(passed=1)
 
 
 @needs_gil

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import stat
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,7 +12,7 @@ import pytest
 from needs import needs_gil, needs_tracer
 from pytest_runs import run, stored
 
-from gilknocker.integrations.pytest.figures import attach, detach
+from gilknocker.integrations.pytest.figures import attach, forget, hidden, of
 from gilknocker.integrations.pytest.section import Record, ranked
 
 pytest_plugins = ["pytester"]
@@ -121,6 +124,9 @@ def test_all_forms_of_tests(pytester: pytest.Pytester) -> None:
     assert lines[start + 8].startswith("~: ")
 
 
+REPORT: Any = SimpleNamespace(outcome="passed")
+
+
 def record(name: str, low: float, body_ms: float, looks: int | None = 100) -> Record:
     figures = {
         "held_fraction": low,
@@ -128,7 +134,7 @@ def record(name: str, low: float, body_ms: float, looks: int | None = 100) -> Re
         "body_ns": round(body_ms * 1e6),
         "looks": looks,
     }
-    return Record(name, "passed", "", figures)
+    return Record(name, REPORT, "", figures)
 
 
 def test_order_by_share() -> None:
@@ -141,7 +147,7 @@ def test_order_by_share() -> None:
         record("half", 0.5, 1000),
         record("all, and longer", 0.996, 200),
         record("exact", 0.7, 10, looks=None),
-        Record("no GIL", "passed", "", {"held_fraction": None, "body_ns": 10**9, "looks": 0}),
+        Record("no GIL", REPORT, "", {"held_fraction": None, "body_ns": 10**9, "looks": 0}),
     ]
     names = [record.nodeid for record in ranked(records, "held")]
     assert names == ["all, and longer", "all", "exact", "half", "idle"]
@@ -153,9 +159,13 @@ def test_figures_come_once_where_a_test_is_run_again() -> None:
     attach(item, {"body_ns": 2})
     report: Any = SimpleNamespace(user_properties=list(item.user_properties))
     assert len(report.user_properties) == 2
-    assert detach(report) == {"body_ns": 2}
-    assert report.user_properties == [("theirs", 1)]
-    assert detach(report) is None
+    for _ in range(2):  # one that is logged twice
+        with hidden(report):
+            assert of(report) is None
+            report.user_properties.append(("added", 2))
+        assert of(report) == {"body_ns": 2}
+    forget(item)
+    assert item.user_properties == [("theirs", 1)]
 
 
 @needs_tracer
@@ -323,6 +333,127 @@ def test_stop_at_the_first_and_go_on_with_the_last_failed(pytester: pytest.Pytes
     assert limit["message"].startswith("limit_gil_hold: the GIL was held for ")
     again = run(pytester, "--lf", "--gilknocker", *cache)
     again.assert_outcomes(failed=1, deselected=0)
+
+
+@needs_gil
+def test_one_report_that_is_logged_twice(pytester: pytest.Pytester) -> None:
+    """As pytest-retry does: the first run's report is logged, changed, and logged again."""
+    pytester.makeconftest(
+        """
+        import pytest
+        from _pytest.runner import CallInfo
+
+        @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+        def pytest_runtest_makereport(item, call):
+            outcome = yield
+            report = outcome.get_result()
+            if call.when != "call" or not report.failed:
+                return
+            item.ihook.pytest_runtest_logreport(report=report)
+            CallInfo.from_call(lambda: item.ihook.pytest_runtest_setup(item=item), when="setup")
+            CallInfo.from_call(lambda: item.ihook.pytest_runtest_call(item=item), when="call")
+            report.outcome, report.longrepr = "passed", None
+        """
+    )
+    pytester.makepyfile(
+        """
+        import itertools, pytest
+        from gilknocker.testing import hold_gil
+
+        tries = itertools.count()
+
+        @pytest.mark.limit_gil_hold("50 ms")
+        def test_it(record_property):
+            record_property("theirs", next(tries))
+            if tries.__reduce__()[1][0] == 1:
+                hold_gil(0.2, sleep=True)
+        """
+    )
+    run(pytester, "--gilknocker", "--gilknocker-json=x.json", "--junit-xml=x.xml")
+    found = stored(pytester.path / "x.json")["test_it"]
+    assert found["outcome"] == "passed"
+    assert [limit["state"] for limit in found["limits"]] == ["kept"]
+    assert found["body_ns"] < 0.2e9
+    assert "gilknocker" not in (pytester.path / "x.xml").read_text()
+
+
+@needs_gil
+def test_an_outcome_that_changes_after_the_report(pytester: pytest.Pytester) -> None:
+    """As it does where subtests failed, those of pytest 9."""
+    pytester.makeconftest(
+        """
+        def pytest_report_teststatus(report):
+            if report.when == "call":
+                report.outcome = "failed"
+        """
+    )
+    pytester.makepyfile("def test_it(): pass")
+    run(pytester, "--gilknocker", "--gilknocker-json=x.json")
+    assert stored(pytester.path / "x.json")["test_it"]["outcome"] == "failed"
+
+
+@needs_gil
+def test_a_run_without_a_body_has_no_figures(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(
+        """
+        from _pytest.runner import runtestprotocol
+
+        def pytest_runtest_protocol(item, nextitem):
+            item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+            for _ in range(2):
+                item._initrequest()
+                runtestprotocol(item, nextitem=nextitem)
+            return True
+        """
+    )
+    pytester.makepyfile(
+        """
+        import itertools, pytest
+        tries = itertools.count()
+
+        @pytest.fixture
+        def fails_again():
+            assert next(tries) == 0
+
+        def test_it(fails_again):
+            pass
+        """
+    )
+    run(pytester, "--gilknocker", "--gilknocker-json=x.json")
+    assert stored(pytester.path / "x.json") == {}
+
+
+@needs_gil
+def test_figures_into_a_pipe(pytester: pytest.Pytester) -> None:
+    """Not a regular file: it is written in place, and stays what it is."""
+    pytester.makepyfile("def test_it(): pass")
+    pipe = pytester.path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        result = run(pytester, "--gilknocker", f"--gilknocker-json={pipe}")
+        assert result.ret == 0
+        assert len(json.loads(os.read(reader, 1 << 16))["tests"]) == 1
+    finally:
+        os.close(reader)
+    assert stat.S_ISFIFO(os.stat(pipe).st_mode)
+    assert list(pytester.path.glob("*.tmp")) == []
+
+
+@needs_gil
+def test_figures_into_a_device(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("def test_it(): pass")
+    terminal, device = os.openpty()  # not /dev/null: where that is replaced, much else fails
+    try:
+        link = pytester.path / "link"
+        link.symlink_to(os.ttyname(device))
+        assert run(pytester, "--gilknocker", f"--gilknocker-json={link}").ret == 0
+        assert link.is_symlink()
+        assert stat.S_ISCHR(os.stat(link).st_mode)
+        assert b"gilknocker.pytest" in os.read(terminal, 1 << 16)
+    finally:
+        os.close(terminal)
+        os.close(device)
 
 
 def test_file_that_cannot_be_written_at_the_end(pytester: pytest.Pytester) -> None:

@@ -23,6 +23,7 @@ VALUES: dict[str, st.SearchStrategy[tuple[str, Any]]] = {
     "gilknocker_interval_micros": st.integers(1, 10**12).map(lambda n: (str(n), n)),
     "gilknocker_method": st.sampled_from(METHODS).map(lambda word: (word, word)),
     "gilknocker_json": st.text("abc", min_size=1).map(lambda name: (name, name)),
+    "gilknocker_limits": st.sampled_from([("off", False), ("on", True), ("0", False)]),
 }
 BAD: dict[str, list[str]] = {
     "gilknocker": ["2", "maybe", " "],
@@ -31,6 +32,7 @@ BAD: dict[str, list[str]] = {
     "gilknocker_interval_micros": ["0", "-1", "1e3", "\u0661", str(2**63)],
     "gilknocker_method": ["look", "AUTO"],
     "gilknocker_json": [".", "no/such/folder/x.json"],
+    "gilknocker_limits": ["none", "2"],
 }
 
 
