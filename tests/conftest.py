@@ -15,12 +15,16 @@ from hypothesis import settings
 # --import-mode=importlib puts nothing on the path, and the tests share modules.
 sys.path.insert(0, str(Path(__file__).parent))
 
+from bounds import deadline, ordinary_signals
+from left import Left
+
 settings.register_profile("default", deadline=None)  # a deadline here measures the machine
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 FAILED = pytest.StashKey[bool]()
-PATIENCE = 2.0  # seconds that a thread told to end may take, on a busy machine
+PATIENCE = 10.0  # seconds that a thread told to end may take, on a busy machine
+MOST_SECONDS = 900  # of one test; the slowest takes a tenth of it
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -40,30 +44,34 @@ def pytest_runtest_makereport(
     return report
 
 
+@pytest.fixture(autouse=True, scope="session")
+def children_have_ordinary_signals() -> Iterator[None]:
+    """Set what children would inherit: a shell ignores SIGINT in the background, nohup SIGHUP.
+
+    A handler that does nothing ignores a signal as well, and is no longer there in a new program.
+    """
+    with ordinary_signals():
+        yield
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol() -> Generator[None, object, object]:
+    """Fail a test that waits without an end: the main thread is interrupted, as by Ctrl-C."""
+    with deadline(MOST_SECONDS):
+        return (yield)
+
+
 @pytest.fixture(autouse=True)
 def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Fail a test that leaves one of our threads or, under the debug build, one of our objects."""
+    """Fail a test that leaves a thread, a child or a tracer; one of our objects, if debugging."""
+    before = Left()
     yield
-    if request.node.stash.get(FAILED, False):
-        return  # the traceback holds on to the test's objects
-    deadline = time.monotonic() + PATIENCE
-    while left := _left_behind():
+    until = time.monotonic() + PATIENCE
+    # The traceback of one that failed holds on to its objects.
+    while not request.node.stash.get(FAILED, False) and (left := before.more()):
         gc.collect()
-        if time.monotonic() > deadline:
+        if time.monotonic() > until:
+            before.end_children()
             pytest.fail(f"the test left behind: {left}")
         time.sleep(0.001)
-
-
-def _left_behind() -> dict[str, int]:
-    left: dict[str, int] = {}
-    for comm in Path("/proc/self/task").glob("*/comm"):
-        try:
-            name = comm.read_text().strip()
-        except OSError:  # it ended meanwhile
-            continue
-        if name.startswith("gilknock"):
-            left[f"thread {name}"] = left.get(f"thread {name}", 0) + 1
-    core = sys.modules.get("gilknocker._core")  # a test that has not imported it has left nothing
-    if core is not None and core.DEBUG:
-        left |= {kind: count for kind, count in core.live_objects().items() if count}
-    return left
+    before.end_children()  # of one that failed: they may disturb the next

@@ -21,12 +21,13 @@ KEPT = (_core, histogram, knock_knock, snapshot, value, testing, fixtures, limit
 WITHOUT = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-p", "no:benchmark")
 
 ATTEMPTS = 5
+SECONDS = 300
 
 
 def run(pytester: pytest.Pytester, *words: str, separately: bool = False) -> pytest.RunResult:
     """Run pytest in this process, or in one of its own; again if the machine was too busy."""
     if separately:
-        return pytester.runpytest_subprocess(*WITHOUT, *words)
+        return pytester.runpytest_subprocess(*WITHOUT, *words, timeout=SECONDS)
     for _ in range(ATTEMPTS):
         with warnings.catch_warnings():
             warnings.resetwarnings()  # to its own filters, not those of the run that we are in

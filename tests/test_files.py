@@ -220,13 +220,13 @@ def test_a_file_that_is_mounted_by_itself(tmp_path: Path, file_system: str) -> N
     (tmp_path / "old").write_text("old and longer")
     (tmp_path / "mounted").write_text("")
     mount = ["mount", "--bind", str(tmp_path / "old"), str(tmp_path / "mounted")]
-    if subprocess.run(mount, capture_output=True).returncode:
+    if subprocess.run(mount, capture_output=True, timeout=300).returncode:
         pytest.skip("nothing can be mounted here")
     try:
         Target(tmp_path / "mounted").write_text("new")
         assert (tmp_path / "old").read_text() == "new"
     finally:
-        subprocess.run(["umount", tmp_path / "mounted"], check=True)
+        subprocess.run(["umount", tmp_path / "mounted"], check=True, timeout=300)
     assert only(tmp_path, "old", "mounted")
 
 

@@ -78,7 +78,10 @@ MIXED = """
 def test_all_of_them_in_one_process(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(MIXED)
     result = pytester.runpytest_subprocess(
-        *MEASURED, "--benchmark-json=benchmark.json", "--junit-xml=x.xml"
+        *MEASURED,
+        "--benchmark-json=benchmark.json",
+        "--junit-xml=x.xml",
+        timeout=300,
     )
     outcomes = result.parseoutcomes()
     assert outcomes == {"passed": 7, "xfailed": 1, "rerun": 1}
@@ -97,7 +100,7 @@ def test_all_of_them_in_one_process(pytester: pytest.Pytester) -> None:
 
 def test_workers(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(MIXED)
-    result = pytester.runpytest_subprocess(*MEASURED, "-n2", "--junit-xml=x.xml", "-q")
+    result = pytester.runpytest_subprocess(*MEASURED, "-n2", "--junit-xml=x.xml", "-q", timeout=300)
     result.assert_outcomes(passed=7, xfailed=1)
     result.stdout.fnmatch_lines(["*use of the GIL (gilknocker)*", "*8 tests, bodies of *"])
     found = stored(pytester.path / "figures.json")
@@ -121,7 +124,7 @@ def test_limits_in_workers(pytester: pytest.Pytester) -> None:
             pass
         """
     )
-    result = pytester.runpytest_subprocess("-n2", "--junit-xml=x.xml")
+    result = pytester.runpytest_subprocess("-n2", "--junit-xml=x.xml", timeout=300)
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(
         [
@@ -137,7 +140,7 @@ def test_bad_mark_in_workers(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         "import pytest\n@pytest.mark.limit_gil_hold(5)\ndef test_not_run(): print('ran')"
     )
-    result = pytester.runpytest_subprocess("-n1", "-rP")
+    result = pytester.runpytest_subprocess("-n1", "-rP", timeout=300)
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*mark limit_gil_hold: limit must be a duration greater than 0 *"])
     result.stdout.no_fnmatch_line("ran")
@@ -173,6 +176,7 @@ def test_coverage(pytester: pytest.Pytester, command: list[str]) -> None:
             capture_output=True,
             text=True,
             check=True,
+            timeout=300,
         )
     [line] = [line for line in done.stdout.splitlines() if line.startswith("mine.py")]
     assert line.split()[-1] == "100%"
@@ -190,7 +194,7 @@ def test_all_threads_at_once(pytester: pytest.Pytester) -> None:
             release_gil(0.03)
         """
     )
-    result = pytester.runpytest_subprocess(*MEASURED, "--parallel-threads=2")
+    result = pytester.runpytest_subprocess(*MEASURED, "--parallel-threads=2", timeout=300)
     result.assert_outcomes(passed=2)
     found = stored(pytester.path / "figures.json")
     assert found["test_native"]["body_ns"] >= 0.06e9  # one after the other

@@ -27,7 +27,7 @@ BUSY = "import time\nend = time.monotonic() + {}\nwhile time.monotonic() < end: 
 def on_terminal(*words: str, term: str = "xterm", columns: int = 80) -> tuple[int, str]:
     """Run Python with stdout and stderr on a pseudo terminal; return its status and output."""
     master, slave = pty.openpty()
-    subprocess.run(["stty", "cols", str(columns)], stdin=slave, check=True)
+    subprocess.run(["stty", "cols", str(columns)], stdin=slave, check=True, timeout=300)
     env = {**os.environ, "TERM": term}
     process = subprocess.Popen(
         [sys.executable, *words], stdin=slave, stdout=slave, stderr=slave, env=env
@@ -44,7 +44,10 @@ def on_terminal(*words: str, term: str = "xterm", columns: int = 80) -> tuple[in
             break
         output += data
     os.close(master)
-    return process.wait(timeout=10), output.decode()
+    try:
+        return process.wait(timeout=10), output.decode()
+    finally:
+        process.kill()
 
 
 @needs_gil

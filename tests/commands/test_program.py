@@ -379,10 +379,13 @@ def test_interrupted_server_dies_of_the_signal_and_reports() -> None:
             stderr=subprocess.PIPE,
             text=True,
         ) as process:
-            assert process.stdout is not None and process.stdout.readline() == "ready\n"
-            time.sleep(0.1)
-            process.send_signal(number)
-            _, stderr = process.communicate(timeout=30)
+            try:
+                assert process.stdout is not None and process.stdout.readline() == "ready\n"
+                time.sleep(0.1)
+                process.send_signal(number)
+                _, stderr = process.communicate(timeout=30)
+            finally:
+                process.kill()  # the block would wait for one that lives on
         assert process.returncode == -number
         assert ("gilknocker:" in stderr) is reports  # SIGTERM's default action runs no handlers
         assert ("KeyboardInterrupt" in stderr) is reports

@@ -54,7 +54,9 @@ def legacy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source.write_text(LEGACY)
     target = folder / f"legacy{sysconfig.get_config_var('EXT_SUFFIX')}"
     include = sysconfig.get_path("include")
-    subprocess.run(["cc", "-shared", "-fPIC", "-I", include, source, "-o", target], check=True)
+    subprocess.run(
+        ["cc", "-shared", "-fPIC", "-I", include, source, "-o", target], check=True, timeout=300
+    )
     return folder
 
 

@@ -216,7 +216,7 @@ def test_it_can_be_referred_to_weakly() -> None:
 
 def run(code: str) -> str:
     command = [sys.executable, "-I", "-W", "error", "-c", code]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=300).stdout
 
 
 def test_importing_the_package_loads_nothing_else() -> None:

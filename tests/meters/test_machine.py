@@ -205,6 +205,7 @@ class Machine(RuleBasedStateMachine):
         if in_a_cycle:
             cycle = [one.subject]
             cycle.append(cycle)
+            del cycle  # or the collector would find it in use
         one.subject = None
         gc.collect()
 

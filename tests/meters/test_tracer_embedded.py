@@ -113,7 +113,7 @@ def _build(embedding: ModuleType, target: Path, *, library: Path, flags: list[st
     words += embedding.libraries_of(library)
     for name in ("LIBS", "SYSLIBS"):
         words += (sysconfig.get_config_var(name) or "").split()
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=300)
     if done.returncode != 0:
         pytest.skip(f"no such program can be linked here: {done.stderr[-300:]}")
 

@@ -42,7 +42,7 @@ def thirsty(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
             f"[{size}] __attribute__((aligned(8))) = {{1}};\nchar* get(void) {{ return taken; }}\n"
         )
         first = folder / f"takes{size}-0.so"
-        subprocess.run([COMPILER, "-shared", "-fPIC", source, "-o", first], check=True)
+        subprocess.run([COMPILER, "-shared", "-fPIC", source, "-o", first], check=True, timeout=300)
         built.append(first)
         for number in range(1, 40):  # the loader knows a file that it has loaded
             built.append(Path(shutil.copy(first, folder / f"takes{size}-{number}.so")))

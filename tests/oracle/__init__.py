@@ -283,7 +283,11 @@ def _build(output: Path) -> None:
     flags = ["-std=c11", "-O2", "-shared", "-fPIC", "-Wl,-z,now"]
     command = [*_compiler(), *flags, *(f"-I{path}" for path in includes), *sources]
     result = subprocess.run(
-        [*command, "-o", str(output)], capture_output=True, text=True, check=False
+        [*command, "-o", str(output)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
     )
     if result.returncode:
         raise RuntimeError(f"the oracle could not be built: {shlex.join(command)}\n{result.stderr}")

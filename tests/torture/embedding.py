@@ -119,7 +119,7 @@ def built() -> str:
             command += ["-rdynamic", *libraries_of(library)]
             for name in ("LIBS", "SYSLIBS", "LINKFORSHARED"):
                 command += (sysconfig.get_config_var(name) or "").split()
-            subprocess.run(command, check=True, capture_output=True)
+            subprocess.run(command, check=True, capture_output=True, timeout=300)
             shutil.move(target, program.with_suffix(f".{os.getpid()}"))
         program.with_suffix(f".{os.getpid()}").rename(program)
     return str(program)

@@ -180,9 +180,9 @@ def other_programs() -> None:
     for _ in range(3):
         pid = os.posix_spawn("/bin/true", ["true"], {})
         assert os.waitpid(pid, 0)[1] == 0
-        subprocess.run(["/bin/true"], check=True)
+        subprocess.run(["/bin/true"], check=True, timeout=300)
         if is_ours():  # that forks
-            subprocess.run(["/bin/true"], check=True, preexec_fn=os.getpid)
+            subprocess.run(["/bin/true"], check=True, preexec_fn=os.getpid, timeout=300)
         assert os.system("/bin/true") == 0
         check_goes_on(mine)
 

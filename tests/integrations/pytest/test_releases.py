@@ -69,5 +69,7 @@ def test_it_needs_no_pytest() -> None:
         "import sys; from gilknocker.testing import assert_releases_gil as check;"
         "check(int); print({'pytest', 'numpy'} & set(sys.modules))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300
+    )
     assert done.stdout == "set()\n"
