@@ -6,6 +6,7 @@ from typing import Any, Literal, final
 from typing_extensions import Buffer, Self
 
 DEBUG: bool
+MOST_THREADS: int
 
 def thread_ident() -> int: ...
 def native_id() -> int: ...

@@ -1,5 +1,9 @@
 # The part of _core.pyx that is about the tracer.
 
+# So many threads can be told apart.
+MOST_THREADS = <int>kThreads
+
+
 def prepare_tracing() -> str | None:
     """Call once, before a Tracer: None where the GIL can be traced, else why not."""
     cdef const char* problem = prepare()

@@ -7,18 +7,40 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+# A run in this process forgets what it imported, and compiled modules cannot be imported twice.
+import numpy
 import pytest
 
-# A run in this process forgets what it imported, and compiled modules cannot be imported twice.
 from gilknocker import _core, snapshot, testing
 from gilknocker.integrations.pytest import fixtures, limits, meter, session
 from gilknocker.meters import knock_knock
 from gilknocker.snapshot import histogram, value
 
-KEPT = (_core, histogram, knock_knock, snapshot, value, testing, fixtures, limits, meter, session)
+KEPT = (
+    numpy,
+    _core,
+    histogram,
+    knock_knock,
+    snapshot,
+    value,
+    testing,
+    fixtures,
+    limits,
+    meter,
+    session,
+)
 
 # What nothing here is about, and takes time.
-WITHOUT = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-p", "no:benchmark")
+WITHOUT = (
+    "-p",
+    "no:cacheprovider",
+    "-p",
+    "no:hypothesispytest",
+    "-p",
+    "no:benchmark",
+    "-p",
+    "no:randomly",
+)
 
 ATTEMPTS = 5
 SECONDS = 300

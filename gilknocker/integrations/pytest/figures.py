@@ -33,7 +33,7 @@ def figures_of(reading: Reading, verdicts: Iterable[Verdict]) -> dict[str, Any]:
         "body_ns": times.observed_ns,
         "held_fraction": _number(times.held_fraction),
         "held_fraction_interval": None if interval is None else list(interval),
-        "looks": None if reading.is_traced else round(reading.looks),
+        "looks": None if reading.is_exact else round(reading.looks),
         "hold_max_ns": reading.longest_hold_ns,
         "hold_max_exact": reading.traced is not None,
         "waits": waits.knocks,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from sys import getswitchinterval  # now: a test may replace it
 
+from gilknocker._core import MOST_THREADS
 from gilknocker._units import format_ns, format_percent
 from gilknocker.integrations.pytest.bars import bars
 from gilknocker.reports.words import LEAST_KNOCKS, LEAST_LOOKS
@@ -176,6 +177,12 @@ def _judge_wait(limit: Limit, reading: Reading) -> Verdict:
             "are needed"
         )
         return Verdict(limit, "undecided", None, message)
+    if traced and reading.has_lost_waits:
+        message = (
+            f"limit_gil_wait: there were more than {MOST_THREADS:,} threads, and the waits of the "
+            "later ones are not known"
+        )
+        return Verdict(limit, "undecided", None, message)
     figure = reading.percentile(limit.percentile)
     if figure != figure:  # NaN: none has ended
         figure = float(reading.longest_wait_ns)
@@ -202,7 +209,7 @@ def _judge_share(limit: Limit, reading: Reading) -> Verdict:
     if fraction is None or interval is None:
         return Verdict(limit, "kept")
     low, high = interval
-    if reading.is_traced and times.observed_ns < SHORTEST_NS and fraction > limit.share:
+    if reading.is_exact and times.observed_ns < SHORTEST_NS and fraction > limit.share:
         message = (
             f"limit_gil_contention: a body of {format_ns(times.observed_ns)}, at least "
             f"{format_ns(SHORTEST_NS)} are needed"
@@ -210,8 +217,8 @@ def _judge_share(limit: Limit, reading: Reading) -> Verdict:
         return Verdict(limit, "undecided", fraction, message)
     if low > limit.share:
         known = (
-            "traced: exact"
-            if reading.is_traced
+            "exact"
+            if reading.is_exact
             else f"{format_percent(low)} to {format_percent(high)} %, 95 % confidence"
         )
         lines = [

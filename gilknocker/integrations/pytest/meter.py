@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+from gilknocker._core import MOST_THREADS
 from gilknocker.integrations.pytest.waits import Waits
 from gilknocker.snapshot.fields import effective_ticks
 
@@ -43,6 +44,8 @@ class Reading:
         The tracer's, also where only holds are traced; None if there was none.
     long_holds : tuple of LongHold
         Those that were long enough to matter, also the one that goes on.
+    has_lost_waits : bool
+        Whether there were more threads than a tracer has room for: their waits it does not know.
     """
 
     times: Snapshot
@@ -50,11 +53,12 @@ class Reading:
     knocks: Snapshot | None
     traced: Snapshot | None = None
     long_holds: tuple[LongHold, ...] = ()
+    has_lost_waits: bool = False
 
     @property
-    def is_traced(self) -> bool:
-        """Whether times are exact."""
-        return self.times.method == "trace"
+    def is_exact(self) -> bool:
+        """Whether times are exact, and not a sample."""
+        return self.times.method not in ("look", "knock")
 
     @property
     def method(self) -> str:
@@ -66,7 +70,7 @@ class Reading:
     @property
     def looks(self) -> float:
         """How many looks the held fraction is worth; infinitely many if it is exact."""
-        return float("inf") if self.is_traced else effective_ticks(self.times)
+        return float("inf") if self.is_exact else effective_ticks(self.times)
 
     @cached_property
     def asked(self) -> Waits:
@@ -197,15 +201,17 @@ class Meter:
         sampled = None if self._knocker is None else self._knocker.snapshot(waits=True)
         traced: Snapshot | None = None
         long_holds: list[LongHold] = []
+        lost = False
         if self._tracer is not None:
             traced = self._tracer.snapshot()
+            lost = self._tracer._threads_known >= MOST_THREADS
             if 0 < self._holds_ns <= traced.hold_max_ns:
                 long_holds = self._tracer._long_holds()
         # Under "trace" knocks are only there to ask, under "knock" only holds are traced.
         times = sampled if traced is None or self._method == "knock" else traced
         waits = traced if sampled is None or (traced and self._method == "trace") else sampled
         assert times is not None and waits is not None
-        return Reading(times, waits, sampled, traced, tuple(long_holds))
+        return Reading(times, waits, sampled, traced, tuple(long_holds), lost)
 
     def stop(self) -> None:
         """End its threads."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -136,6 +137,17 @@ def test_verdicts(limit: Limit, reading: Reading, state: str) -> None:
     verdict = judge(limit, reading)
     assert verdict.state == state
     assert bool(verdict.message) == (state != "kept")
+
+
+def test_waits_that_are_not_all_known_are_not_judged() -> None:
+    known = traced(1 * MS)
+    assert judge(WAIT, known).state == "kept"
+    lost = judge(WAIT, replace(known, has_lost_waits=True))
+    assert lost.state == "undecided"
+    assert lost.message.startswith("limit_gil_wait: there were more than 16,384 threads")
+    # Those of knocks are.
+    knocks = replace(traced(1, waits=sampled(0, 99, [21 * MS] * 10).waits), has_lost_waits=True)
+    assert judge(WAIT, knocks).state == "exceeded"
 
 
 @pytest.mark.parametrize("limit", [HOLD, WAIT, SHARE])
