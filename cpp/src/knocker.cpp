@@ -65,6 +65,7 @@ void Knocker::give_back() {
 
 KnockRecord Knocker::knock(std::int64_t missed_before) {
   KnockRecord record;
+  seat_->get_ready();
   ledger_.begin_knock(run_);
   record.asked = clock_.now();
   const std::optional<bool> had_to_wait = acquire();
@@ -95,6 +96,7 @@ void Knocker::end() {
 
 void Knocker::leave_seat() {
   if (!seat_ || !enter(Phase::kUsing)) return;
+  seat_->get_ready();
   seat_->acquire();
   seat_->leave();
   seat_.reset();

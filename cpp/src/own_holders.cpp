@@ -53,6 +53,16 @@ bool OwnHolders::contains(const void* holder) const noexcept {
   return false;
 }
 
+bool OwnHolders::empty() const noexcept {
+  for (const Block* block = &first_; block != nullptr;
+       block = block->next.load(std::memory_order_acquire)) {
+    for (const auto& slot : block->slots) {
+      if (slot.load(std::memory_order_relaxed) != nullptr) return false;
+    }
+  }
+  return true;
+}
+
 void OwnHolders::clear() noexcept {
   for (Block* block = &first_; block != nullptr;
        block = block->next.load(std::memory_order_acquire)) {

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -185,6 +187,57 @@ def other_programs() -> None:
             subprocess.run(["/bin/true"], check=True, preexec_fn=os.getpid, timeout=300)
         assert os.system("/bin/true") == 0
         check_goes_on(mine)
+
+
+def _libc(*, holds_gil: bool) -> Any:
+    """Return the C library, called with the GIL held or not."""
+    return (ctypes.PyDLL if holds_gil else ctypes.CDLL)(None)
+
+
+def _compute() -> None:
+    """Compute in two threads, which takes and asks for the GIL in every way."""
+
+    def work() -> None:
+        for _ in range(3):
+            sum(range(20_000))
+            time.sleep(0)
+
+    in_threads(work, 2)
+
+
+@fault("`fork` of the C library", only_ours=True)
+def fork_behind_python() -> None:
+    [mine] = started(interval_micros=numbers.choice([50, 200, 1000]))
+    libc = _libc(holds_gil=numbers.random() < 0.5)
+    for _ in range(20):
+        pid = libc.fork()
+        if pid == 0:
+            signal.alarm(20)
+            _compute()
+            check_never_ran(mine)
+            os._exit(0)
+        assert os.waitpid(pid, 0)[1] == 0
+    check_goes_on(mine)
+
+
+@fault("`daemon` of the C library", only_ours=True)
+def daemon_of_libc() -> None:
+    [mine] = started(interval_micros=numbers.choice([50, 200, 1000]))
+    said, says = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        mine.start()
+        pause()
+        _libc(holds_gil=numbers.random() < 0.5).daemon(1, 1)  # the parent ends in it
+        signal.alarm(20)
+        _compute()
+        os.write(says, b"done")
+        os._exit(0)
+    os.close(says)
+    assert os.waitpid(pid, 0)[1] == 0
+    assert os.read(said, 4) == b"done"
+    os.close(said)
+    check_goes_on(mine)
 
 
 @fault("`os.execv`")

@@ -61,6 +61,8 @@ class GilSeat : private LiveCount<GilSeat> {
 
   // On the thread that will use it, which does not hold the GIL. False if it can have none.
   virtual bool occupy() = 0;
+  // Before each acquire(): waits while a fork is under way.
+  virtual void get_ready() {}
   virtual void acquire() = 0;
   // Acquires, and tells whether it had to wait, where the system can tell: dearer than acquire(),
   // and for knocks that answer for looks.

@@ -25,6 +25,7 @@ class OwnHolders {
   void add(const void* holder);  // throws std::bad_alloc
   void remove(const void* holder) noexcept;
   bool contains(const void* holder) const noexcept;
+  bool empty() const noexcept;
   // In a forked child: the knockers of the parent are not here, and their addresses may come back
   // as thread states of the program.
   void clear() noexcept;

@@ -9,7 +9,9 @@ namespace gilknocker::process {
 
 std::int64_t id() noexcept;
 
-// From now on `act` is called in every child of a fork, before any other thread exists there.
-void at_fork_in_child(void (*act)()) noexcept;
+// From now on called at every fork, also one that Python does not know of, by the thread that
+// forks: before it, and after it in the parent, or in the child before any other thread exists
+// there.
+void at_fork(void (*before)(), void (*in_parent)(), void (*in_child)()) noexcept;
 
 }  // namespace gilknocker::process

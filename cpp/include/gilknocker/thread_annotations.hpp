@@ -15,3 +15,4 @@
 #define GILKNOCKER_ACQUIRE(...) GILKNOCKER_TSA(acquire_capability(__VA_ARGS__))
 #define GILKNOCKER_TRY_ACQUIRE(...) GILKNOCKER_TSA(try_acquire_capability(__VA_ARGS__))
 #define GILKNOCKER_RELEASE(...) GILKNOCKER_TSA(release_capability(__VA_ARGS__))
+#define GILKNOCKER_NO_ANALYSIS GILKNOCKER_TSA(no_thread_safety_analysis)

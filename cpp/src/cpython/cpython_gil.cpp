@@ -74,8 +74,10 @@ bool has_number(PyObject* thread, std::int64_t native_id) {
 // moves in and may leave; but see GILKNOCKER_OWNER_MAKES_STATE.
 class CPythonSeat final : public GilSeat {
  public:
-  CPythonSeat(void* interpreter, OwnHolders& own_holders) noexcept
-      : interpreter_(static_cast<PyInterpreterState*>(interpreter)), own_holders_(own_holders) {}
+  CPythonSeat(void* interpreter, OwnHolders& own_holders, ForkGate& gate) noexcept
+      : interpreter_(static_cast<PyInterpreterState*>(interpreter)),
+        own_holders_(own_holders),
+        gate_(gate) {}
 
 #if GILKNOCKER_OWNER_MAKES_STATE
   bool open() { return true; }
@@ -85,6 +87,7 @@ class CPythonSeat final : public GilSeat {
     if (state_ == nullptr) return false;
     gilknocker_hide_frames(state_);
     if (is_known_as_ours()) return true;
+    get_ready();
     acquire();
     leave();
     return false;
@@ -114,25 +117,48 @@ class CPythonSeat final : public GilSeat {
   }
 #endif
 
-  void acquire() override { PyEval_RestoreThread(state_); }
+  void get_ready() override { gate_.enter(); }
+
+  void acquire() override {
+    ExitIfUnwound exit{&gate_};
+    PyEval_RestoreThread(state_);
+    exit.gate = nullptr;
+  }
 
   std::optional<bool> acquire_and_tell() override {
     const std::optional<this_thread::Usage> before = this_thread::usage();
-    PyEval_RestoreThread(state_);
+    acquire();
     const std::optional<this_thread::Usage> after = this_thread::usage();
     if (!before || !after) return std::nullopt;
     return after->voluntary_switches > before->voluntary_switches;
   }
 
-  void release() override { PyEval_SaveThread(); }
+  void release() override {
+    PyEval_SaveThread();
+    gate_.exit();
+  }
 
   void leave() override {
+    while (gate_.is_closed()) {  // who forks waits for us no longer: not now
+      release();
+      get_ready();
+      acquire();
+    }
     PyThreadState_Clear(state_);
     own_holders_.remove(state_);
     PyThreadState_DeleteCurrent();
+    gate_.exit();
   }
 
  private:
+  // When an interpreter that ends ends the thread.
+  struct ExitIfUnwound {
+    ForkGate* gate;
+    ~ExitIfUnwound() {
+      if (gate != nullptr) gate->exit();
+    }
+  };
+
   bool is_known_as_ours() noexcept {
     try {
       own_holders_.add(state_);
@@ -144,6 +170,7 @@ class CPythonSeat final : public GilSeat {
 
   PyInterpreterState* const interpreter_;
   OwnHolders& own_holders_;
+  ForkGate& gate_;
   PyThreadState* state_ = nullptr;
 };
 
@@ -165,14 +192,16 @@ const char* CPythonGil::probe(gilknocker_gil* layout, std::ptrdiff_t shift) {
   return prove_transitions(*layout);
 }
 
-CPythonGil::CPythonGil() : interpreter_(PyInterpreterState_Get()) {
-  problem_ = probe(&layout_, 0);
-  process::at_fork_in_child(&CPythonGil::forget_parent);
-}
+CPythonGil::CPythonGil() : interpreter_(PyInterpreterState_Get()) { problem_ = probe(&layout_, 0); }
 
 CPythonGil* CPythonGil::make() {
   // A forced unwind at the interpreter's end goes through here: nothing may catch it.
-  if (the_instance == nullptr) the_instance = new (std::nothrow) CPythonGil;
+  if (the_instance == nullptr) {
+    the_instance = new (std::nothrow) CPythonGil;
+    if (the_instance != nullptr) {
+      process::at_fork(&before_fork, &after_fork_in_parent, &forget_parent);
+    }
+  }
   return the_instance;
 }
 
@@ -180,9 +209,23 @@ CPythonGil& CPythonGil::instance() noexcept { return *the_instance; }
 
 bool CPythonGil::closes_for_others() const noexcept { return !GILKNOCKER_OWNER_MAKES_STATE; }
 
+// A knock that has the GIL is done in a moment. One that waits for it may wait for long, and for
+// the thread that forks if that has it; what it leaves behind in the child is mended there.
+void CPythonGil::before_fork() noexcept {
+  constexpr Nanos kPatience = 20'000'000;
+  CPythonGil& gil = instance();
+  gil.gate_.close(gil.can_look() && gilknocker_is_mine(&gil.layout_) ? 0 : kPatience);
+}
+
+void CPythonGil::after_fork_in_parent() noexcept { instance().gate_.reopen(); }
+
 void CPythonGil::forget_parent() noexcept {
+  CPythonGil& gil = instance();
   generation.fetch_add(1, std::memory_order_relaxed);
-  if (the_instance != nullptr) the_instance->own_holders_.clear();
+  // Where nobody knocked the child has what it would have without us.
+  if (gil.can_look() && !gil.own_holders_.empty()) gilknocker_forget_other_threads(&gil.layout_);
+  gil.own_holders_.clear();
+  gil.gate_.reopen_in_child();
 }
 
 void CPythonGil::begin_own() { own_holders_.add(PyThreadState_Get()); }
@@ -218,6 +261,7 @@ std::optional<HolderMark> CPythonGil::mark() const noexcept {
 // is missing is no error: the program may have no threading, or a thread that it does not know.
 ThreadName CPythonGil::name_of(const HolderId& id) const {
   ThreadName name{};
+  if (gate_.is_closed()) return name;  // who forks waits for us no longer: touch nothing
   // Borrowed, like all that comes out of a dictionary here: nobody can change it, we have the GIL.
   PyObject* const threading = item(PyImport_GetModuleDict(), "threading");
   if (threading == nullptr || !PyModule_Check(threading)) return name;
@@ -239,7 +283,8 @@ ThreadName CPythonGil::name_of(const HolderId& id) const {
 }
 
 std::unique_ptr<GilSeat> CPythonGil::open_seat() {
-  std::unique_ptr<CPythonSeat> seat(new (std::nothrow) CPythonSeat(interpreter_, own_holders_));
+  std::unique_ptr<CPythonSeat> seat(new (std::nothrow)
+                                        CPythonSeat(interpreter_, own_holders_, gate_));
   if (!seat || !seat->open()) return nullptr;
   return seat;
 }

@@ -13,8 +13,11 @@
 #include <memory>
 
 #include "cpython/gil_layout.h"
+#include "gilknocker/fork_gate.hpp"
 #include "gilknocker/gil.hpp"
+#include "gilknocker/nanos.hpp"
 #include "gilknocker/own_holders.hpp"
+#include "gilknocker/thread_annotations.hpp"
 
 namespace gilknocker {
 
@@ -49,12 +52,17 @@ class CPythonGil final : public Gil {
 
  private:
   CPythonGil();
-  static void forget_parent() noexcept;
+  // Around every fork, see process::at_fork(). The gate is closed in between.
+  static void before_fork() noexcept GILKNOCKER_NO_ANALYSIS;
+  static void after_fork_in_parent() noexcept GILKNOCKER_NO_ANALYSIS;
+  static void forget_parent() noexcept GILKNOCKER_NO_ANALYSIS;
 
   gilknocker_gil layout_{};
   const char* problem_ = nullptr;
   void* const interpreter_;
   OwnHolders own_holders_;
+  SystemClock clock_;
+  ForkGate gate_{clock_};
 };
 
 // Whether the interpreter is past its exit handlers, and its threads may be gone.

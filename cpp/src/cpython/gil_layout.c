@@ -18,6 +18,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <string.h>
 #include <unistd.h>
@@ -191,6 +192,11 @@ const char* gilknocker_find_gil(struct gilknocker_gil* gil, ptrdiff_t shift) {
   gil->last_holder = (void* const*)at(found.gil, found.last_holder);
   gil->switch_number = (const unsigned long*)at(found.gil, found.switch_number);
   gil->drop_request = found.drop_request;
+  gil->whole = NULL;
+  if (found.locked == offsetof(struct _gil_runtime_state, locked) &&
+      found.last_holder == offsetof(struct _gil_runtime_state, last_holder)) {
+    gil->whole = (void*)(uintptr_t)found.gil;
+  }
   return NULL;
 }
 
@@ -221,6 +227,63 @@ int gilknocker_drop_requested(const struct gilknocker_gil* gil) {
 #endif
 }
 
+/* ---- after a fork --------------------------------------------------------------------------- */
+
+static PyThreadState* current_state(void) {
+#if PY_VERSION_HEX >= 0x030D0000
+  return PyThreadState_GetUnchecked();
+#elif PY_VERSION_HEX >= 0x030C0000
+  return _PyThreadState_UncheckedGet();
+#else
+  /* That is the holder's, whoever it is; this is the calling thread's, whether it holds or not. */
+  PyThreadState* const state = _PyThreadState_UncheckedGet();
+  return state == PyGILState_GetThisThreadState() ? state : NULL;
+#endif
+}
+
+int gilknocker_is_mine(const struct gilknocker_gil* gil) {
+  const PyThreadState* const state = current_state();
+  return state != NULL && gilknocker_is_locked(gil) && gilknocker_last_holder(gil) == (void*)state;
+}
+
+/* As CPython makes them. */
+static void make_cond(pthread_cond_t* cond) {
+  pthread_condattr_t attributes;
+  pthread_condattr_init(&attributes);
+#if defined(HAVE_PTHREAD_CONDATTR_SETCLOCK)
+  pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+#endif
+  pthread_cond_init(cond, &attributes);
+  pthread_condattr_destroy(&attributes);
+}
+
+void gilknocker_forget_other_threads(const struct gilknocker_gil* gil) {
+  struct _gil_runtime_state* const state = gil->whole;
+  if (state == NULL || !gilknocker_is_enabled(gil)) return;
+  const int mine = gilknocker_is_mine(gil);
+  pthread_mutex_init(&state->mutex, NULL);
+  make_cond(&state->cond);
+#ifdef FORCE_SWITCHING
+  pthread_mutex_init(&state->switch_mutex, NULL);
+  make_cond(&state->switch_cond);
+#endif
+  if (!mine && gilknocker_is_locked(gil)) {
+    __atomic_store_n((int*)(uintptr_t)gil->locked, 0, __ATOMIC_RELAXED);
+#if PY_VERSION_HEX < 0x030C0000
+    _Py_atomic_store_relaxed(&_PyRuntime.gilstate.tstate_current, 0);
+#endif
+  }
+  /* Who holds it would let go and wait for the thread that asked. */
+#if PY_VERSION_HEX >= 0x030D0000
+  PyThreadState* const me = PyGILState_GetThisThreadState();
+  if (me != NULL) _Py_unset_eval_breaker_bit(me, _PY_GIL_DROP_REQUEST_BIT);
+#else
+  __atomic_store_n((int*)(uintptr_t)gil->drop_request, 0, __ATOMIC_RELAXED);
+#endif
+}
+
+/* ---- whose state it is ---------------------------------------------------------------------- */
+
 int gilknocker_identify(const void* state, struct gilknocker_thread* thread) {
   /* All of it in one read, for it may be gone after the first of two. */
   PyThreadState copy;
@@ -246,6 +309,8 @@ const char* gilknocker_find_gil(struct gilknocker_gil* gil, ptrdiff_t shift) {
   return "the lock word is not looked for on Windows";
 }
 
+void gilknocker_forget_other_threads(const struct gilknocker_gil* gil) { (void)gil; }
+int gilknocker_is_mine(const struct gilknocker_gil* gil) { return (void)gil, 0; }
 int gilknocker_is_enabled(const struct gilknocker_gil* gil) { return (void)gil, 1; }
 int gilknocker_is_locked(const struct gilknocker_gil* gil) { return (void)gil, 0; }
 void* gilknocker_last_holder(const struct gilknocker_gil* gil) { return (void)gil, NULL; }

@@ -16,6 +16,7 @@ extern "C" {
 #endif
 
 struct gilknocker_gil {
+  void* whole;        /* NULL where it is not as the headers say */
   const int* enabled; /* NULL where there always is a GIL */
   const int* locked;
   void* const* last_holder;
@@ -43,6 +44,13 @@ struct gilknocker_thread {
 
 /* 0 if *thread was filled in. */
 int gilknocker_identify(const void* state, struct gilknocker_thread* thread);
+
+/* For the child of a fork that Python does not know of: as if no other thread had ever asked for
+ * the GIL, or had it. What CPython does itself in the children of os.fork(), later than this. */
+void gilknocker_forget_other_threads(const struct gilknocker_gil* gil);
+
+/* Whether the calling thread holds the GIL. Any thread, any time. */
+int gilknocker_is_mine(const struct gilknocker_gil* gil);
 
 int gilknocker_is_enabled(const struct gilknocker_gil* gil);
 int gilknocker_is_locked(const struct gilknocker_gil* gil);

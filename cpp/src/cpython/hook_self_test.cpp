@@ -93,6 +93,7 @@ class HandOver {
     if (!mine.has_seat_) return nullptr;
     wait_for(mine.go_);
     if (HookThread* const me = hook_threads.mine()) me->tell_asked = &mine.asked_;
+    mine.seat_->get_ready();
     const Nanos asks = now_nanos();
     mine.seat_->acquire();
     const Nanos has = now_nanos();

@@ -6,6 +6,8 @@
 namespace gilknocker::process {
 
 std::int64_t id() noexcept { return getpid(); }
-void at_fork_in_child(void (*act)()) noexcept { pthread_atfork(nullptr, nullptr, act); }
+void at_fork(void (*before)(), void (*in_parent)(), void (*in_child)()) noexcept {
+  pthread_atfork(before, in_parent, in_child);
+}
 
 }  // namespace gilknocker::process

@@ -5,6 +5,6 @@
 namespace gilknocker::process {
 
 std::int64_t id() noexcept { return GetCurrentProcessId(); }
-void at_fork_in_child(void (*)()) noexcept {}  // there is no fork
+void at_fork(void (*)(), void (*)(), void (*)()) noexcept {}  // there is no fork
 
 }  // namespace gilknocker::process
