@@ -56,6 +56,7 @@ GENERATED = BUILD + "/cython"
 # No methods to pickle what holds C++ objects, no __test__: nothing that the stubs do not know.
 DIRECTIVES = {"language_level": 3, "auto_pickle": False, "autotestdict": False}
 EXPORTS = "cpp/exports.map"
+OUTSIDE = "gilknocker._outside"  # all that only it needs has "outside" in its name
 # Python's own flags come first, and the last one of a kind wins: say everything that matters.
 if sys.platform == "win32":  # Visual C++ 2022, 17.5 or newer: Python's own compiler there
     SYSTEM = "windows"
@@ -166,7 +167,12 @@ def _extension(name: str, *patterns: str) -> Extension:
     headers = glob("cpp/**/*.h*", recursive=True) + glob("gilknocker/*.px[di]")
     return Extension(
         name,
-        sources=sorted(source for pattern in patterns for source in glob(pattern)),
+        sources=sorted(
+            source
+            for pattern in patterns
+            for source in glob(pattern)
+            if ("outside" in source) <= (name == OUTSIDE)
+        ),
         include_dirs=["cpp/include", "cpp/src"],
         depends=["setup.py", EXPORTS, *sorted(headers)],
         extra_link_args=LINK,
@@ -187,5 +193,15 @@ setup(
             "cpp/src/cpython/*.c",
         ),
         _extension("gilknocker._load", "cpp/src/testing/load.c"),
+        _extension(
+            OUTSIDE,
+            "gilknocker/_outside.pyx",
+            "cpp/src/outside_*.cpp",
+            *(f"cpp/src/{room}.cpp" for room in ("code_reader", "frame_table", "holder_stack")),
+            *(f"cpp/src/{room}.cpp" for room in ("line_table", "stack_reader", "tick_schedule")),
+            "cpp/src/worker.cpp",
+            f"cpp/src/{SYSTEM}/*.cpp",
+            *(f"cpp/src/cpython/{room}_layout.c" for room in ("gil", "outside", "stack")),
+        ),
     ],
 )

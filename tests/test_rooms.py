@@ -16,7 +16,7 @@ TESTS = Path(__file__).parent
 # Each room may import those before it, and itself. Files beside the rooms are either what every
 # room may use, or what stands in front of them all.
 ROOMS = ("snapshot", "meters", "reports", "commands", "integrations")
-BELOW = ("_core", "_load", "_checks", "_durations", "_files", "_units")
+BELOW = ("_core", "_outside", "_load", "_checks", "_durations", "_files", "_units")
 NEIGHBOURS = {"commands": "integrations", "integrations": "commands"}  # side by side: neither
 # The one door up that is meant: a snapshot shows itself.
 DOOR = ("snapshot/views.py", "reports")

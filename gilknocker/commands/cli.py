@@ -19,17 +19,20 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
+_COMMANDS = "run, show, compare, dump, record or top"
 HELP = """\
 usage: gilknocker run [OPTION...] SCRIPT [ARG...]   a file, or a folder or zip with __main__.py
        gilknocker run [OPTION...] -m MODULE [ARG...]
        gilknocker run [OPTION...] -c CODE [ARG...]
        gilknocker show FILE
+       gilknocker dump | record | top PID
        gilknocker compare A B
 (or: python -m gilknocker ...)
 
 run runs a program as Python would, and prints on stderr how busy the GIL was and what a thread
 would have waited for it. show prints such a report again, from a file that --json wrote; compare
-prints the difference between two.
+prints the difference between two. dump, record and top read a process that already runs, from
+outside: --help after them says more.
 
 options of run, before the program:
   --interval-micros N  look at the GIL every N microseconds (1000), and knock a tenth as often
@@ -93,13 +96,17 @@ def _dispatch(words: Sequence[str], lazy_imports: LazyImports) -> None:
         if len(arguments) != wanted:
             raise UsageError(f"{command} needs {'one FILE' if wanted == 1 else 'two files, A B'}")
         show(*arguments) if command == "show" else compare(*arguments)
+    elif command in ("dump", "record", "top"):
+        from gilknocker.commands.outside import COMMANDS
+
+        COMMANDS[command](arguments)
     elif command:
         from gilknocker.commands.hints import of_command
 
         hint = of_command(words)
-        raise UsageError(f"no command {command!r}: run, show or compare (--help){hint}")
+        raise UsageError(f"no command {command!r}: {_COMMANDS} (--help){hint}")
     else:
-        raise UsageError("a command is needed: run, show or compare (--help)")
+        raise UsageError(f"a command is needed: {_COMMANDS} (--help)")
 
 
 def main() -> None:

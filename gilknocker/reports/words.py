@@ -201,6 +201,8 @@ def _waiting(snapshot: Snapshot) -> str:
 def _waits(snapshot: Snapshot) -> str:
     traced = snapshot.method == "trace"
     if not snapshot.knocks:
+        if snapshot.method == "outside":
+            return "unknown: from outside nobody can ask for the GIL"
         return "none" if traced else "unknown: no knock was answered"
     shown = _percentiles(snapshot.percentile, snapshot.wait_max_ns, snapshot.wait_max_exact)
     total = format_ns(snapshot.wait_total_ns)

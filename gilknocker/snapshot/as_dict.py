@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 FORMAT = "gilknocker.snapshot"
 VERSION = 1
 
-_METHODS = ("look", "knock", "trace")
+_METHODS = ("look", "knock", "trace", "outside")
 _MERGED = ("held_seconds", "enabled_seconds", "squared_seconds_per_tick")
 _WAITS = ("first_sequence", "wait_ns", "knock_ns")
 _HOLDER = ("native_id", "serial", "name", "held")

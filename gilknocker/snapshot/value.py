@@ -88,9 +88,9 @@ class Snapshot(SnapshotViews):
     slice_active : bool
         Whether the watcher got a short time slice, with which it wakes on time even while the
         program keeps its CPU busy (Linux >= 6.12).
-    method : {"look", "knock", "trace"}
+    method : {"look", "knock", "trace", "outside"}
         How the held fraction was measured: by reading the GIL's lock word, from the waits of
-        knocks where that is not possible, or by tracing.
+        knocks where that is not possible, by tracing, or by reading it from another process.
     gil_enabled : bool or "mixed"
         Whether there was a GIL in the window.
     sampler_id, epoch : int or None
@@ -149,7 +149,7 @@ class Snapshot(SnapshotViews):
     knock_interval_ns: int | None
     pid: int | None
     slice_active: bool
-    method: Literal["look", "knock", "trace"]
+    method: Literal["look", "knock", "trace", "outside"]
     gil_enabled: bool | Literal["mixed"]
     sampler_id: int | None
     epoch: int | None

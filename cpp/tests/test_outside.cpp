@@ -1,0 +1,85 @@
+#include <array>
+#include <atomic>
+#include <cstdint>
+
+#include "check.hpp"
+#include "gilknocker/outside_gil.hpp"
+#include "gilknocker/outside_target.hpp"
+#include "gilknocker/process.hpp"
+#include "gilknocker/this_thread.hpp"
+
+namespace gilknocker {
+namespace {
+
+std::uint64_t address_of(const void* object) { return reinterpret_cast<std::uintptr_t>(object); }
+
+// What a thread state and the GIL's state look like to a reader of memory.
+struct Thread {
+  std::uint64_t id = 7;
+  std::uint64_t ident = 70;
+  std::int64_t native_id = 700;
+};
+struct State {
+  std::int32_t locked = 0;
+  std::uint64_t holder = 0;
+  std::uint64_t turn = 0;
+};
+
+OutsideAddresses addresses_of(const State& state) {
+  return {address_of(&state.locked), address_of(&state.holder), address_of(&state.turn), 0, 8, 16};
+}
+
+TEST(outside_gil_says_what_is_in_memory) {
+  const Thread thread;
+  State state;
+  const ProcessMemory memory(process::id());
+  if (std::uint64_t word = 0; !memory.read(address_of(&thread), &word)) return;  // not here
+  const OutsideGil gil(memory, addresses_of(state));
+  CHECK(gil.look() == Look::kFree);
+  CHECK(!gil.mark() && !gil.holder());
+  state = {1, address_of(&thread), 3};
+  CHECK(gil.look() == Look::kHeld);
+  CHECK((gil.mark() == HolderMark{address_of(&thread), 3}));
+  CHECK((gil.holder() == HolderId{8, 70, 700}));
+  state.locked = -1;  // before the first take
+  CHECK(gil.look() == Look::kFree);
+  CHECK(!gil.gone());
+}
+
+TEST(outside_gil_of_memory_that_is_not_there) {
+  const ProcessMemory memory(process::id());
+  OutsideAddresses nowhere;
+  nowhere.locked = nowhere.last_holder = nowhere.switch_number = 4096;
+  const OutsideGil gil(memory, nowhere);
+  CHECK(gil.look() == Look::kFree);
+  CHECK(gil.gone());
+  CHECK((gil.identify(4096) == HolderId{}));
+}
+
+TEST(outside_layout_knows_its_names) {
+  OutsideLayout layout;
+  CHECK(layout.set("gil", 1'000));
+  CHECK(layout.set("gil_locked", 16));
+  CHECK(layout.set("gil_last_holder", 8));
+  CHECK(layout.set("frame_previous", 5));
+  CHECK(!layout.set("no_such_name", 1));
+  CHECK_EQ(layout.addresses().locked, 1'016u);
+  CHECK_EQ(layout.addresses().last_holder, 1'008u);
+  CHECK_EQ(layout.addresses().state_native_id, GILKNOCKER_NONE);
+  CHECK_EQ(layout.stacks().frame_previous, 5u);
+}
+
+TEST(outside_target_stops_when_its_process_is_not_there) {
+  const SystemClock clock;
+  OutsideLayout layout;
+  layout.set("gil", 4096);
+  OutsideTarget target(process::id(), layout, clock);
+  target.start(100'000, 1);
+  for (int i = 0; i < 10'000 && !target.gone(); ++i) this_thread::sleep_for(1'000'000);
+  CHECK(target.gone());
+  target.stop();
+  CHECK_EQ(target.read().ticks, 0);
+}
+
+}  // namespace
+}  // namespace gilknocker

@@ -1,0 +1,139 @@
+"""A meter of another process: the held fraction, who held, and where in the program."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from contextlib import suppress
+from typing import NamedTuple
+
+from gilknocker.meters.outside.process import NoProcess
+from gilknocker.meters.outside.target import Target
+from gilknocker.snapshot.fields import COUNTS, TRACED
+from gilknocker.snapshot.sources import from_core
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Any
+
+    from typing_extensions import Self
+
+    from gilknocker.snapshot.value import Snapshot
+
+__all__ = ["HeldBy", "OutsideMeter"]
+
+_NUMBERS = iter(range(1, 2**62))
+
+
+class HeldBy(NamedTuple):
+    """A stack that looks found holding the GIL.
+
+    `frames` are ``(function, file, line)``, the oldest first; none where the GIL changed hands
+    while the stack was read. `ticks` is how many looks found it.
+    """
+
+    native_id: int
+    thread: str
+    frames: list[tuple[str, str, int]]
+    ticks: int
+
+
+class OutsideMeter:
+    """Looks at the GIL of a process from outside.
+
+    Parameters
+    ----------
+    target : Target
+        The process.
+    interval_micros : int, default 1000
+        The mean interval of looks, µs.
+    """
+
+    def __init__(self, target: Target, interval_micros: int = 1000) -> None:
+        self.target = target
+        self.interval_ns = interval_micros * 1000
+        self._names: dict[int, str] = {}
+        self._number = next(_NUMBERS)
+        # A process may be watched again, and a reader looks once.
+        self._reader = target.reader
+
+    def __enter__(self) -> Self:
+        self._reader.start(self.interval_ns, random.getrandbits(63))
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._reader.stop()
+
+    def read(self) -> dict[str, Any]:
+        """Return what was counted, and remember the names of the threads that are there."""
+        with suppress(NoProcess):
+            self._names |= self.target.process.threads()
+        return dict(self._reader.read())
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for some time, or until the process has ended: whether it has."""
+        end = time.monotonic() + seconds
+        # In pieces, for the reader notices by itself that the process has gone.
+        while (left := end - time.monotonic()) > 0:
+            if self._reader.gone():
+                return True
+            time.sleep(min(left, 0.1))
+        return bool(self._reader.gone())
+
+    def stacks(self) -> list[HeldBy]:
+        """Return the stacks that held the GIL, those that were found most often first."""
+        return [
+            HeldBy(native or ident, self.name(native, serial), frames, ticks)
+            for serial, ident, native, frames, ticks in self.read()["stacks"]
+        ]
+
+    def name(self, native_id: int, serial: int) -> str:
+        """Return what to call a thread: its name to the system, or its number."""
+        name = self._names.get(native_id)
+        return f"{name} ({native_id})" if name else f"thread {native_id or serial - 1}"
+
+    def snapshot(self) -> Snapshot:
+        """Return the numbers so far as one value; its method is "outside", and it has no waits."""
+        counted = self.read()
+        now, unix = time.monotonic_ns(), time.time_ns()
+        holders: dict[int, tuple[int, int, str, int]] = {}
+        for serial, _, native, _, ticks in counted["stacks"]:
+            before = holders.get(serial, (0, 0, "", 0))[3]
+            holders[serial] = (native, serial, self.name(native, serial), before + ticks)
+        observed = counted["ended_ns"] - counted["began_ns"]
+        counts = {
+            **{name: 0 for name in COUNTS if name not in TRACED},
+            **{name: counted[name] for name in ("ticks", "ticks_held", "ticks_late")},
+            "ticks_missed": counted["ticks_missed"],
+            "cpu_ns": counted["cpu_ns"],
+            "observed_ns": observed,
+            "start_ns": counted["began_ns"],
+            "end_ns": counted["ended_ns"],
+            "start_unix_ns": unix - (now - counted["began_ns"]),
+            "end_unix_ns": unix - (now - counted["ended_ns"]),
+            "wait_max_ns": 0,
+            "in_flight_ns": 0,
+            "floor_ns": -1,
+            "pid": self.target.process.pid,
+            "sampler_id": self._number + (os.getpid() << 32),
+            "epoch": 0,
+            "slice_active": False,
+        }
+        return from_core(
+            counts,
+            b"",
+            None,
+            method="outside",
+            switch_interval_ns=self.target.switch_interval_ns(),
+            interval_ns=self.interval_ns,
+            knock_interval_ns=0,
+            gil_enabled_now=True,
+            holders=tuple(holders.values()),
+        )

@@ -1,0 +1,204 @@
+"""Another process read from outside: found, proven, refused; what it does is what is seen."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from needs import needs_gil
+
+outside = pytest.importorskip("gilknocker._outside")
+if sys.platform != "linux":
+    pytest.skip("reads /proc", allow_module_level=True)
+
+from gilknocker.meters.outside import layouts, target  # noqa: E402
+from gilknocker.meters.outside.elf import Elf, NotElf  # noqa: E402
+from gilknocker.meters.outside.process import NoProcess, Process  # noqa: E402
+from gilknocker.meters.outside.watch import OutsideMeter  # noqa: E402
+
+pytestmark = [needs_gil]
+
+LOAD = """
+import sys, threading, time
+from gilknocker import _load
+
+def in_c():
+    _load.hold_gil(60.0)
+
+def in_python():
+    while True:
+        pass
+
+def deep(n):
+    if n:
+        deep(n - 1)
+    else:
+        in_python()
+
+def idle():
+    time.sleep(60)
+
+what = sys.argv[1]
+thread = threading.Thread(target={"c": in_c, "python": in_python, "deep": lambda: deep(40),
+                                  "idle": idle}[what], daemon=True)
+print("ready", flush=True)
+thread.start()
+thread.join(60)
+"""
+
+
+@contextmanager
+def running(what: str) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", LOAD, what],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None and process.stdout.readline() == "ready\n"
+        time.sleep(0.3)
+        yield process
+    finally:
+        process.kill()
+        process.communicate(timeout=30)
+
+
+def command(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "gilknocker", *words],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def leaves(meter: OutsideMeter) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for stack in meter.stacks():
+        name = stack.frames[-1][0] if stack.frames else "unknown"
+        found[name] = found.get(name, 0) + stack.ticks
+    return found
+
+
+def test_this_python_s_layout_is_the_table_s() -> None:
+    assert layouts.LAYOUTS[sys.version_info[:2]] == outside.own_layout()
+
+
+@pytest.mark.parametrize(("what", "function"), [("c", "in_c"), ("python", "in_python")])
+def test_who_holds_it_and_where(what: str, function: str) -> None:
+    with running(what) as process:
+        meter = OutsideMeter(target.Target(process.pid))
+        with meter:
+            assert not meter.wait(1.0)
+        snapshot, found = meter.snapshot(), leaves(meter)
+    assert snapshot.method == "outside" and snapshot.ticks > 10
+    assert snapshot.held_fraction is not None and snapshot.held_fraction > 0.9
+    assert found[function] > 0.9 * sum(found.values())
+    assert type(snapshot).from_dict(snapshot.to_dict()) == snapshot
+
+
+def test_nobody_holds_it() -> None:
+    with running("idle") as process:
+        meter = OutsideMeter(target.Target(process.pid))
+        with meter:
+            assert not meter.wait(0.5)
+        snapshot = meter.snapshot()
+    assert snapshot.held_fraction is not None and snapshot.held_fraction < 0.1
+
+
+def test_a_deep_stack_whole() -> None:
+    with running("deep") as process:
+        watched = target.Target(process.pid)
+        stacks = [watched.reader.stack(thread.state) for thread in watched.threads()]
+    functions = [[frame[0] for frame in stack] for stack in stacks if stack]
+    [deep] = [stack for stack in functions if "deep" in stack]
+    assert deep.count("deep") == 41 and deep[-1] == "in_python"
+
+
+def test_dump_of_a_process_that_is_stuck_in_c() -> None:
+    with running("c") as process:
+        got = command("dump", str(process.pid))
+    assert got.returncode == 0, got.stderr
+    lines = got.stdout.splitlines()
+    assert lines[1].startswith("the GIL is held, for ")
+    assert lines[2].endswith(": holds the GIL") and lines[3].strip().startswith("in_c (<string>:")
+
+
+def test_record_and_its_files(tmp_path: Path) -> None:
+    report, stacks = tmp_path / "r.json", tmp_path / "s.txt"
+    with running("python") as process:
+        options = ["--seconds", "0.5", "--json", str(report), "--collapsed", str(stacks)]
+        got = command("record", *options, str(process.pid))
+    assert got.returncode == 0, got.stderr
+    assert "where it was held:" in got.stdout and "in_python (<string>:" in got.stdout
+    assert "from outside nobody can ask for the GIL" in command("show", str(report)).stdout
+    for line in stacks.read_text().splitlines():
+        assert int(line.rpartition(" ")[2]) > 0
+
+
+def test_a_process_that_ends_meanwhile() -> None:
+    with running("idle") as process:
+        meter = OutsideMeter(target.Target(process.pid))
+        with meter:
+            process.kill()
+            process.wait(30)
+            assert meter.wait(30)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["dump", "x"], "PID must be the number of a process, not 'x'"),
+        (["dump"], "the following arguments are required: PID"),
+        (["record", "1", "--seconds", "0"], "must be a number of seconds up to 1e6, not '0'"),
+        (["record", "1", "--interval-micros", "0"], "must be an integer from 1 to 10000000"),
+        (["dump", "2147483646"], "there is no process 2147483646"),
+    ],
+)
+def test_what_cannot_be(words: list[str], said: str) -> None:
+    got = command(*words)
+    assert got.returncode == 2 and got.stderr.startswith("gilknocker: error: ")
+    assert said in got.stderr and got.stderr.count("\n") == 1
+
+
+def test_no_python_at_all() -> None:
+    process = subprocess.Popen(["sleep", "60"], stdin=subprocess.DEVNULL)
+    try:
+        with pytest.raises(target.Unreadable, match="runs no CPython that could be found"):
+            target.Target(process.pid)
+    finally:
+        process.kill()
+        process.wait(30)
+
+
+def test_a_wrong_layout_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    version = sys.version_info[:2]
+    right = layouts.LAYOUTS[version]
+    gil = [name for name in right if name.startswith("gil_")]
+    for names in (gil, ["interpreter_threads"], ["thread_interpreter"], ["gil_last_holder"]):
+        wrong = {**right, **{name: right[name] + 8 for name in names}}
+        monkeypatch.setitem(layouts.LAYOUTS, version, wrong)
+        with running("python") as process, pytest.raises(target.Unreadable, match="does not read"):
+            target.Target(process.pid)
+
+
+def test_files_that_are_no_elf(tmp_path: Path) -> None:
+    empty, text, cut = tmp_path / "empty", tmp_path / "text", tmp_path / "cut"
+    empty.touch()
+    text.write_text("x" * 1000)
+    cut.write_bytes(Path(sys.executable).resolve().read_bytes()[:100])
+    for path in (empty, text, cut):
+        with pytest.raises(NotElf):
+            Elf(path)
+
+
+def test_a_process_that_is_not_there() -> None:
+    with pytest.raises(NoProcess, match="there is no process 2147483646"):
+        Process(2147483646)
