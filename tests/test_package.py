@@ -102,7 +102,9 @@ def test_plugin_in_somebody_elses_suite(tmp_path: Path) -> None:
         "[pytest]\nfilterwarnings = error\naddopts = --strict-markers\n"
     )
     run_python(
-        "import sys, pytest; sys.exit(pytest.main(['-p', 'no:cacheprovider', '-q']))", cwd=tmp_path
+        "import sys, pytest;"
+        "sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', '-p', 'no:randomly']))",
+        cwd=tmp_path,
     )
 
 
@@ -114,7 +116,7 @@ def test_plugin_of_a_package_that_is_loaded_already(tmp_path: Path) -> None:
     (tmp_path / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
     run_python(
         "import sys, pytest, gilknocker, gilknocker.pytest_plugin;"
-        "sys.exit(pytest.main(['-p', 'no:cacheprovider', '-q']))",
+        "sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', '-p', 'no:randomly']))",
         cwd=tmp_path,
     )
 
@@ -145,7 +147,9 @@ def test_body(kept, gil_knocker):
 """
     )
     run_python(
-        "import sys, pytest; sys.exit(pytest.main(['-p', 'no:cacheprovider', '-q']))", cwd=tmp_path
+        "import sys, pytest;"
+        "sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', '-p', 'no:randomly']))",
+        cwd=tmp_path,
     )
     is_running, observed = json.loads((tmp_path / "seen.json").read_text())
     assert not is_running

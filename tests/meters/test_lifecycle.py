@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from weakref import ref
 
 import pytest
 
@@ -90,10 +91,13 @@ def test_what_could_not_start_is_not_resumed_later(process: Lifecycle) -> None:
 
 
 def test_it_keeps_no_runner_alive(process: Lifecycle) -> None:
-    for _ in range(3):
-        process.start(Runner())
+    runners = [Runner() for _ in range(3)]
+    for runner in runners:
+        process.start(runner)
+    references = list(map(ref, runners))
+    del runner, runners
     gc.collect()
-    assert not any(isinstance(thing, Runner) for thing in gc.get_objects())
+    assert [reference() for reference in references] == [None, None, None]
     begin_fork(process)
     end_fork(process)
     process.start(Runner())
