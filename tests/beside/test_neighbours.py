@@ -11,19 +11,25 @@ from pytest_runs import stored
 
 for neighbour in (
     "anyio",
+    "freezegun",
     "pytest_asyncio",
     "pytest_benchmark",
     "pytest_cov",
+    "pytest_randomly",
     "pytest_rerunfailures",
+    "pytest_retry",
     "pytest_run_parallel",
     "pytest_timeout",
+    "time_machine",
     "xdist",
 ):
     pytest.importorskip(neighbour)
 
 pytest_plugins = ["pytester"]
 
-MEASURED = ("--gilknocker", "--gilknocker-json=figures.json")
+# Of the two that run a test again, which have one mark for it, this one.
+RERUNS = ("-p", "no:pytest-retry")
+MEASURED = (*RERUNS, "--gilknocker", "--gilknocker-json=figures.json")
 
 MIXED = """
     import asyncio, faulthandler, itertools, time, unittest
@@ -77,6 +83,8 @@ MIXED = """
 
 def test_all_of_them_in_one_process(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(MIXED)
+    # However busy this machine is.
+    pytester.makeconftest("from gilknocker.integrations.pytest import limits; limits.TOO_BUSY = 2")
     result = pytester.runpytest_subprocess(
         *MEASURED,
         "--benchmark-json=benchmark.json",
@@ -124,7 +132,7 @@ def test_limits_in_workers(pytester: pytest.Pytester) -> None:
             pass
         """
     )
-    result = pytester.runpytest_subprocess("-n2", "--junit-xml=x.xml", timeout=300)
+    result = pytester.runpytest_subprocess(*RERUNS, "-n2", "--junit-xml=x.xml", timeout=300)
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(
         [
@@ -200,3 +208,95 @@ def test_all_threads_at_once(pytester: pytest.Pytester) -> None:
     assert found["test_native"]["body_ns"] >= 0.06e9  # one after the other
     assert found["test_native"]["held_fraction"] > 0.8
     assert found["test_polite"]["held_fraction"] < 0.5
+
+
+FLAKY = """
+    import itertools, pytest
+    from gilknocker.testing import hold_gil
+
+    tries = itertools.count()
+
+    @pytest.mark.limit_gil_hold("50 ms")
+    def test_it():
+        if next(tries) == 0:
+            hold_gil(0.3, sleep=True)
+            assert 0
+
+    def test_other():
+        pass
+"""
+
+
+@pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["one process", "workers"])
+@pytest.mark.parametrize(
+    "again",
+    [("-p", "no:rerunfailures", "--retries", "2"), (*RERUNS, "--reruns", "2")],
+    ids=["pytest-retry", "pytest-rerunfailures"],
+)
+def test_the_last_run_counts(
+    pytester: pytest.Pytester, again: tuple[str, ...], workers: tuple[str, ...]
+) -> None:
+    """pytest-retry logs the report of the first run, changes it, and logs it once more."""
+    pytester.makepyfile(FLAKY)
+    words = ("--gilknocker", "--gilknocker-json=figures.json", "--junit-xml=x.xml")
+    pytester.runpytest_subprocess(*words, *again, *workers, timeout=300)
+    found = stored(pytester.path / "figures.json")
+    assert {name: test["outcome"] for name, test in found.items()} == {
+        "test_it": "passed",
+        "test_other": "passed",
+    }
+    assert [limit["state"] for limit in found["test_it"]["limits"]] == ["kept"]
+    assert found["test_it"]["body_ns"] < 0.3e9
+    assert "gilknocker" not in (pytester.path / "x.xml").read_text()
+
+
+@pytest.mark.skipif(
+    int(pytest.__version__.partition(".")[0]) < 9, reason="pytest 8 has no subtests"
+)
+def test_subtests(pytester: pytest.Pytester) -> None:
+    """A test that passed becomes one that failed when all its subtests are known."""
+    pytester.makepyfile(
+        """
+        def test_some(subtests):
+            for number in range(3):
+                with subtests.test(number=number):
+                    assert number != 1
+        """
+    )
+    pytester.runpytest_subprocess(*MEASURED, timeout=300)
+    assert stored(pytester.path / "figures.json")["test_some"]["outcome"] == "failed"
+
+
+def test_clocks_that_stand_still(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import threading, time
+        import freezegun, pytest, time_machine
+        from gilknocker.testing import hold_gil
+
+        @pytest.fixture
+        def frozen():
+            with freezegun.freeze_time("2000-01-01"):
+                yield
+
+        @pytest.fixture
+        def still():
+            with time_machine.travel(0, tick=False):
+                yield
+
+        @pytest.mark.parametrize("clock", ["frozen", "still"])
+        @pytest.mark.limit_gil_hold("20 s")
+        def test_it(request, clock, gil_tracer):
+            request.getfixturevalue(clock)
+            thread = threading.Thread(target=hold_gil, args=(0.1,), kwargs={"sleep": True},
+                                      name="packer")
+            thread.start()
+            thread.join()
+            assert "packer" in [thread.name for thread in gil_tracer.threads()]
+        """
+    )
+    result = pytester.runpytest_subprocess(*MEASURED, timeout=300)
+    result.assert_outcomes(passed=2)
+    for test in stored(pytester.path / "figures.json").values():
+        assert test["body_ns"] > 0.1e9
+        assert test["hold_max_ns"] > 0.1e9
