@@ -270,6 +270,16 @@ def test_trace(shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch) -> None
     assert isinstance(got.error, UsageError) and str(got.error) == "--trace: no glibc"
 
 
+def test_child_processes_are_said(shell: InteractiveShell) -> None:
+    code = "import time\\nwhile time.process_time() < 0.3: pass"
+    cell = f"%%gil\nimport subprocess, sys; subprocess.run([sys.executable, '-c', '{code}'])"
+    [shown] = run(shell, cell).shown
+    for kind in ("text/html", "text/plain"):
+        assert "child processes used" in shown[kind]
+    [shown] = run(shell, "%%gil\npass").shown
+    assert "child processes" not in shown["text/html"]
+
+
 def test_plot(shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("matplotlib")
     monkeypatch.setattr(gilknocker, "GilTracer", FakeTracer)

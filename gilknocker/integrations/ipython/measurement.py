@@ -8,6 +8,7 @@ import sys
 from IPython.core.error import UsageError
 
 from gilknocker._units import fitting
+from gilknocker.meters.child_processes import cpu_ns
 from gilknocker.meters.knock_knock import KnockKnock
 from gilknocker.reports import words
 from gilknocker.reports.card import card
@@ -27,6 +28,7 @@ class Measurement:
 
     def __init__(self, shell: Any, options: Options) -> None:
         self._shell, self._options = shell, options
+        self._children_cpu_ns = 0
         if options.plot:
             from gilknocker.reports.plotting import require
 
@@ -38,19 +40,27 @@ class Measurement:
 
     def start(self) -> None:
         """Start measuring."""
+        self._children_cpu_ns = cpu_ns()
         self._meter.start()
 
     def stop(self) -> None:
         """Stop measuring."""
         self._meter.stop()
+        self._children_cpu_ns = max(cpu_ns() - self._children_cpu_ns, 0)
 
     def show(self) -> None:
         """Keep and show what was measured."""
         snapshot = self._meter.snapshot(waits=True)
         if self._options.name is not None:
             self._shell.user_ns[self._options.name] = snapshot
-        text = fitting(words.text(snapshot).rstrip(), sys.stdout)
-        self._shell.display_pub.publish({"text/html": card(snapshot), "text/plain": text})
+        children = self._children_cpu_ns
+        text = words.text(snapshot, children_cpu_ns=children).rstrip()
+        self._shell.display_pub.publish(
+            {
+                "text/html": card(snapshot, children_cpu_ns=children),
+                "text/plain": fitting(text, sys.stdout),
+            }
+        )
         if self._options.plot and snapshot.knocks:
             picture = base64.b64encode(_picture(snapshot)).decode()
             self._shell.display_pub.publish(
