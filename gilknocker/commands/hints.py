@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,7 +43,9 @@ def what_it_is(path: str, source: bytes, arguments: Sequence[str]) -> str | None
         if not first.startswith(b"#!") or b"python" in first or b"pypy" in first:
             return None
         try:
-            compile(source, path, "exec", dont_inherit=True)
+            with warnings.catch_warnings():  # they come when it is run
+                warnings.simplefilter("ignore")
+                compile(source, path, "exec", dont_inherit=True)
         except (SyntaxError, ValueError):
             kind = f"a script for {first[2:].strip().decode('ascii', 'replace')}"
             if b"pyenv" in source:

@@ -420,6 +420,9 @@ def test_scripts_that_begin_for_a_shell_run(tmp_path: Path) -> None:
     text = f"#!/bin/sh\n'''exec' \"{sys.executable}\" \"$0\" \"$@\"\n' '''\nprint('ran')\n"
     (tmp_path / "tool").write_text(text)
     assert metered("tool", cwd=tmp_path)[:3] == (0, "ran\n", "")
+    (tmp_path / "tool").write_text("#!/usr/bin/env -S uv run --script\nprint('\\d', 'ran')\n")
+    expected = python("tool", cwd=tmp_path)  # with a warning, once
+    assert metered("tool", cwd=tmp_path)[:3] == expected[:3]
 
 
 def test_a_program_that_exits_by_runpy_itself_has_run() -> None:
