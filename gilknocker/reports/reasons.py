@@ -56,7 +56,7 @@ _TAKEN_BACK = (
     "code that lets go of it for a moment, and takes it back before a waiting thread is awake"
 )
 _QUEUE = "threads that queue up for it"
-_MACHINE = "a machine too busy to run them"
+_MACHINE = "a machine too busy to run whoever holds it"
 _REMEDY = (
     " More threads of this kind make nothing faster; processes would, or code that releases the "
     "GIL."
