@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import shutil
 import subprocess
 import sys
 import textwrap
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -156,25 +158,46 @@ def test_knocks_pass_the_checks_of_a_debugged_memory() -> None:
 # ---- what reads stacks from outside -------------------------------------------------------
 
 
-@contextmanager
-def knocked() -> Iterator[int]:
-    """Run a busy process with a knocker; yield its number."""
-    program = """
-        from gilknocker import KnockKnock
+BUSY = """
+    def work():
+        print("works", flush=True)
+        while True:
+            sum(range(1000))
 
-        def work():
+    work()
+"""
+
+AWAITING = """
+    import asyncio
+
+    async def waits():
+        await asyncio.sleep(60)
+
+    async def main():
+        async with asyncio.TaskGroup() as group:
+            group.create_task(waits(), name="awaited")
+            await asyncio.sleep(0)
             print("works", flush=True)
-            while True:
-                sum(range(1000))
+
+    asyncio.run(main())
+"""
+
+
+@contextmanager
+def knocked(program: str = BUSY) -> Iterator[int]:
+    """Run `program` with a knocker until it says that it works; yield the process's number."""
+    start = """
+        from gilknocker import KnockKnock
 
         knocker = KnockKnock(1000)
         knocker.start()
         while not knocker.snapshot().knocks:
             pass
-        work()
     """
     with subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(program)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", textwrap.dedent(start) + textwrap.dedent(program)],
+        stdout=subprocess.PIPE,
+        text=True,
     ) as process:
         try:
             assert process.stdout is not None
@@ -182,6 +205,15 @@ def knocked() -> Iterator[int]:
             yield process.pid
         finally:
             process.kill()
+
+
+def shown(*command: str) -> str:
+    """Return what `command` prints; skip where no process may read another."""
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    if "ermission" in done.stderr:
+        pytest.skip("no process may read another here")
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def unwinder(pid: int, **options: Any) -> Any:
@@ -203,3 +235,17 @@ def test_pythons_own_sampler_sees_all_threads(option: str) -> None:
                 stacks = [[frame.funcname for frame in t.frame_info] for t in interpreter.threads]
                 seen += any("work" in stack for stack in stacks)
         assert seen == 60
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="it came with Python 3.14")
+def test_asyncio_ps_sees_the_tasks() -> None:
+    with knocked(AWAITING) as pid:
+        assert "awaited" in shown(sys.executable, "-m", "asyncio", "ps", str(pid))
+
+
+def test_py_spy_sees_the_stacks() -> None:
+    spy = shutil.which("py-spy", path=str(Path(sys.executable).parent))
+    if spy is None:
+        pytest.skip("py-spy is not installed")
+    with knocked() as pid:
+        assert "work (<string>" in shown(spy, "dump", "--pid", str(pid))
