@@ -1,0 +1,203 @@
+"""LoopWatch: each cause of lateness alone is found to be the cause."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+from needs import needs_tracer
+
+from gilknocker.integrations.asyncio import LoopWatch
+from gilknocker.testing import GilLoad, hold_gil
+
+pytestmark = needs_tracer
+
+
+def run_asyncio(main: Coroutine[Any, Any, Any]) -> Any:
+    return asyncio.run(main)
+
+
+def run_uvloop(main: Coroutine[Any, Any, Any]) -> Any:
+    uvloop = pytest.importorskip("uvloop")
+    return uvloop.run(main)
+
+
+loops = pytest.mark.parametrize(
+    "run", [pytest.param(run_asyncio, id="asyncio"), pytest.param(run_uvloop, id="uvloop")]
+)
+
+
+def watched(run: Any, act: Callable[[], Coroutine[Any, Any, None]]) -> LoopWatch:
+    async def main() -> LoopWatch:
+        with LoopWatch(interval_seconds=0.02, threshold_seconds=0.01) as watch:
+            await asyncio.sleep(0.05)
+            await act()
+            await asyncio.sleep(0.05)
+        return watch
+
+    watch = run(main())
+    assert isinstance(watch, LoopWatch)
+    for late in watch.late:
+        parts = late.own_seconds + late.gil_seconds + late.machine_seconds
+        assert parts == pytest.approx(late.seconds, abs=1e-6)
+    return watch
+
+
+def share(watch: LoopWatch, name: str) -> float:
+    return watch.totals[f"{name}_seconds"] / watch.totals["seconds"]
+
+
+def in_python(seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        sum(range(100))
+
+
+@loops
+@pytest.mark.parametrize("block", [in_python, hold_gil, time.sleep])
+def test_the_loops_own_callback(run: Any, block: Callable[[float], None]) -> None:
+    def slow_callback() -> None:
+        block(0.3)
+
+    async def act() -> None:
+        asyncio.get_running_loop().call_soon(slow_callback)
+        await asyncio.sleep(0.4)
+
+    watch = watched(run, act)
+    print(watch)
+    assert watch.totals["seconds"] > 0.2
+    assert share(watch, "own") >= 0.9
+    worst = max(watch.late, key=lambda late: late.seconds)
+    assert worst.callback is not None
+    assert "slow_callback" in worst.callback
+    assert re.search(r"(test_asyncio|testing)\.py:\d+ ", worst.callback)
+    assert "slow_callback" in str(watch)
+
+
+@loops
+def test_a_task_of_the_loop(run: Any) -> None:
+    async def slow_task() -> None:
+        in_python(0.3)
+
+    watch = watched(run, slow_task)
+    assert share(watch, "own") >= 0.9
+    worst = max(watch.late, key=lambda late: late.seconds)
+    assert "in_python" in str(worst.callback)
+
+
+@loops
+def test_another_thread_holds_the_gil(run: Any) -> None:
+    def greedy_thread() -> None:
+        hold_gil(0.3)
+
+    async def act() -> None:
+        thread = threading.Thread(target=greedy_thread, name="greedy")
+        thread.start()
+        await asyncio.sleep(0.01)
+        while thread.is_alive():
+            await asyncio.sleep(0.01)
+
+    watch = watched(run, act)
+    print(watch)
+    assert watch.totals["seconds"] > 0.2
+    assert share(watch, "gil") >= 0.9
+    worst = max(watch.late, key=lambda late: late.seconds)
+    assert worst.callback is None
+    assert str(worst.holder).startswith("greedy")
+    assert "greedy" in str(watch)
+
+
+@loops
+def test_many_short_holds_of_others(run: Any) -> None:
+    async def act() -> None:
+        with GilLoad(0.02, 0.0001, threads=2, sleep=True):  # it leaves the CPUs alone
+            await asyncio.sleep(0.5)
+
+    watch = watched(run, act)
+    print(watch)
+    assert watch.totals["late"] > 0
+    assert share(watch, "gil") >= 0.9
+    assert any(str(late.holder).startswith("GilLoad") for late in watch.late)
+
+
+STOPPED = """
+import asyncio, os, subprocess, sys
+from gilknocker.integrations.asyncio import LoopWatch
+
+async def main():
+    pid = os.getpid()
+    with LoopWatch(interval_seconds=0.02) as watch:
+        await asyncio.sleep(0.1)
+        other = await asyncio.create_subprocess_exec(
+            "sh", "-c", f"sleep 0.2; kill -STOP {pid}; sleep 0.5; kill -CONT {pid}")
+        await other.wait()
+        await asyncio.sleep(0.05)
+    worst = max(watch.late, key=lambda late: late.seconds)
+    print(worst.seconds, worst.machine_seconds, worst.callback, worst.holder, sep="|")
+
+(RUN)(main())
+"""
+
+
+@pytest.mark.parametrize("run", ["asyncio.run", "__import__('uvloop').run"])
+def test_the_machine(run: str) -> None:
+    if "uvloop" in run:
+        pytest.importorskip("uvloop")
+    done = subprocess.run(
+        [sys.executable, "-c", STOPPED.replace("(RUN)", run)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    seconds, machine, callback, holder = done.stdout.strip().split("|")
+    assert float(seconds) > 0.4
+    assert float(machine) >= 0.9 * float(seconds)
+    assert (callback, holder) == ("None", "None")
+
+
+@loops
+def test_an_idle_loop_is_not_late_for_any_reason_of_its_own(run: Any) -> None:
+    async def act() -> None:
+        await asyncio.sleep(0.3)
+
+    watch = watched(run, act)
+    assert watch.ticks > 3
+    assert watch.totals["own_seconds"] < 0.05
+
+
+def test_it_leaves_nothing() -> None:
+    async def main() -> None:
+        watch = LoopWatch()
+        watch.stop()  # nothing
+        watch.start()
+        watch.start()
+        names = [thread.name for thread in threading.enumerate()]
+        assert names.count("LoopWatch") == 1
+        watch.stop()
+        watch.stop()
+        assert "LoopWatch" not in [thread.name for thread in threading.enumerate()]
+        ticks = watch.ticks
+        await asyncio.sleep(0.1)
+        assert watch.ticks == ticks
+        watch.start()
+        await asyncio.sleep(0.12)
+        watch.stop()
+        assert watch.ticks > ticks
+
+    asyncio.run(main())
+
+
+def test_bad_use_is_refused() -> None:
+    with pytest.raises(RuntimeError, match="no running event loop"):
+        LoopWatch().start()
+    for name in ("interval_seconds", "threshold_seconds"):
+        with pytest.raises(ValueError, match=name):
+            LoopWatch(**{name: 0})
