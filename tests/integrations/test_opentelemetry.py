@@ -77,10 +77,11 @@ def test_the_sdk_gets_what_the_knocker_has(provider: Any) -> None:
         snapshot = knocker.snapshot()
     assert set(metrics) == NAMES
     seen = times(metrics)
-    assert seen["held"] == pytest.approx(snapshot.held_seconds)
+    # A sampled share that fell back by some looks is not taken back by the counter.
+    assert -1e-9 <= seen["held"] - snapshot.held_seconds < 0.05
     assert seen["held"] + seen["free"] == pytest.approx(snapshot.observed_seconds)
     (gauge,) = metrics["gilknocker.gil.utilization"].data.data_points
-    assert gauge.value == pytest.approx(snapshot.held_fraction)
+    assert gauge.value == pytest.approx(snapshot.held_fraction, abs=0.1)
     (histogram,) = metrics["gilknocker.gil.wait.duration"].data.data_points
     assert histogram.count == snapshot.knocks > 0
     assert histogram.sum == pytest.approx(snapshot.wait_total_ns / 1e9, rel=0.01)
@@ -242,31 +243,33 @@ def spin(seconds: float) -> None:
 
 @needs_tracer
 def test_a_span_says_what_the_gil_cost_its_thread(spans: Any) -> None:
-    with GilTracer(0) as tracer, GilLoad(0.01, 0.01):
+    with GilTracer(0) as tracer, GilLoad(0.01, 0.01, sleep=True):
         time.sleep(0.05)
-        before = tracer.this_thread()
+        readings = [tracer.this_thread()]
         with spans.start_as_current_span("work") as span:
+            readings.append(tracer.this_thread())
             spin(0.1)
-        after = tracer.this_thread()
-    exact = [(one - other) / 1e9 for one, other in zip(after, before, strict=True)]
-    held, waited, others = exact
-    seen = dict(span.attributes)
-    assert set(seen) == {WAITED, HELD, OTHERS}
-    assert seen[HELD] == pytest.approx(held, abs=0.005)
-    assert seen[WAITED] == pytest.approx(waited, abs=0.005)
-    assert seen[OTHERS] == pytest.approx(others, abs=0.005)
-    assert waited > 0.02  # it did
+            readings.append(tracer.this_thread())
+        readings.append(tracer.this_thread())
+    before, begun, done, after = readings
+    assert set(span.attributes) == {WAITED, HELD, OTHERS}
+    for i, name in enumerate((HELD, WAITED, OTHERS)):
+        # By another tracer, of a little less and of a little more than the span: it hooks the same
+        # calls, but takes its own times.
+        least, most = (done[i] - begun[i]) / 1e9, (after[i] - before[i]) / 1e9
+        assert least - 0.001 <= span.attributes[name] <= most + 0.001, name
+    assert span.attributes[WAITED] > 0.02  # it did
 
 
 @needs_tracer
 def test_a_span_without_the_gil_and_without_others(spans: Any) -> None:
     with spans.start_as_current_span("work") as span:
-        release_gil(0.1)
-    assert span.attributes[HELD] < 0.05
+        release_gil(0.3)
+    assert span.attributes[HELD] < 0.15
     with spans.start_as_current_span("work") as span:
-        hold_gil(0.1)
-    assert span.attributes[HELD] >= 0.1
-    assert span.attributes[WAITED] < 0.05
+        hold_gil(0.3)
+    assert span.attributes[HELD] >= 0.3
+    assert span.attributes[WAITED] < 0.15
 
 
 @needs_tracer
@@ -328,7 +331,7 @@ def asgi(spans: Any, app: Any, requests: int = 1) -> list[dict[str, float]]:
 
 @needs_tracer
 def test_a_request_is_told_of_its_own_steps() -> None:
-    order = iter([0.1, 0.02])
+    order = iter([0.5, 0.02])
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         seconds = next(order)
@@ -338,8 +341,8 @@ def test_a_request_is_told_of_its_own_steps() -> None:
 
     spans = TracerProvider().get_tracer("test")
     first, second = asgi(spans, app, requests=2)
-    assert 0.1 <= first[HELD] < 0.115
-    assert 0.02 <= second[HELD] < 0.035
+    assert first[HELD] >= 0.5
+    assert 0.02 <= second[HELD] < 0.3  # the other's steps are not among its own
 
 
 @needs_tracer
@@ -347,11 +350,11 @@ def test_a_request_is_told_of_its_waits() -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         end = time.monotonic() + 0.5
         while time.monotonic() < end:
-            release_gil(0.001)
+            release_gil(0.001, sleep=True)
             await asyncio.sleep(0)
 
     spans = TracerProvider().get_tracer("test")
-    with GilLoad(0.01, 0.001):
+    with GilLoad(0.01, 0.001, sleep=True):
         (seen,) = asgi(spans, app)
     assert seen[WAITED] > 0.1
     assert seen[OTHERS] > 0.1
@@ -401,7 +404,7 @@ def test_a_wsgi_request_is_told_with_its_body() -> None:
     middleware.close()
     assert closed == [True]
     assert span.attributes[HELD] >= 0.15
-    assert span.attributes[WAITED] < 0.1
+    assert span.attributes[WAITED] < 0.15
 
 
 MISSING = """

@@ -180,7 +180,9 @@ def test_metrics_are_updated_in_turns() -> None:
     metrics.update()
     seen, snapshot = scraped(registry), knocker.snapshot()
     metrics.close()
-    assert seen["python_gil_held_seconds_total", ""] == pytest.approx(snapshot.held_seconds)
+    # A sampled share that fell back by some looks is not taken back by the counter.
+    fallen = seen["python_gil_held_seconds_total", ""] - snapshot.held_seconds
+    assert -1e-9 <= fallen < 0.05
     assert seen["python_gil_observed_seconds_total", ""] == pytest.approx(snapshot.observed_seconds)
     assert seen["python_gil_wait_seconds_count", "knock"] == snapshot.knocks > 0
     assert seen["python_gil_wait_seconds_sum", "knock"] == pytest.approx(
