@@ -18,7 +18,7 @@ from gilknocker.snapshot.views import SnapshotViews
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from typing import Any, Literal
 
     import numpy as np
@@ -248,6 +248,40 @@ class Snapshot(SnapshotViews):
             merged(self._raw, other._raw),
             merged(self._raw_holds, other._raw_holds),
         )
+
+    @classmethod
+    def merge(cls, snapshots: Iterable[Snapshot]) -> Snapshot:
+        """Take many snapshots together, as ``+`` does two: those of all workers of a cluster.
+
+        As ``sum(snapshots)``, but it is an error if there are none.
+
+        Parameters
+        ----------
+        snapshots : iterable of Snapshot
+            One for each process that is to count: at least one, all by the same method.
+
+        Returns
+        -------
+        Snapshot
+            Of one snapshot, that itself.
+
+        Raises
+        ------
+        TypeError
+            If something among them is no Snapshot.
+        ValueError
+            If there are none, or their methods differ.
+        """
+        parts = list(snapshots)
+        for part in parts:
+            if not isinstance(part, Snapshot):
+                raise TypeError(f"snapshots must be Snapshots, not {shown(part)}")
+        if not parts:
+            raise ValueError("snapshots must have at least one Snapshot, not none")
+        while len(parts) > 1:  # neighbours first: each part is added up few times
+            pairs = [a + b for a, b in zip(parts[::2], parts[1::2], strict=False)]
+            parts = pairs + parts[2 * len(pairs) :]
+        return parts[0]
 
     def __radd__(self, other: int) -> Snapshot:
         if type(other) is int and other == 0:  # where sum() starts

@@ -345,6 +345,29 @@ def test_sums_that_do_not_fit_are_refused() -> None:
         tell([], [], cpu_ns=MAX) + tell([], [], cpu_ns=1)
 
 
+@given(st.lists(st.tuples(ticks_lists, waits_lists), min_size=1, max_size=9))
+def test_merging_many_is_adding_them_all(stories: list[tuple[list[str], list[int]]]) -> None:
+    parts = [tell(ticks, waits, pid=pid) for pid, (ticks, waits) in enumerate(stories)]
+    merged, added = Snapshot.merge(iter(parts)), sum(parts)
+    assert merged.histogram == added.histogram
+    assert merged.to_dict() | {"holders": 0, "merged": 0, "summary": 0} == added.to_dict() | {
+        "holders": 0,
+        "merged": 0,
+        "summary": 0,
+    }
+    assert sorted(merged.holders) == sorted(added.holders)
+    assert merged.held_seconds == pytest.approx(added.held_seconds, nan_ok=True)
+
+
+def test_merging_what_cannot_be_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one Snapshot"):
+        Snapshot.merge([])
+    with pytest.raises(TypeError, match="must be Snapshots, not 5"):
+        Snapshot.merge([tell([], []), 5])  # type: ignore[list-item]
+    with pytest.raises(ValueError, match="different methods"):
+        Snapshot.merge([tell([], []), tell([], [], method="knock")])
+
+
 def test_sum_starts_from_nothing() -> None:
     snapshot = tell(["held"], [1])
     assert sum([snapshot]) is snapshot
