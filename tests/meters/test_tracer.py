@@ -159,6 +159,30 @@ def test_sums_over_the_threads_are_the_snapshot() -> None:
     assert set(shares) >= {"work-0", "work-1"}
 
 
+def test_this_thread_is_what_threads_says_of_it() -> None:
+    me = threading.get_native_id()
+    others: list[Any] = []
+    with GilTracer(0) as tracer, GilLoad(0.002, 0.002):
+        spin(0.2)
+        low, seen, high = tracer.threads(), tracer.this_thread(), tracer.threads()
+        together(lambda: others.append(tracer.this_thread()), 1)
+    assert seen is not None
+    held, waited, held_by_others = seen
+    for times, reached in ((low, -1), (high, 1)):
+        mine = next(one for one in times if one.native_id == me)
+        theirs = sum(one.held_ns for one in times if one.native_id != me and not one.ours)
+        for value, told in (
+            (held, mine.held_ns),
+            (waited, mine.waited_ns),
+            (held_by_others, theirs),
+        ):
+            assert reached * (told - value) >= 0
+    assert waited > 20_000_000
+    ((other_held, _, held_by_us),) = others
+    assert other_held < held <= held_by_us
+    assert tracer.this_thread() is None  # it does not run
+
+
 def test_our_own_threads_are_apart() -> None:
     with GilTracer() as tracer, KnockKnock(500, knock_interval_micros=500):
         time.sleep(0.2)
