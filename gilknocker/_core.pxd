@@ -21,8 +21,10 @@ cdef extern from "gilknocker/process.hpp" nogil:
     int64_t process_id "gilknocker::process::id"() noexcept
 
 
-cdef extern from "gilknocker/this_thread.hpp" nogil:
-    void sleep_for "gilknocker::this_thread::sleep_for"(int64_t duration) noexcept
+cdef extern from "gilknocker/this_thread.hpp" namespace "gilknocker::this_thread" nogil:
+    void sleep_for(int64_t duration) noexcept
+    void set_name(const char* name) noexcept
+    void mark_ours() noexcept
 
 
 cdef extern from "gilknocker/gil.hpp" namespace "gilknocker" nogil:
@@ -64,6 +66,12 @@ cdef extern from "cpython/cpython_gil.hpp" namespace "gilknocker" nogil:
 
     cbool interpreter_ends() noexcept
     long fork_generation() noexcept
+
+
+cdef extern from "gilknocker/thread.hpp" namespace "gilknocker" nogil:
+    cdef cppclass Thread:
+        void start(void* (*body)(void*) noexcept nogil, void* argument) except +
+        void detach() noexcept
 
 
 cdef extern from "gilknocker/tick_schedule.hpp" namespace "gilknocker" nogil:
@@ -260,7 +268,6 @@ cdef extern from "cpython/gil_hooks.hpp" namespace "gilknocker::gil_hooks":
     void settle()
     void attach(TraceBook& book, const vector[int64_t]& present) except +
     void detach(TraceBook& book) except +
-    void mark_ours() noexcept
     TraceReading read_book(TraceBook& book) except +
     ThreadShare share_of_this_thread(TraceBook& book) noexcept
     vector[const void*] slots() except +

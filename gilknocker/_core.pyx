@@ -195,14 +195,38 @@ def call_soon(function) -> None:
         function()  # the queue is full: better now than never
 
 
-def call_as_ours(function) -> None:
-    """Call `function` on this thread, which then ends, as one of the meter's: not counted."""
-    mark_ours()
-    CPythonGil.instance().begin_own()
+cdef void call_as_ours(object function) noexcept:
     try:
-        function()
+        CPythonGil.instance().begin_own()
+        try:
+            function()
+        finally:
+            CPythonGil.instance().end_own()
     finally:
-        CPythonGil.instance().end_own()
+        Py_DECREF(function)
+
+
+cdef void* run_as_ours(void* function) noexcept nogil:
+    set_name("gilknock-python")
+    mark_ours()  # before it asks for the GIL: nothing of it is counted as the program's
+    with gil:
+        call_as_ours(<object>function)
+    return NULL
+
+
+def start_as_ours(function) -> None:
+    """Call `function` on a new thread, which is one of the meter's: not counted with the program's.
+
+    It is no thread of :mod:`threading`'s, and takes none of the program's signals.
+    """
+    cdef Thread thread
+    Py_INCREF(function)
+    try:
+        thread.start(&run_as_ours, <void*><PyObject*>function)
+    except BaseException:
+        Py_DECREF(function)
+        raise
+    thread.detach()
 
 
 def compile_program(source: str | bytes, filename: str) -> CodeType:

@@ -28,16 +28,16 @@ TraceBook::TraceBook(std::size_t events, Nanos now, std::size_t threads, Nanos l
 
 TracedThread& TraceBook::enter(std::int64_t native_id, bool ours, Nanos now) noexcept {
   if (expected_ != 0) {
-    if (TracedThread* const thread = met(native_id)) return *thread;
+    if (TracedThread* const thread = met(native_id, ours)) return *thread;
   }
   TracedThread* const thread = add(native_id, ours, false, now);
   return thread != nullptr ? *thread : crowd_;
 }
 
-TracedThread* TraceBook::met(std::int64_t native_id) noexcept {
+TracedThread* TraceBook::met(std::int64_t native_id, bool ours) noexcept {
   for (std::size_t i = 0; i < expected_end_; ++i) {
     TracedThread& thread = threads_[i];
-    if (thread.native_id() == native_id && !thread.ended() && thread.meet()) {
+    if (thread.native_id() == native_id && !thread.ended() && thread.meet(ours)) {
       --expected_;
       return &thread;
     }

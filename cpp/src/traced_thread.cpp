@@ -30,7 +30,11 @@ void TracedThread::open(std::int64_t native_id, bool ours, bool expected, Nanos 
   totals_ = {};
 }
 
-bool TracedThread::meet() noexcept { return std::exchange(expected_, false); }
+bool TracedThread::meet(bool ours) noexcept {
+  if (!std::exchange(expected_, false)) return false;
+  ours_ = ours;
+  return true;
+}
 
 void TracedThread::asked(Nanos now, bool wanted_it_all_along) noexcept {
   if (asking_since_.load(std::memory_order_relaxed) != 0) return;

@@ -140,10 +140,10 @@ TEST(traced_thread_waits_no_longer_than_since_the_reset) {
 TEST(traced_thread_is_met_once) {
   TracedThread thread{};
   thread.open(1, false, true, 1);
-  CHECK(thread.meet());
-  CHECK(!thread.meet());
+  CHECK(thread.meet(false));
+  CHECK(!thread.meet(false));
   thread.open(1, false, false, 1);
-  CHECK(!thread.meet());
+  CHECK(!thread.meet(false));
 }
 
 }  // namespace

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 
-# Now: the program may replace these, and the thread goes on after each of its forks.
-from _thread import allocate_lock, start_new_thread
+# Now: the program may replace it, and the thread goes on after each of its forks.
+from _thread import allocate_lock
 
 from gilknocker import _core
 from gilknocker._units import format_ns, format_percent
@@ -80,7 +80,7 @@ class StatusLine:
             return
         self._stop.acquire(blocking=False)
         try:
-            start_new_thread(_core.call_as_ours, (self._work,))
+            _core.start_as_ours(self._work)
         except BaseException:
             self._ended.release()
             raise

@@ -19,6 +19,7 @@ from stories import MS, tell
 from gilknocker.commands import live
 from gilknocker.commands.first_stderr import OpenFile
 from gilknocker.commands.live import StatusLine, status
+from gilknocker.commands.report_file import load
 
 CLEAR = "\r\x1b[K"
 BUSY = "import time\nend = time.monotonic() + {}\nwhile time.monotonic() < end: pass"
@@ -201,3 +202,37 @@ def test_status_line_starts_and_stops(monkeypatch: pytest.MonkeyPatch) -> None:
         time.sleep(0.01)
     assert not line.is_running and line.stop(0)
     os.close(master)
+
+
+FORKS = """
+import os, threading, time
+def spin(seconds=0.3):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+threads = [threading.Thread(target=spin) for _ in range(2)]
+for thread in threads: thread.start()
+for _ in range(20):
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    spin(0.01)
+for thread in threads: thread.join()
+"""
+
+
+@needs_tracer
+@pytest.mark.parametrize("options", [("--trace", "--live"), ("--trace",), ("--live",)])
+def test_a_file_that_was_written_beside_forks_is_read_again(
+    options: tuple[str, ...], tmp_path: Path
+) -> None:
+    """Our own thread waits for the GIL too, and begins anew after each fork."""
+    for turn in range(3):
+        path = tmp_path / f"{turn}.json"
+        returncode, output = on_terminal(
+            *("-W", "ignore", *RUN, *options, "--json", str(path), "-c", FORKS)
+        )
+        assert returncode == 0, output
+        _, snapshot = load(str(path))
+        assert snapshot.knocks > 0

@@ -29,7 +29,7 @@ from hypothesis.stateful import (
 )
 from needs import CAN_TRACE
 
-from gilknocker import GilTracer, KnockKnock, Snapshot
+from gilknocker import GilTracer, KnockKnock, Snapshot, _core
 
 MOST_TRACERS = 4
 # What one may do, and whether it runs after that; None leaves it as it is.
@@ -108,14 +108,24 @@ class Modelled:
             assert seen.ticks_held + seen.ticks_own + seen.ticks_disabled <= seen.ticks
             assert len(seen.wait_times) + seen.waits_dropped == seen.knocks
         assert seen.pid == os.getpid()
-        assert Snapshot.from_dict(seen.to_dict(waits=True)) == seen
+        assert_kept(seen)
         if self.last is not None:
             assert seen.epoch == self.last.epoch
             between = seen - self.last
             assert between.observed_ns == seen.observed_ns - self.last.observed_ns
             assert between.knocks >= 0
             assert between.ticks >= 0
+            assert_kept(between)
+            assert_kept(between + seen)
         self.last = seen
+
+
+def assert_kept(seen: Snapshot) -> None:
+    """What we write we read again: from_dict() checks that all the sums agree."""
+    for waits in (False, True):
+        assert Snapshot.from_dict(seen.to_dict(waits=waits)).to_dict(waits=waits) == seen.to_dict(
+            waits=waits
+        )
 
 
 def call(subject: Any, name: str) -> None:
@@ -229,6 +239,23 @@ class Machine(RuleBasedStateMachine):
         """Let them measure."""
         time.sleep(0.001)
 
+    @rule()
+    def contend(self) -> None:
+        """A thread of the program's and one of ours, as the status line's, wait for the GIL."""
+        ended = threading.Event()
+        subjects = [one.subject for one in self.models]
+
+        def ours() -> None:
+            for subject in subjects:
+                subject.snapshot()
+                time.sleep(0)
+            ended.set()
+
+        spinning = threading.Thread(target=spin_until, args=(ended,))
+        spinning.start()
+        _core.start_as_ours(ours)
+        spinning.join()
+
     @invariant()
     def they_run_or_not(self) -> None:
         """As the model says."""
@@ -250,6 +277,11 @@ def all_fresh(models: list[Modelled]) -> bool:
         if one.subject.is_running or seen.observed_ns or seen.knocks or seen.pid != os.getpid():
             return False
     return True
+
+
+def spin_until(ended: threading.Event) -> None:
+    while not ended.is_set():
+        pass
 
 
 # The other thread of do_at_once() is there, or was joined and is still about to leave.

@@ -29,7 +29,8 @@ std::optional<Usage> usage() noexcept;
 
 void sleep_for(Nanos duration) noexcept;  // or less, if a signal comes
 
-// Whether this is a thread of the meter, and not of the program: not to be counted with it.
+// Whether this is a thread of the meter, and not of the program: not to be counted with it. Marked
+// before it first asks for the GIL, or some of its sums would lie with the program's.
 void mark_ours() noexcept;
 bool is_ours() noexcept;
 

@@ -105,7 +105,7 @@ class TraceBook : private LiveCount<TraceBook> {
  private:
   std::size_t opened() const noexcept { return opened_.load(std::memory_order_acquire); }
   TracedThread* add(std::int64_t native_id, bool ours, bool expected, Nanos now) noexcept;
-  TracedThread* met(std::int64_t native_id) noexcept;
+  TracedThread* met(std::int64_t native_id, bool ours) noexcept;
   std::uint32_t serial_of(const TracedThread& thread) const noexcept;
   void log(TraceEvent::Kind kind, const TracedThread& thread, Ended interval) noexcept;
   void find_ended(Nanos now, const IsAlive& is_alive);

@@ -46,12 +46,13 @@ class TracedThread {
  public:
   // `expected`: it is known to be there, but was not met yet.
   void open(std::int64_t native_id, bool ours, bool expected, Nanos now) noexcept;
-  bool meet() noexcept;  // true at the first time, of a thread that was expected
+  // At the first time true, of a thread that was expected. Whose it is was not known before, and
+  // nothing was counted.
+  bool meet(bool ours) noexcept;
 
   std::int64_t native_id() const noexcept { return native_id_; }
   Nanos since() const noexcept { return since_; }  // when it was first seen
   bool ours() const noexcept { return ours_; }
-  void become_ours() noexcept { ours_ = true; }
   bool ended() const noexcept { return ended_; }
 
   // It begins to wait, unless it does so already. If it `wanted_it_all_along`, it has waited since

@@ -16,7 +16,6 @@
 #include "cpython/hook_functions.hpp"
 #include "cpython/hook_installation.hpp"
 #include "cpython/hook_self_test.hpp"
-#include "gilknocker/this_thread.hpp"
 
 namespace gilknocker::gil_hooks {
 namespace {
@@ -76,13 +75,6 @@ void settle() {
   PyEval_RestoreThread(state);
 }
 
-void mark_ours() noexcept {
-  this_thread::mark_ours();
-  tell_books([now = now_nanos()](TraceBook& book, std::size_t i) {
-    thread_in(book, i, hook_threads.mine(), now).become_ours();
-  });
-}
-
 TraceReading read_book(TraceBook& book) { return book.read(now_nanos(), &is_alive); }
 
 ThreadShare share_of_this_thread(TraceBook& book) noexcept {
@@ -103,7 +95,6 @@ ThreadShare share_of_this_thread(TraceBook& book) noexcept {
 #include <stdexcept>
 
 #include "gilknocker/nanos.hpp"
-#include "gilknocker/this_thread.hpp"
 
 namespace gilknocker::gil_hooks {
 
@@ -113,7 +104,6 @@ const char* prepare() { return RelocationPatch().install(nullptr, {}); }
 void attach(TraceBook&, const std::vector<std::int64_t>&) { throw std::runtime_error(prepare()); }
 void detach(TraceBook&) {}
 void settle() {}
-void mark_ours() noexcept { this_thread::mark_ours(); }
 std::vector<const void*> slots() { return {}; }
 
 TraceReading read_book(TraceBook& book) {
