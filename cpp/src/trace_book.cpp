@@ -18,7 +18,7 @@ TraceBook::TraceBook(std::size_t events, Nanos now, std::size_t threads, Nanos l
     : id_(next_id()),
       least_event_(least_event),
       threads_(threads),
-      events_(events, true),
+      events_(events),
       start_(now),
       end_(now) {
   crowd_.open(0, false, false, now);

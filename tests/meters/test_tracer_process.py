@@ -105,6 +105,24 @@ assert tracer.snapshot().holds == 1
     )
 
 
+def test_memory_is_taken_as_it_is_used() -> None:
+    """All at once it would be 25 MB, and 10 ms with the GIL held."""
+    runs(
+        """
+def resident():
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+with GilTracer(0): pass  # imports what names need
+before = resident()
+tracer = GilTracer()
+assert resident() - before < 3_000_000
+with tracer:
+    for _ in range(100_000): time.sleep(0)
+assert 2_000_000 < resident() - before < 10_000_000, resident() - before
+"""
+    )
+
+
 def test_start_and_stop_while_threads_sit_in_redirected_calls() -> None:
     runs(
         """

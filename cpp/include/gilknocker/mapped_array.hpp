@@ -1,7 +1,7 @@
 // Memory that is there before anybody writes to it: what a hook inside CPython's lock may use.
 //
 // Mapped from the system, zeroed, never moved, and given back as a whole. Pages that nobody touches
-// cost nothing, unless `resident` asks for all of them at once, so that no page fault comes later.
+// cost nothing; to ask for all of a trace's at once took 10 ms, and 0.5 us for each as it comes.
 //
 // Thread safety: none of its own; the owner says who writes what.
 #pragma once
@@ -13,7 +13,7 @@
 namespace gilknocker {
 
 // The system's part of it. Throws std::bad_alloc.
-void* map_memory(std::size_t bytes, bool resident);
+void* map_memory(std::size_t bytes);
 void unmap_memory(void* memory, std::size_t bytes) noexcept;
 
 template <typename T>
@@ -21,10 +21,10 @@ class MappedArray {
   static_assert(std::is_trivially_destructible_v<T>);
 
  public:
-  explicit MappedArray(std::size_t size, bool resident = false) : size_(size) {
+  explicit MappedArray(std::size_t size) : size_(size) {
     if (size == 0) return;
     if (size > static_cast<std::size_t>(-1) / sizeof(T)) throw std::bad_alloc();
-    items_ = static_cast<T*>(map_memory(size * sizeof(T), resident));
+    items_ = static_cast<T*>(map_memory(size * sizeof(T)));
   }
   MappedArray(const MappedArray&) = delete;
   MappedArray& operator=(const MappedArray&) = delete;

@@ -1,16 +1,14 @@
 #include <windows.h>
 
-#include <cstring>
 #include <new>
 
 #include "gilknocker/mapped_array.hpp"
 
 namespace gilknocker {
 
-void* map_memory(std::size_t bytes, bool resident) {
+void* map_memory(std::size_t bytes) {
   void* const memory = VirtualAlloc(nullptr, bytes, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
   if (memory == nullptr) throw std::bad_alloc();
-  if (resident) std::memset(memory, 0, bytes);
   return memory;
 }
 
