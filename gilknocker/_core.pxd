@@ -239,6 +239,7 @@ cdef extern from "gilknocker/trace_book.hpp" namespace "gilknocker" nogil:
         int64_t end
         int64_t observed
         ThreadTotals all
+        int64_t crowd_held
         int64_t in_flight
         int64_t wait_total
         int64_t wait_max

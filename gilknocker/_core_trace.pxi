@@ -130,6 +130,7 @@ cdef class Tracer:
             "start_unix_ns": self._start_unix,
             "end_unix_ns": self._start_unix + (reading.end - reading.start),
             "observed_ns": reading.observed,
+            "crowd_held_ns": reading.crowd_held,
             "in_flight_ns": reading.in_flight,
             "wait_total_ns": reading.wait_total,
             "wait_max_ns": reading.wait_max,

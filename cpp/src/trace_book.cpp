@@ -164,6 +164,7 @@ TraceReading TraceBook::read(Nanos now, const IsAlive& is_alive) {
   reading.holds = holds_.occupied();
   reading.all += crowd_.totals(end);
   reading.all.lived = 0;  // the crowd is no thread
+  reading.crowd_held = reading.all.held;
   const std::size_t count = opened();
   reading.threads.reserve(count);
   for (std::size_t i = 0; i < count; ++i) {

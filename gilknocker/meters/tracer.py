@@ -15,6 +15,7 @@ from gilknocker._checks import checked_index
 from gilknocker.meters.known_threads import known_threads, name_by_native_id
 from gilknocker.meters.lifecycle import FORKS
 from gilknocker.meters.thread_names import ThreadNames
+from gilknocker.snapshot.fields import CROWD_ID, CROWD_NAME
 from gilknocker.snapshot.raw_waits import StoredWaits
 from gilknocker.snapshot.sources import from_trace
 from gilknocker.snapshot.thread_times import ThreadTimes
@@ -97,7 +98,7 @@ class GilTracer:
     The main interpreter's GIL is traced, also where sub-interpreters share it; those with a GIL of
     their own are not seen. Up to 4 tracers can run at once. A tracer goes on in the parent of a
     fork; in the child it is one that was never started. It keeps numbers of up to 16,384 threads:
-    the holds of more are counted, their waits are not.
+    the holds of more are counted, as those of a holder "(other threads)", their waits are not.
 
     Like a stopwatch it goes on counting when it is started again, and what was going on at a stop
     counts up to there. A thread that was made to let go of the GIL (a forced release) and asks for
@@ -223,7 +224,8 @@ class GilTracer:
                 (thread["native_id"], thread["serial"], self._name(thread), thread["held_ns"])
                 for thread in reading["threads"]
                 if thread["held_ns"] and not thread["ours"]
-            ),
+            )
+            + _crowd(reading),
         }
         return from_trace(fields, reading["wait_histogram"], reading["hold_histogram"], raw)
 
@@ -381,6 +383,12 @@ def _as_events(values: Buffer) -> npt.NDArray[np.void]:
 def _native_ids() -> list[int]:
     """Return the native ids of the threads that are there, as far as known; also the caller's."""
     return list({_core.native_id(), *(native_id for _, native_id, _ in known_threads())} - {0})
+
+
+def _crowd(reading: dict[str, Any]) -> tuple[tuple[int, int, str, int], ...]:
+    """Return what all threads that found no room did, as one holder."""
+    held = reading["crowd_held_ns"]
+    return ((CROWD_ID, len(reading["threads"]), CROWD_NAME, held),) if held else ()
 
 
 def _unnamed(thread: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ from gilknocker.reports.reasons import (
     switch_ns,
     untimely,
 )
-from gilknocker.snapshot.fields import effective_ticks
+from gilknocker.snapshot.fields import crowd_held_ns, effective_ticks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -131,6 +131,12 @@ def caveats(snapshot: Snapshot, children_cpu_ns: int = 0) -> list[str]:
         found.append(
             f"child processes used {format_ns(children_cpu_ns)} of CPU time, which was not "
             "measured: each has a GIL of its own, and these figures are of this process alone."
+        )
+    if crowd := crowd_held_ns(snapshot):
+        found.append(
+            "there were more threads than a trace keeps numbers of: some held the GIL for "
+            f"{format_percent(crowd / snapshot.held_ns)} % of the time that it was held, and how "
+            "long they waited for it is not known. The waits shown are those of the others."
         )
     if snapshot.method == "knock":
         found.append(

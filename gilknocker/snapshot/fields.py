@@ -61,6 +61,11 @@ FIELDS = (
 # What only a trace has.
 TRACED = ("holds", "held_ns", "waited_ns", "thread_ns", "hold_max_ns")
 
+# The holder that stands, last in a trace, for all threads that found no room for numbers of their
+# own; no thread has its native id.
+CROWD_ID = 0
+CROWD_NAME = "(other threads)"
+
 # Of the normal distribution: 95 % lie within so many standard deviations.
 _Z95 = 1.959963984540054
 
@@ -72,6 +77,13 @@ def gil_state(ticks: int, disabled: int, otherwise: bool | str) -> bool | str:
     if not disabled:
         return True
     return "mixed" if disabled < ticks else False
+
+
+def crowd_held_ns(snapshot: Snapshot) -> int:
+    """Return for how long threads held the GIL whose waits a trace could not know, ns."""
+    if snapshot.method != "trace":
+        return 0
+    return sum(held for native_id, *_, held in snapshot._holders if native_id == CROWD_ID)
 
 
 def weights(snapshot: Snapshot) -> tuple[float, float, float]:

@@ -123,6 +123,38 @@ assert 2_000_000 < resident() - before < 10_000_000, resident() - before
     )
 
 
+def test_threads_without_numbers_of_their_own_are_a_holder_and_a_note() -> None:
+    runs(
+        """
+import _thread
+from gilknocker import Snapshot
+from gilknocker.reports.words import caveats
+MOST = 16_384
+ended = threading.Semaphore(0)
+def short():
+    ended.release()
+tracer = GilTracer(0)
+with tracer:
+    for _ in range(MOST):  # each opens a row, and is gone
+        _thread.start_new_thread(short, ())
+        ended.acquire()
+    before = tracer.snapshot()
+    together(spin, 2)
+after = tracer.snapshot()
+own = [holder for holder in after.holders if holder.name == "(other threads)"]
+known = sum(thread.held_ns for thread in tracer.threads() if not thread.ours)
+assert abs(sum(holder.share for holder in after.holders) - 1) < 1e-9
+[crowd] = own
+assert abs(crowd.share - (1 - known / tracer.snapshot().held_ns)) < 1e-6, (crowd, known)
+assert any("more threads than a trace keeps" in note for note in caveats(after))
+window = after - before
+[crowd] = [holder for holder in window.holders if holder.name == "(other threads)"]
+assert crowd.share * window.held_ns > 0.05e9  # the two that spun
+assert Snapshot.from_dict(window.to_dict()).holders == window.holders
+"""
+    )
+
+
 def test_start_and_stop_while_threads_sit_in_redirected_calls() -> None:
     runs(
         """

@@ -56,6 +56,7 @@ struct TraceReading {
   Nanos end = 0;
   Nanos observed = 0;
   ThreadTotals all;  // of the program's threads, each with what is going on counted up to the end
+  Nanos crowd_held = 0;  // of that, by threads that found no room: their waits are not known
   Nanos in_flight = 0;   // of the wait that has been going on for longest
   Nanos wait_total = 0;  // of the waits that ended
   Nanos wait_max = 0;
