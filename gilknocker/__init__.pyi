@@ -1,4 +1,5 @@
 from gilknocker.meters.knock_knock import KnockKnock as KnockKnock
+from gilknocker.meters.knock_knock import StacksUnsupported as StacksUnsupported
 from gilknocker.meters.tracer import GilTracer as GilTracer
 from gilknocker.meters.tracer import GilTracerUnsupported as GilTracerUnsupported
 from gilknocker.reports.comparison import compare as compare
@@ -13,6 +14,7 @@ __all__ = [
     "Holder",
     "KnockKnock",
     "Snapshot",
+    "StacksUnsupported",
     "ThreadTimes",
     "WaitHistogram",
     "__version__",

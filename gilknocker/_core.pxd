@@ -173,6 +173,47 @@ cdef extern from "gilknocker/worker.hpp" namespace "gilknocker" nogil:
         long value() noexcept
 
 
+cdef extern from "gilknocker/stack_reader.hpp" namespace "gilknocker" nogil:
+    cdef cppclass StackOffsets:
+        pass
+
+    cdef cppclass RawFrame:
+        unsigned long long code
+        int instruction
+
+    cdef cppclass RawStack:
+        pass
+
+
+cdef extern from "gilknocker/frame_table.hpp" namespace "gilknocker" nogil:
+    cdef cppclass Frame:
+        string function
+        string file
+        int line
+
+
+cdef extern from "gilknocker/held_stacks.hpp" namespace "gilknocker" nogil:
+    cdef cppclass StackTally:
+        int64_t ticks
+        int64_t waited
+        int64_t native
+
+    cdef cppclass StackCount:
+        vector[unsigned int] frames
+        HolderId thread
+        StackTally tally
+
+    cdef cppclass StacksReading:
+        vector[Frame] frames
+        vector[StackCount] stacks
+        StackTally folded
+        StackTally unknown
+
+    cdef cppclass HeldStacks:
+        @staticmethod
+        long value() noexcept
+
+
 cdef extern from "gilknocker/sampler.hpp" namespace "gilknocker" nogil:
     cdef cppclass SamplerPlan:
         int64_t interval
@@ -180,6 +221,7 @@ cdef extern from "gilknocker/sampler.hpp" namespace "gilknocker" nogil:
         int64_t late_after
         int64_t contended_after
         size_t log_capacity
+        const StackOffsets* stacks
         cbool look
 
     cdef cppclass CppSampler "gilknocker::Sampler":
@@ -191,6 +233,7 @@ cdef extern from "gilknocker/sampler.hpp" namespace "gilknocker" nogil:
         Reading read(cbool with_waits) except +
         cbool try_read(cbool with_waits, Reading* out) except +
         WaitView waits() except +
+        StacksReading read_stacks() except +
         void reset() except +
         cbool try_reset() except +
         double held_fraction() except +
@@ -279,18 +322,6 @@ cdef extern from "gilknocker/memory.hpp" namespace "gilknocker" nogil:
         ProcessMemory(int64_t pid) noexcept
 
 
-cdef extern from "gilknocker/stack_reader.hpp" namespace "gilknocker" nogil:
-    cdef cppclass StackOffsets:
-        pass
-
-    cdef cppclass RawFrame:
-        unsigned long long code
-        int instruction
-
-    cdef cppclass RawStack:
-        pass
-
-
 cdef extern from "gilknocker/code_reader.hpp" namespace "gilknocker" nogil:
     cdef cppclass Bytes "std::array<char, 1>":
         const char* data() noexcept
@@ -328,11 +359,6 @@ cdef extern from "gilknocker/holder_stack.hpp" namespace "gilknocker" nogil:
 
 
 cdef extern from "gilknocker/frame_table.hpp" namespace "gilknocker" nogil:
-    cdef cppclass Frame:
-        string function
-        string file
-        int line
-
     cdef cppclass FrameTable:
         FrameTable(const ProcessMemory& memory, const StackOffsets& offsets)
         cbool resolve(const RawStack& raw, vector[unsigned int]* stack) except +

@@ -132,6 +132,7 @@ def live_objects() -> dict[str, int]:
         "Ledger": Ledger.value(),
         "Worker": Worker.value(),
         "GilSeat": GilSeat.value(),
+        "HeldStacks": HeldStacks.value(),
         "WaitChunk": WaitChunk.value(),
         "TraceBook": TraceBook.value(),
     }
@@ -350,6 +351,7 @@ cdef class Sampler:
         int64_t late_after_ns,
         int64_t contended_after_ns,
         size_t log_capacity,
+        bint stacks=False,
         bint look=True,
     ):
         self._plan.interval = interval_ns
@@ -359,6 +361,9 @@ cdef class Sampler:
         self._plan.late_after = late_after_ns
         self._plan.contended_after = contended_after_ns
         self._plan.log_capacity = log_capacity
+        self._plan.stacks = NULL
+        if stacks:  # the caller has asked whether they can be read
+            self._plan.stacks = &stacks_offsets()
         self._plan.look = look
         self._make()
 
@@ -429,6 +434,13 @@ cdef class Sampler:
         with nogil:
             result.view = sampler.waits()
         return result
+
+    def read_stacks(self) -> tuple:
+        cdef CppSampler* sampler = self._here()
+        cdef StacksReading reading
+        with nogil:
+            reading = move(sampler.read_stacks())
+        return stacks_of(reading)
 
     def read(self, bint waits=False) -> tuple[
         dict[str, int], bytes, WaitSlice | None, list[tuple[int, int, int, str, int]]

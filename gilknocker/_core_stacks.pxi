@@ -42,6 +42,29 @@ def frame_name(code, int instruction) -> tuple[str, str, int] | None:
     )
 
 
+cdef tuple tally_of(const StackTally& tally):
+    return tally.ticks, tally.waited, tally.native
+
+
+cdef tuple stacks_of(const StacksReading& reading):
+    """Stacks with their thread's serial and their tally; the tallies of those folded and unknown."""
+    cdef list frames = [None] * reading.frames.size()
+    cdef list stacks = []
+    cdef size_t i, j
+    cdef unsigned int k
+    for i in range(reading.stacks.size()):
+        for j in range(reading.stacks[i].frames.size()):
+            k = reading.stacks[i].frames[j]
+            if frames[k] is None:
+                frames[k] = frame_of(reading.frames[k])
+        stacks.append((
+            tuple([frames[k] for k in reading.stacks[i].frames]),
+            reading.stacks[i].thread.serial,
+            tally_of(reading.stacks[i].tally),
+        ))
+    return stacks, tally_of(reading.folded), tally_of(reading.unknown)
+
+
 def held_stack_series(Py_ssize_t count, int64_t pause_ns) -> list[tuple[
         int, int, tuple[tuple[str, str, int], ...]]]:
     """Look `count` times at the GIL's holder, `pause_ns` apart, with the GIL released: for tests.
@@ -69,9 +92,12 @@ def held_stack_series(Py_ssize_t count, int64_t pause_ns) -> list[tuple[
         for i in range(count):
             sleep_for(pause_ns)
             begun = the_clock.now()
-            outcome = <int>holder.get().look(raw.get(), &mark)
-            if outcome == 1 and not table.get().resolve(raw.get()[0], &seen[i]):
-                outcome = 4
+            for _ in range(3):
+                outcome = <int>holder.get().look(raw.get(), &mark)
+                if outcome == 1 and not table.get().resolve(raw.get()[0], &seen[i]):
+                    outcome = 4
+                if outcome != 4:
+                    break
                 seen[i].clear()
             spent.push_back(the_clock.now() - begun)
             outcomes.push_back(outcome)

@@ -68,6 +68,7 @@ def tell(
         "interval_ns": interval_ns,
         "knock_interval_ns": 10 * interval_ns,
         "gil_enabled_now": True,
+        "stacks": None,
     }
     for name, value in changes.items():
         (context if name in context else counts)[name] = value

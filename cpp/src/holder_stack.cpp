@@ -1,17 +1,30 @@
 #include "gilknocker/holder_stack.hpp"
 
-#include <optional>
-
 namespace gilknocker {
 
+// Who takes the GIL says first that it is locked, and then by whom: of one look alone the answer
+// may be who had it before.
+std::optional<HolderMark> HolderStack::settled_mark() const noexcept {
+  std::optional<HolderMark> mark = gil_.mark();
+  for (int i = 0; i < kTries; ++i) {
+    const std::optional<HolderMark> again = gil_.mark();
+    if (!again || again == mark) break;
+    mark = again;
+  }
+  return mark;
+}
+
 StackLook HolderStack::look(RawStack* stack, HolderMark* mark) noexcept {
-  const std::optional<HolderMark> before = gil_.mark();
+  const std::optional<HolderMark> before = settled_mark();
   if (!before) return StackLook::kFree;
   *mark = *before;
   for (int i = 0; i < kTries; ++i) {
     const StackReader::Outcome outcome = reader_.read(mark->state, stack);
-    if (gil_.mark() != before) return StackLook::kMoved;
-    if (outcome == StackReader::Outcome::kWhole) return StackLook::kWhole;
+    const bool moved = gil_.mark() != before;
+    if (outcome == StackReader::Outcome::kWhole && !(moved && stack->size == 0)) {
+      return StackLook::kWhole;
+    }
+    if (moved) return StackLook::kMoved;
   }
   return StackLook::kUnreadable;
 }

@@ -25,6 +25,7 @@ std::int64_t Ledger::begin_run() {
   abandoned_ = false;
   ticks_ += std::exchange(told_, {});  // of a knock that a finalizing interpreter ended
   asked_ = kNever;
+  knock_waits_.store(false, std::memory_order_relaxed);
   return ++run_;
 }
 
@@ -60,7 +61,9 @@ void Ledger::record_tick(const TickRecord& record) {
 
 void Ledger::begin_knock(std::int64_t run) {
   MutexLock lock(mutex_);
-  if (run == run_ && !abandoned_) asked_ = clock_.now();
+  if (run != run_ || abandoned_) return;
+  asked_ = clock_.now();
+  knock_waits_.store(true, std::memory_order_relaxed);
 }
 
 Unnamed Ledger::try_unnamed() const {
@@ -74,6 +77,7 @@ void Ledger::end_knock(std::int64_t run, const KnockRecord& record) {
   MutexLock lock(mutex_);
   if (run != run_ || abandoned_) return;
   asked_ = kNever;
+  knock_waits_.store(false, std::memory_order_relaxed);
   cpu_ += record.cpu;
   ++knocks_.knocks;
   knocks_.missed += record.missed;

@@ -3,6 +3,7 @@
 #include <random>
 #include <utility>
 
+#include "gilknocker/process.hpp"
 #include "gilknocker/watcher.hpp"
 #include "gilknocker/worker.hpp"
 
@@ -30,6 +31,7 @@ Nanos deadline_after(const Clock& clock, Nanos timeout) noexcept {
 // finds the ledger and its own worker for as long as it lives.
 struct Sampler::Run {
   std::shared_ptr<Ledger> ledger;
+  std::shared_ptr<HeldStacks> stacks;
   std::unique_ptr<Worker> watcher;  // null where looks are not possible
   std::unique_ptr<Worker> knocker;
   Knocker* knocks = nullptr;  // the knocker's task
@@ -41,19 +43,24 @@ Sampler::Sampler(Gil& gil, const Clock& clock, SamplerPlan plan)
       plan_(plan),
       as_look_{!(plan.look && gil.can_look()), plan.contended_after, plan.interval},
       id_(next_id()),
-      ledger_(std::make_shared<Ledger>(clock, plan.log_capacity, as_look_)) {}
+      ledger_(std::make_shared<Ledger>(clock, plan.log_capacity, as_look_)),
+      stacks_(
+          plan.stacks == nullptr || as_look_.active
+              ? nullptr
+              : std::make_shared<HeldStacks>(gil, clock, *ledger_, process::id(), *plan.stacks)) {}
 
 Sampler::~Sampler() = default;
 
 std::shared_ptr<Sampler::Run> Sampler::make_run(std::int64_t number) const {
   auto run = std::make_shared<Run>();
   run->ledger = ledger_;
+  run->stacks = stacks_;
   const Nanos base = clock_.now();
   if (looks()) {
     const SchedulePlan ticks{plan_.interval, 0, 0};
     run->watcher = std::make_unique<Worker>(
         clock_, std::make_unique<Watcher>(gil_, clock_, *ledger_, TickSchedule(ticks, base, seed()),
-                                          plan_.late_after));
+                                          plan_.late_after, stacks_.get()));
   }
   const SchedulePlan knocks = looks() ? plan_.knocks : SchedulePlan{plan_.interval, 0, 0};
   auto task = std::make_unique<Knocker>(gil_, clock_, *ledger_, number,
@@ -119,6 +126,11 @@ bool Sampler::stop(Nanos timeout) {
   ledger_->end_run();  // here, not after the wait for a stuck knock: nobody looks any more
   running_.store(false, std::memory_order_relaxed);
   return end_knocker(*run, deadline);
+}
+
+void Sampler::reset() {
+  ledger_->reset();
+  if (stacks_) stacks_->reset();
 }
 
 bool Sampler::try_held_fraction(double* out) const {

@@ -7,11 +7,12 @@
 namespace gilknocker {
 
 Watcher::Watcher(const Gil& gil, const Clock& clock, Ledger& ledger, TickSchedule schedule,
-                 Nanos late_after)
+                 Nanos late_after, StackSink* stacks)
     : gil_(gil),
       ledger_(ledger),
       schedule_(std::move(schedule)),
       late_after_(late_after),
+      stacks_(stacks),
       cpu_(clock) {}
 
 void Watcher::begin() {
@@ -23,7 +24,7 @@ void Watcher::wake(Nanos now) {
   TickRecord record;
   record.look = gil_.look();  // before all else: each later instruction is a chance to be late
   record.at = now;
-  if (record.look == Look::kHeld) record.holder = gil_.holder();
+  if (record.look == Look::kHeld) record.holder = stacks_ ? stacks_->held(now) : gil_.holder();
   record.late = now - schedule_.due() > late_after_;
   record.missed = schedule_.advance_past(now);
   record.cpu = cpu_.portion(now);

@@ -183,8 +183,11 @@ class FakeHolder final : public Gil {
   mutable int asked = 0;
 };
 
-TEST(the_holder_s_stack_is_whole_only_if_it_was_the_holder_all_the_while) {
+TEST(the_holder_s_stack_is_that_of_who_held_it_at_the_look) {
   FakePython python(Layout::kCurrentFrame);
+  python.memory.map(FakePython::kDataStack, 0x1000);
+  python.frame(FakePython::kDataStack, 0, FakePython::kCode, 0);
+  python.newest(FakePython::kDataStack);
   FakeHolder gil;
   HolderMark mark;
   const auto stack = std::make_unique<RawStack>();
@@ -195,12 +198,26 @@ TEST(the_holder_s_stack_is_whole_only_if_it_was_the_holder_all_the_while) {
   };
   CHECK_EQ(look(), StackLook::kWhole);
   CHECK((mark == HolderMark{FakePython::kThread, 7}));
-  gil.changes_at = 2;
-  gil.later = HolderMark{FakePython::kThread, 8};  // back again, and another was there in between
+  gil.changes_at = 3;
+  gil.later = HolderMark{0x66'0000, 8};  // another took it: the first one's stack stays as it was
+  CHECK_EQ(look(), StackLook::kWhole);
+  CHECK((mark == HolderMark{FakePython::kThread, 7}));
+  python.newest(0);  // and ended
   CHECK_EQ(look(), StackLook::kMoved);
   gil.later = std::nullopt;
   CHECK_EQ(look(), StackLook::kMoved);
-  gil.now = std::nullopt;
+  gil.later = gil.now;
+  CHECK_EQ(look(), StackLook::kWhole);  // a thread of C code alone
+  CHECK_EQ(stack->size, 0);
+  python.newest(0x1000);
+  gil.changes_at = 2;  // while it was taken: the first answer was who had it before
+  gil.now = HolderMark{0x66'0000, 6};
+  gil.later = HolderMark{FakePython::kThread, 7};
+  python.newest(FakePython::kDataStack);
+  CHECK_EQ(look(), StackLook::kWhole);
+  CHECK((mark == HolderMark{FakePython::kThread, 7}));
+  gil.changes_at = 0;
+  gil.later = std::nullopt;
   CHECK_EQ(look(), StackLook::kFree);
   gil.now = gil.later = HolderMark{0x66'0000, 1};
   CHECK_EQ(look(), StackLook::kUnreadable);

@@ -25,9 +25,15 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from gilknocker.meters.totals import Totals
+    from gilknocker.snapshot.fields import _StoredHolders
     from gilknocker.snapshot.holders import Holder
+    from gilknocker.snapshot.stacks import _StoredStacks
 
-__all__ = ["KnockKnock"]
+__all__ = ["KnockKnock", "StacksUnsupported"]
+
+
+class StacksUnsupported(RuntimeError):
+    """Stacks cannot be read in this Python, or on this system; the message says why."""
 
 
 class KnockKnock:
@@ -68,9 +74,15 @@ class KnockKnock:
         See `polling_interval_micros`.
     timeout_micros : int
         As in gilknocker 0.4: `timeout_secs` in microseconds. Not both.
+    stacks : bool, default False
+        Whether each look that finds the GIL held reads the holder's stack too:
+        ``snapshot().stacks``. That stops nobody, and takes the watcher a few microseconds.
 
     Raises
     ------
+    StacksUnsupported
+        If stacks are asked for and cannot be read here: a free-threaded or unknown Python, or a
+        system that forbids to read its own memory through the kernel. It is a RuntimeError.
     TypeError
         If an argument has the wrong type (numpy's integers are fine, bool and float intervals are
         not), or one thing is given in two spellings.
@@ -108,7 +120,10 @@ class KnockKnock:
         sampling_interval_micros: SupportsIndex | None = None,
         sleeping_interval_micros: SupportsIndex | None = None,
         timeout_micros: SupportsIndex | None = None,
+        stacks: bool = False,
     ) -> None:
+        if stacks:
+            _need_stacks()
         settings = settle(
             interval_micros=interval_micros,
             timeout_secs=timeout_secs,
@@ -129,7 +144,9 @@ class KnockKnock:
             late_after_ns=settings.late_after_ns,
             contended_after_ns=settings.contended_after_ns,
             log_capacity=settings.log_capacity,
+            stacks=bool(stacks),
         )
+        self._stacks = bool(stacks)
 
     def start(self) -> None:
         """Start measuring, or go on after `stop`, like a stopwatch. Nothing if it runs.
@@ -223,6 +240,7 @@ class KnockKnock:
             as long as the snapshot.
         """
         counts, histogram, raw, holders = self._sampler.read(bool(waits))
+        held_by = named(holders, self._names)
         method = self._sampler.method
         looks = method == "look"
         settings = self._settings
@@ -235,8 +253,15 @@ class KnockKnock:
             interval_ns=settings.interval_ns,
             knock_interval_ns=settings.knock_interval_ns if looks else settings.interval_ns,
             gil_enabled_now=_gil_enabled(),
-            holders=named(holders, self._names),
+            holders=held_by,
+            stacks=self._held_stacks(held_by) if self._stacks else None,
         )
+
+    def _held_stacks(self, holders: _StoredHolders) -> _StoredStacks:
+        from gilknocker.snapshot.stacks import stored
+
+        names = {serial: name for _, serial, name, _ in holders}
+        return stored(self._sampler.read_stacks(), self._settings.interval_ns, names)
 
     def holders(self) -> tuple[Holder, ...]:
         """Return who held the GIL since the last reset, by share of the looks that found it held.
@@ -287,6 +312,12 @@ class KnockKnock:
             f"held {format_percent(self.contention_metric)} %; "
             f"looks every {format_ns(settings.interval_ns)}, {knocks}"
         )
+
+
+def _need_stacks() -> None:
+    problem = _core.stack_problem()
+    if problem is not None:
+        raise StacksUnsupported(f"stacks cannot be read here: {problem}")
 
 
 def _gil_enabled() -> bool:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from gilknocker.snapshot.fields import _StoredHolders
+    from gilknocker.snapshot.stacks import _StoredStacks
     from gilknocker.snapshot.value import Snapshot
 
 
@@ -51,6 +52,7 @@ def window_fields(later: Snapshot, earlier: Snapshot) -> dict[str, Any]:
         "histogram": histogram,
         **_holds_of_window(later, earlier),
         "_holders": _holders_of_window(later, earlier),
+        "_stacks": _stacks_of("window", later, earlier),
         "_merged": None,
     }
 
@@ -90,6 +92,7 @@ def merged_fields(a: Snapshot, b: Snapshot) -> dict[str, Any]:
         "hold_max_exact": hold_exact,
         "hold_histogram": a.hold_histogram + b.hold_histogram,
         "_holders": _merged_holders(a, b),
+        "_stacks": _stacks_of("merged", a, b),
         "_merged": _merged_weights(a, b),
     }
 
@@ -124,6 +127,15 @@ def _merged_holders(a: Snapshot, b: Snapshot) -> _StoredHolders:
         key = (native_id, serial, name, 0 if same_process else part)
         merged[key] = merged.get(key, 0) + held
     return tuple((*key[:3], held) for key, held in merged.items())  # type: ignore[misc]
+
+
+def _stacks_of(which: str, a: Snapshot, b: Snapshot) -> _StoredStacks:
+    if a._stacks is None and b._stacks is None:  # nobody asked for them: nothing to import
+        return None
+    from gilknocker.snapshot import stacks
+
+    combined: _StoredStacks = getattr(stacks, which)(a._stacks, b._stacks)
+    return combined
 
 
 def _merged_weights(a: Snapshot, b: Snapshot) -> tuple[float, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from gilknocker._checks import MAX_INT64, shown
+from gilknocker.snapshot import stacks
 from gilknocker.snapshot.fields import (
     COUNTS,
     FIELDS,
@@ -30,7 +31,7 @@ _METHODS = ("look", "knock", "trace", "outside")
 _MERGED = ("held_seconds", "enabled_seconds", "squared_seconds_per_tick")
 _WAITS = ("first_sequence", "wait_ns", "knock_ns")
 _HOLDER = ("native_id", "serial", "name", "held")
-_NOT_PLAIN = ("histogram", "hold_histogram", "_holders", "_merged")
+_NOT_PLAIN = ("histogram", "hold_histogram", "_holders", "_stacks", "_merged")
 _PLAIN = tuple(name for name in FIELDS if name not in _NOT_PLAIN)
 _REQUIRED = (
     *("format", "version", *_PLAIN),
@@ -54,6 +55,7 @@ def encode(snapshot: Snapshot) -> dict[str, Any]:
         "histogram": [list(bucket) for bucket in snapshot.histogram],
         "hold_histogram": [list(bucket) for bucket in snapshot.hold_histogram],
         "holders": [dict(zip(_HOLDER, holder, strict=True)) for holder in snapshot._holders],
+        "stacks": None if snapshot._stacks is None else stacks.encode(snapshot._stacks),
         "merged": None if merged is None else dict(zip(_MERGED, merged, strict=True)),
         "waits": None,
         "hold_times": None,
@@ -104,7 +106,7 @@ def decode(data: object) -> tuple[dict[str, Any], RawWaits | None, RawWaits | No
         raise TypeError(f"a stored snapshot must be a dict, not {shown(data)}")
     _check_is("format", data.get("format"), FORMAT)
     _check_is("version", data.get("version"), VERSION)
-    _check_keys("a stored snapshot", data, _REQUIRED, optional=("summary",))
+    _check_keys("a stored snapshot", data, _REQUIRED, optional=("summary", "stacks"))
     setting = _count if data["merged"] is None else _count_or_none
     interval = _count_or_none if data["method"] == "trace" else setting
     others = [name for name in (*SETTINGS, *ORIGIN) if name not in INTERVALS]
@@ -124,6 +126,7 @@ def decode(data: object) -> tuple[dict[str, Any], RawWaits | None, RawWaits | No
         "hold_histogram": _histogram("hold_histogram", data["hold_histogram"]),
         "_holders": tuple(_holder(holder) for holder in _list("holders", data["holders"])),
     }
+    fields["_stacks"] = stacks.decode(data.get("stacks"))  # which version 1.0 had not
     _check_counts(fields)
     _check_waits(fields)
     _check_holds(fields)

@@ -56,6 +56,7 @@ FIELDS = (
     "hold_max_exact",
     "hold_histogram",
     "_holders",
+    "_stacks",
     "_merged",
 )
 # What only a trace has.

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from gilknocker.snapshot.fields import _StoredHolders
     from gilknocker.snapshot.raw_waits import WaitSource
+    from gilknocker.snapshot.stacks import _StoredStacks
     from gilknocker.snapshot.value import Snapshot
 
 _NOT_TRACED = {
@@ -30,6 +31,7 @@ _OF_TRACE = {
     "slice_active": False,
     "method": "trace",
     "gil_enabled": True,
+    "_stacks": None,
     "_merged": None,
 }
 
@@ -45,6 +47,7 @@ def from_core(
     knock_interval_ns: int,
     gil_enabled_now: bool,
     holders: _StoredHolders = (),
+    stacks: _StoredStacks = None,
 ) -> Snapshot:
     """Make a snapshot of what ``_core.Sampler.read`` returned, unchecked: it is to be cheap."""
     fields = {
@@ -59,6 +62,7 @@ def from_core(
         "histogram": WaitHistogram._trusted(histogram),
         **_NOT_TRACED,
         "_holders": holders,
+        "_stacks": stacks,
         "_merged": None,
     }
     return build(fields, None if waits is None else RawWaits(waits))

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from gilknocker.snapshot.fields import _StoredHolders
     from gilknocker.snapshot.holders import Holder
+    from gilknocker.snapshot.stacks import Blame, HeldStack, _StoredStacks
 
 __all__ = ["Snapshot"]
 
@@ -161,6 +162,7 @@ class Snapshot(SnapshotViews):
     hold_max_exact: bool
     hold_histogram: WaitHistogram
     _holders: _StoredHolders
+    _stacks: _StoredStacks
     _merged: tuple[float, float, float] | None  # the weights of a merge, see weights()
     _raw: RawWaits | None
     _raw_holds: RawWaits | None
@@ -369,6 +371,31 @@ class Snapshot(SnapshotViews):
         return shares(self._holders)
 
     @property
+    def stacks(self) -> tuple[HeldStack, ...]:
+        """By which stacks the GIL was held, the largest first; their times sum to `held_seconds`.
+
+        A sample, of the looks that found it held: ``frames`` (outermost first, each with its
+        ``function``, ``file`` and ``line``), ``thread``, ``held_seconds``, ``native``. One without
+        frames is of the looks that could not tell. Empty where stacks were not asked for, by
+        ``KnockKnock(stacks=True)``. Equal stacks of threads of one name are one.
+        """
+        from gilknocker.snapshot.stacks import held_stacks
+
+        return held_stacks(self)
+
+    @property
+    def blame(self) -> tuple[Blame, ...]:
+        """Who paid: each function, how long it held the GIL, and how long others waited for that.
+
+        The largest wait first: ``function``, ``file``, ``held_seconds``, ``waited_seconds``. Waits
+        are those of our knocks, shared out by the looks that saw one wait: their sum is that of
+        all knocks' waits. Empty where stacks were not asked for.
+        """
+        from gilknocker.snapshot.stacks import blame
+
+        return blame(self)
+
+    @property
     def wait_mean_ns(self) -> float:
         """The mean wait of a knock in ns, NaN without knocks."""
         return self.wait_total_ns / self.knocks if self.knocks else NAN
@@ -490,9 +517,11 @@ class Snapshot(SnapshotViews):
             of ``[lower_ns, upper_ns, count]``; ``"merged"``, for a merge: the held and the
             observed seconds with a GIL and the squares of the parts' observed seconds with a GIL,
             each over its ticks, summed; ``"holders"``: a list of ``{"native_id", "serial",
-            "name", "held"}``, in ticks, or ns of a trace; ``"waits"``: ``{"first_sequence",
-            "wait_ns", "knock_ns"}`` or None, and ``"hold_times"`` likewise of a trace; and for
-            readers other than :meth:`from_dict` the :meth:`summary`.
+            "name", "held"}``, in ticks, or ns of a trace; ``"stacks"``: None, or ``{"frames":
+            [[function, file, line], ...], "stacks": [{"frames", "thread", "held_ns",
+            "waited_ns", "native_ns"}, ...]}``, a stack's frames by number; ``"waits"``:
+            ``{"first_sequence", "wait_ns", "knock_ns"}`` or None, and ``"hold_times"`` likewise of
+            a trace; and for readers other than :meth:`from_dict` the :meth:`summary`.
 
         Raises
         ------

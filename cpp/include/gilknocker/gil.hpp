@@ -88,8 +88,14 @@ class Gil {
   virtual Look look() const noexcept = 0;  // REQUIRES: can_look()
   // Who holds it at this instant, where that can be told without it.
   virtual std::optional<HolderId> holder() const noexcept { return std::nullopt; }
+  // Of a holder's mark that was just taken, though it may have let go since.
+  virtual std::optional<HolderId> identify(const HolderMark&) const noexcept {
+    return std::nullopt;
+  }
   // Nothing where nobody holds it, or that cannot be told.
   virtual std::optional<HolderMark> mark() const noexcept { return std::nullopt; }
+  // Whether that one was asked by a waiting thread to let go, and has not done so yet.
+  virtual bool asked_to_let_go(const HolderMark&) const noexcept { return false; }
   // What the program calls that thread. REQUIRES: a seat of the calling thread holds the GIL.
   virtual ThreadName name_of(const HolderId&) const { return {}; }
   // Whether one thread may close the seat that another occupies.

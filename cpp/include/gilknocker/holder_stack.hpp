@@ -1,9 +1,14 @@
 // The stack of whoever holds the GIL at this instant, of which it is known whether it is one.
 //
+// A thread changes its Python frames only with the GIL held. So one that let go while its stack was
+// read left it as it was: what was read is its stack at the look, or some microseconds later. Only
+// that of a thread that has ended since is gone, or another's.
+//
 // Thread safety: belongs to one thread. Nothing is allocated, no lock is taken.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "gilknocker/gil.hpp"
 #include "gilknocker/memory.hpp"
@@ -13,8 +18,8 @@ namespace gilknocker {
 
 enum class StackLook : unsigned char {
   kFree,       // nobody holds the GIL
-  kWhole,      // the same thread held it all the while that its stack was read
-  kMoved,      // it was given to another thread, or let go of
+  kWhole,      // the stack of the thread that held it at the look
+  kMoved,      // that thread let go meanwhile, and left no stack: it ended
   kUnreadable  // held all the while, and yet there was no stack to be read
 };
 
@@ -29,6 +34,8 @@ class HolderStack {
 
  private:
   static constexpr int kTries = 4;
+
+  std::optional<HolderMark> settled_mark() const noexcept;
 
   const Gil& gil_;
   StackReader reader_;

@@ -83,6 +83,8 @@ class Ledger : private LiveCount<Ledger> {
   void end_knock(std::int64_t run, const KnockRecord& record) GILKNOCKER_EXCLUDES(mutex_);
   // Whose names a knock that has the GIL may find out; nobody's if the mutex is taken.
   Unnamed try_unnamed() const GILKNOCKER_EXCLUDES(mutex_);
+  // Whether a knock waits at this instant.
+  bool knock_waits() const noexcept { return knock_waits_.load(std::memory_order_relaxed); }
   void add_cpu(Nanos used) GILKNOCKER_EXCLUDES(mutex_);
   void add_knocker_cpu(std::int64_t run, Nanos used) GILKNOCKER_EXCLUDES(mutex_);
   void note_slice(bool active) GILKNOCKER_EXCLUDES(mutex_);
@@ -130,6 +132,9 @@ class Ledger : private LiveCount<Ledger> {
   // holders_.some_unnamed(), written with the mutex, read without it by a knock that has the GIL:
   // relaxed, for one that is behind looks for names a knock too late, or for nothing.
   std::atomic<bool> some_unnamed_{false};
+  // Written with the mutex, read without it by the watcher: relaxed, for it is of that instant
+  // only.
+  std::atomic<bool> knock_waits_{false};
   WaitLog log_ GILKNOCKER_GUARDED_BY(mutex_);
 };
 

@@ -18,6 +18,7 @@
 #include <memory>
 
 #include "gilknocker/gil.hpp"
+#include "gilknocker/held_stacks.hpp"
 #include "gilknocker/knocker.hpp"
 #include "gilknocker/ledger.hpp"
 #include "gilknocker/live_count.hpp"
@@ -33,6 +34,7 @@ struct SamplerPlan {
   Nanos late_after = 0;       // a tick woken later than this after its instant is late
   Nanos contended_after = 0;  // a knock that waited longer met a held GIL
   std::size_t log_capacity = 0;
+  const StackOffsets* stacks = nullptr;  // where the holder's stack is read from; null: it is not
   bool look = true;  // false: let knocks answer for looks even where looks are possible
 };
 
@@ -58,8 +60,9 @@ class Sampler : private LiveCount<Sampler> {
   Reading read(bool with_waits) const { return ledger_->read(with_waits); }
   bool try_read(bool with_waits, Reading* out) const { return ledger_->try_read(with_waits, out); }
   WaitView waits() const { return ledger_->waits(); }
-  void reset() { ledger_->reset(); }
-  bool try_reset() { return ledger_->try_reset(); }
+  StacksReading read_stacks() const { return stacks_ ? stacks_->read() : StacksReading{}; }
+  void reset();
+  bool try_reset() { return stacks_ == nullptr && ledger_->try_reset(); }
   double held_fraction() const { return gilknocker::held_fraction(ledger_->ticks()); }
   bool try_held_fraction(double* out) const;
 
@@ -77,6 +80,7 @@ class Sampler : private LiveCount<Sampler> {
   const KnockAsLook as_look_;
   const std::int64_t id_;  // unique in the process
   const std::shared_ptr<Ledger> ledger_;
+  const std::shared_ptr<HeldStacks> stacks_;  // null where they are not asked for
   std::atomic<bool> running_{false};
   Mutex lifecycle_;
   std::shared_ptr<Run> run_ GILKNOCKER_GUARDED_BY(lifecycle_);

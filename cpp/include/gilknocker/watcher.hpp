@@ -9,6 +9,7 @@
 #include "gilknocker/gil.hpp"
 #include "gilknocker/ledger.hpp"
 #include "gilknocker/nanos.hpp"
+#include "gilknocker/stack_sink.hpp"
 #include "gilknocker/task.hpp"
 #include "gilknocker/tick_schedule.hpp"
 
@@ -18,7 +19,7 @@ class Watcher final : public Task {
  public:
   // REQUIRES: gil.can_look()
   Watcher(const Gil& gil, const Clock& clock, Ledger& ledger, TickSchedule schedule,
-          Nanos late_after);
+          Nanos late_after, StackSink* stacks = nullptr);
 
   void begin() override;
   Nanos due() const noexcept override { return schedule_.due(); }
@@ -30,6 +31,7 @@ class Watcher final : public Task {
   Ledger& ledger_;
   TickSchedule schedule_;
   const Nanos late_after_;
+  StackSink* const stacks_;  // null: nobody asks by which stack the GIL is held
   CpuMeter cpu_;
 };
 

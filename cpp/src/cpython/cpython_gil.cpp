@@ -249,12 +249,24 @@ std::optional<HolderId> CPythonGil::holder() const noexcept {
   return HolderId{thread.id + 1, thread.ident, static_cast<std::int64_t>(thread.native_id)};
 }
 
+std::optional<HolderId> CPythonGil::identify(const HolderMark& mark) const noexcept {
+  const auto* const state = reinterpret_cast<const void*>(static_cast<std::uintptr_t>(mark.state));
+  gilknocker_thread thread{};
+  if (gilknocker_identify(state, &thread) != 0) return std::nullopt;
+  return HolderId{thread.id + 1, thread.ident, static_cast<std::int64_t>(thread.native_id)};
+}
+
 std::optional<HolderMark> CPythonGil::mark() const noexcept {
   HolderMark mark;
   mark.turn = gilknocker_switch_number(&layout_);
   mark.state = reinterpret_cast<std::uintptr_t>(gilknocker_last_holder(&layout_));
   if (gilknocker_is_locked(&layout_) == 0) return std::nullopt;
   return mark;
+}
+
+bool CPythonGil::asked_to_let_go(const HolderMark& mark) const noexcept {
+  return gilknocker_state_drop_requested(
+             &layout_, reinterpret_cast<const void*>(static_cast<std::uintptr_t>(mark.state))) == 1;
 }
 
 // threading._active[ident]._name, without running any Python code or waiting for a lock. Whatever

@@ -30,6 +30,8 @@ class CPythonGil final : public Gil {
   Look look() const noexcept override;
   std::optional<HolderId> holder() const noexcept override;
   std::optional<HolderMark> mark() const noexcept override;
+  std::optional<HolderId> identify(const HolderMark& mark) const noexcept override;
+  bool asked_to_let_go(const HolderMark& mark) const noexcept override;
   ThreadName name_of(const HolderId& id) const override;
   bool closes_for_others() const noexcept override;
   std::unique_ptr<GilSeat> open_seat() override;

@@ -284,6 +284,19 @@ void gilknocker_forget_other_threads(const struct gilknocker_gil* gil) {
 
 /* ---- whose state it is ---------------------------------------------------------------------- */
 
+int gilknocker_state_drop_requested(const struct gilknocker_gil* gil, const void* state) {
+#if PY_VERSION_HEX >= 0x030D0000
+  uintptr_t breaker = 0;
+  const void* const at_breaker = at(state, offsetof(PyThreadState, eval_breaker));
+  (void)gil;
+  if (gilknocker_safe_read(&breaker, at_breaker, sizeof breaker) != 0) return -1;
+  return (breaker & _PY_GIL_DROP_REQUEST_BIT) != 0;
+#else
+  (void)state; /* of the interpreter, which is there as long as we are */
+  return __atomic_load_n(gil->drop_request, __ATOMIC_RELAXED) != 0;
+#endif
+}
+
 int gilknocker_identify(const void* state, struct gilknocker_thread* thread) {
   /* All of it in one read, for it may be gone after the first of two. */
   PyThreadState copy;
@@ -316,6 +329,10 @@ int gilknocker_is_locked(const struct gilknocker_gil* gil) { return (void)gil, 0
 void* gilknocker_last_holder(const struct gilknocker_gil* gil) { return (void)gil, NULL; }
 unsigned long gilknocker_switch_number(const struct gilknocker_gil* gil) { return (void)gil, 0; }
 int gilknocker_drop_requested(const struct gilknocker_gil* gil) { return (void)gil, 0; }
+
+int gilknocker_state_drop_requested(const struct gilknocker_gil* gil, const void* state) {
+  return (void)gil, (void)state, -1;
+}
 
 int gilknocker_safe_read(void* to, const void* from, size_t size) {
   return (void)to, (void)from, (void)size, -1;

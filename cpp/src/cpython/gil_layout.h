@@ -35,6 +35,9 @@ int gilknocker_safe_read(void* to, const void* from, size_t size);
  * REQUIRES: a call from within the taking or dropping of the GIL, where its holder is alive. */
 int gilknocker_drop_requested(const struct gilknocker_gil* gil);
 
+/* The same of a thread state that may be gone any moment; -1 if it is. */
+int gilknocker_state_drop_requested(const struct gilknocker_gil* gil, const void* state);
+
 /* Who is behind a thread state, which may be gone any moment. */
 struct gilknocker_thread {
   uint64_t id;

@@ -1,0 +1,326 @@
+"""By which stacks the GIL was held: what a snapshot stores of them, and how it shows them."""
+
+from __future__ import annotations
+
+from gilknocker._checks import MAX_INT64, shown
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any, TypeAlias
+
+    from gilknocker.snapshot.value import Snapshot
+
+    _StoredFrame: TypeAlias = tuple[str, str, int]
+    # Frames, the oldest first; the thread's name; the time that the looks stand for which saw it,
+    # and of that the time in which a knock waited, and in which it was proven to be native code.
+    _StoredStack: TypeAlias = tuple[tuple[_StoredFrame, ...], str, int, int, int]
+    _StoredStacks: TypeAlias = tuple[_StoredStack, ...] | None
+
+__all__ = ["Blame", "Frame", "HeldStack"]
+
+# What became of stacks that were seen least, when there were too many different ones.
+FOLDED: tuple[_StoredFrame, ...] = (("(others)", "", 0),)
+# Of a thread that begins or ends, or was started by C code that has called no Python yet.
+NO_FRAMES: tuple[_StoredFrame, ...] = (("(no Python code)", "", 0),)
+# A stack is called native if that was proven of so much of its time: it can be only while somebody
+# has waited long.
+LEAST_NATIVE = 0.05
+
+_KEYS = ("frames", "thread", "held_ns", "waited_ns", "native_ns")
+_TIME = "an integer from 0 to 2**63 - 1"
+
+
+class Frame(tuple[str, str, int]):
+    """One frame of a stack: a tuple of its three attributes."""
+
+    __slots__ = ()
+
+    def __new__(cls, function: str, file: str, line: int) -> Frame:
+        """Make one; see the attributes."""
+        return super().__new__(cls, (function, file, line))
+
+    @property
+    def function(self) -> str:
+        """Its qualified name; on Python 3.10, whose code objects know no more, the plain one."""
+        return self[0]
+
+    @property
+    def file(self) -> str:
+        """As its code object has it: a path, or ``"<string>"``. The last 512 bytes of it."""
+        return self[1]
+
+    @property
+    def line(self) -> int:
+        """The line that ran; 0 where it belongs to none."""
+        return self[2]
+
+    def __repr__(self) -> str:
+        return f"Frame(function={self.function!r}, file={self.file!r}, line={self.line})"
+
+    def __getnewargs__(self) -> tuple[str, str, int]:
+        return self[0], self[1], self[2]
+
+
+class HeldStack(tuple[tuple[Frame, ...], str, float, bool]):
+    """A stack by which the GIL was held: a tuple of its four attributes."""
+
+    __slots__ = ()
+
+    def __new__(
+        cls, frames: tuple[Frame, ...], thread: str, held_seconds: float, native: bool
+    ) -> HeldStack:
+        """Make one; see the attributes."""
+        return super().__new__(cls, (frames, thread, held_seconds, native))
+
+    @property
+    def frames(self) -> tuple[Frame, ...]:
+        """Outermost first. Empty: it was held by a stack that could not be told.
+
+        The one frame ``"(others)"`` without a file stands for all that was seen least, where
+        there were too many different stacks; ``"(no Python code)"`` for a thread that had no
+        frame of Python, such as one that begins or ends.
+        """
+        return self[0]
+
+    @property
+    def thread(self) -> str:
+        """The thread's name, as far as known; empty where it is not."""
+        return self[1]
+
+    @property
+    def held_seconds(self) -> float:
+        """How long the GIL was held by it, s: its share of the looks, of the time held."""
+        return self[2]
+
+    @property
+    def native(self) -> bool:
+        """Whether it was in native code, which cannot be made to let go.
+
+        Proven where somebody had waited for two switch intervals and it had still not given way,
+        though it ran, as Python code would within microseconds. False where nothing is known:
+        nobody waited that long, or it slept, or had no CPU, or this Python keeps no native ids
+        (3.10).
+        """
+        return self[3]
+
+    def __repr__(self) -> str:
+        last = f"{self.frames[-1]!r}" if self.frames else "unknown"
+        native = ", native" if self.native else ""
+        return f"<HeldStack {self.held_seconds:.3f} s by {last} in {self.thread!r}{native}>"
+
+    def __getnewargs__(self) -> tuple[tuple[Frame, ...], str, float, bool]:
+        return self[0], self[1], self[2], self[3]
+
+
+class Blame(tuple[str, str, float, float]):
+    """What a function cost others: a tuple of its four attributes."""
+
+    __slots__ = ()
+
+    def __new__(cls, function: str, file: str, held_seconds: float, waited_seconds: float) -> Blame:
+        """Make one; see the attributes."""
+        return super().__new__(cls, (function, file, held_seconds, waited_seconds))
+
+    @property
+    def function(self) -> str:
+        """The innermost function of Python; empty: it could not be told."""
+        return self[0]
+
+    @property
+    def file(self) -> str:
+        """Its file."""
+        return self[1]
+
+    @property
+    def held_seconds(self) -> float:
+        """How long the GIL was held by it, s."""
+        return self[2]
+
+    @property
+    def waited_seconds(self) -> float:
+        """How long the GIL was waited for meanwhile, s: by our knocks.
+
+        A share of the waits of all knocks, whose sum is that of this column: they ask as often as
+        `Snapshot.knock_interval_ns` says.
+        """
+        return self[3]
+
+    def __repr__(self) -> str:
+        return (
+            f"<Blame {self.function!r} ({self.file}): held {self.held_seconds:.3f} s, "
+            f"waited for {self.waited_seconds:.3f} s>"
+        )
+
+    def __getnewargs__(self) -> tuple[str, str, float, float]:
+        return self[0], self[1], self[2], self[3]
+
+
+def stored(
+    read: tuple[Iterable[Any], tuple[int, int, int], tuple[int, int, int]],
+    interval_ns: int,
+    threads: dict[int, str],
+) -> _StoredStacks:
+    """Return what a snapshot stores of ``_core.Sampler.read_stacks()``, unchecked.
+
+    Parameters
+    ----------
+    read : tuple
+        Stacks, the tally of those that were folded, and that of the unknown.
+    interval_ns : int
+        The time that a look stands for.
+    threads : dict
+        Names of threads by their serial.
+    """
+    seen, folded, unknown = read
+    sums: dict[tuple[tuple[_StoredFrame, ...], str], tuple[int, int, int]] = {}
+    every = [
+        (frames or NO_FRAMES, threads.get(serial, ""), tally) for frames, serial, tally in seen
+    ]
+    for frames, thread, tally in (*every, (FOLDED, "", folded), ((), "", unknown)):
+        if tally[0]:
+            _add(sums, (frames, thread), tuple(looks * interval_ns for looks in tally))
+    return tuple((*key, *times) for key, times in sums.items())
+
+
+def window(later: _StoredStacks, earlier: _StoredStacks) -> _StoredStacks:
+    """Return what was seen after the earlier snapshot."""
+    if later is None:
+        return None
+    before = {one[:2]: one[2:] for one in earlier or ()}
+    rest = []
+    for frames, thread, *times in later:
+        gone = before.get((frames, thread), (0, 0, 0))
+        # Less than before only where it was folded in between.
+        held, waited, native = (max(a - b, 0) for a, b in zip(times, gone, strict=True))
+        if held:
+            rest.append((frames, thread, held, waited, native))
+    return tuple(rest)
+
+
+def merged(a: _StoredStacks, b: _StoredStacks) -> _StoredStacks:
+    """Return what two snapshots saw: equal stacks of threads of one name are one."""
+    if a is None or b is None:
+        return b if a is None else a
+    sums: dict[Any, tuple[int, int, int]] = {}
+    for frames, thread, *times in (*a, *b):
+        _add(sums, (frames, thread), tuple(times))
+    return tuple((*key, *times) for key, times in sums.items())
+
+
+def _add(sums: dict[Any, tuple[int, int, int]], key: Any, times: tuple[int, ...]) -> None:
+    held, waited, native = sums.get(key, (0, 0, 0))
+    sums[key] = held + times[0], waited + times[1], native + times[2]
+
+
+def held_stacks(snapshot: Snapshot) -> tuple[HeldStack, ...]:
+    """Return the stacks of a snapshot, the largest first."""
+    stacks = sorted(snapshot._stacks or (), key=lambda one: -one[2])
+    seconds = _unit([one[2] for one in stacks], snapshot.held_seconds)
+    return tuple(
+        HeldStack(
+            tuple(Frame(*frame) for frame in frames),
+            thread,
+            held * seconds,
+            native >= LEAST_NATIVE * held > 0,
+        )
+        for frames, thread, held, _, native in stacks
+    )
+
+
+def blame(snapshot: Snapshot) -> tuple[Blame, ...]:
+    """Return each function's part in the waits, the largest first."""
+    stacks = snapshot._stacks or ()
+    held_unit = _unit([one[2] for one in stacks], snapshot.held_seconds)
+    waited_unit = _unit([one[3] for one in stacks], snapshot.wait_total_ns / 1e9)
+    sums: dict[tuple[str, str], tuple[int, int]] = {}
+    for frames, _, held, waited, _ in stacks:
+        key = frames[-1][:2] if frames else ("", "")
+        before = sums.get(key, (0, 0))
+        sums[key] = before[0] + held, before[1] + waited
+    rows = [
+        Blame(*key, held * held_unit, waited * waited_unit) for key, (held, waited) in sums.items()
+    ]
+    return tuple(sorted(rows, key=lambda row: (-row.waited_seconds, -row.held_seconds)))
+
+
+def _unit(column: list[int], seconds: float) -> float:
+    """Return how many seconds one ns of a column stands for: all of it for `seconds`."""
+    return seconds / sum(column) if any(column) else 0.0
+
+
+def encode(stacks: _StoredStacks) -> dict[str, Any] | None:
+    """Return stacks for JSON, each frame once."""
+    if stacks is None:
+        return None
+    numbers: dict[_StoredFrame, int] = {}
+    rows = [
+        dict(
+            zip(
+                _KEYS,
+                ([numbers.setdefault(f, len(numbers)) for f in frames], *rest),
+                strict=True,
+            )
+        )
+        for frames, *rest in stacks
+    ]
+    return {"frames": [list(frame) for frame in numbers], "stacks": rows}
+
+
+def decode(value: Any) -> _StoredStacks:
+    """Return stacks from JSON, every value checked.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As :meth:`Snapshot.from_dict` says.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, dict) or set(value) != {"frames", "stacks"}:
+        raise ValueError(f"stacks must be None or a dict of frames and stacks, not {shown(value)}")
+    frames = [_frame(one) for one in _list("stacks.frames", value["frames"])]
+    return tuple(_stack(one, frames) for one in _list("stacks.stacks", value["stacks"]))
+
+
+def _list(name: str, value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError(f"{name} must be a list, not {shown(value)}")
+    return value
+
+
+def _frame(value: Any) -> _StoredFrame:
+    if not isinstance(value, list) or [type(one) for one in value] != [str, str, int]:
+        raise ValueError(
+            f"each of stacks.frames must be [function, file, line], not {shown(value)}"
+        )
+    function, file, line = value
+    if not 0 <= line < 2**31:
+        raise ValueError(f"a line must be an integer from 0 to 2**31 - 1, not {shown(line)}")
+    return function, file, line
+
+
+def _stack(value: Any, frames: list[_StoredFrame]) -> _StoredStack:
+    if not isinstance(value, dict) or set(value) != set(_KEYS):
+        raise ValueError(f"each of stacks must be a dict of {', '.join(_KEYS)}, not {shown(value)}")
+    if not isinstance(value["thread"], str):
+        raise TypeError(f"stacks.thread must be a str, not {shown(value['thread'])}")
+    numbers = _list("stacks.frames of a stack", value["frames"])
+    for number in numbers:
+        if type(number) is not int or not 0 <= number < len(frames):
+            raise ValueError(
+                f"a frame of a stack must be an integer from 0 to {len(frames) - 1}, "
+                f"not {shown(number)}"
+            )
+    held, waited, native = (_time(f"stacks.{name}", value[name]) for name in _KEYS[2:])
+    if waited > held or native > held:
+        raise ValueError(f"stacks.waited_ns and native_ns must be at most held_ns, {held}")
+    return tuple(frames[number] for number in numbers), value["thread"], held, waited, native
+
+
+def _time(name: str, value: Any) -> int:
+    if type(value) is not int:
+        raise TypeError(f"{name} must be {_TIME}, not {shown(value)}")
+    if not 0 <= value <= MAX_INT64:
+        raise ValueError(f"{name} must be {_TIME}, not {shown(value)}")
+    return value

@@ -1,0 +1,241 @@
+"""Stacks of what held the GIL, by a meter that runs beside it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+from needs import needs_gil
+
+from gilknocker import KnockKnock, Snapshot, StacksUnsupported, _core
+
+PROBLEM = _core.stack_problem()
+needs_stacks = pytest.mark.skipif(PROBLEM is not None, reason=str(PROBLEM))
+
+
+@pytest.mark.skipif(PROBLEM is None, reason="stacks can be read here")
+def test_where_stacks_cannot_be_read_they_are_refused_with_the_reason() -> None:
+    with pytest.raises(StacksUnsupported, match=str(PROBLEM).split()[0]):
+        KnockKnock(stacks=True)
+    assert issubclass(StacksUnsupported, RuntimeError)
+
+
+def recurse(depth: int, until: float) -> None:
+    if depth:
+        recurse(depth - 1, until)
+        return
+    while time.thread_time() < until:
+        pass
+
+
+def c_code(until: float) -> None:
+    while time.thread_time() < until:
+        sum(range(100_000))
+
+
+def python_loop(until: float) -> None:
+    while time.thread_time() < until:
+        pass
+
+
+def deep_recursion(until: float) -> None:
+    recurse(150, until)
+
+
+def generator(until: float) -> None:
+    for _ in iter(lambda: yield_to(until), None):  # pragma: no branch
+        break
+
+
+def yield_to(until: float) -> None:
+    def numbers() -> object:
+        while time.thread_time() < until:
+            yield 1
+
+    for _ in numbers():  # type: ignore[attr-defined]
+        pass
+
+
+# What each does of all the work.
+PARTS: dict[Callable[[float], None], float] = {
+    c_code: 0.4,
+    python_loop: 0.3,
+    deep_recursion: 0.2,
+    generator: 0.1,
+}
+ROUND = 0.05  # seconds of CPU time
+
+
+def do_all(seconds: float, spent: Counter[str]) -> None:
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        for part, share in PARTS.items():
+            begun = time.monotonic()  # it holds the GIL also while it has no CPU
+            part(time.thread_time() + share * ROUND)
+            spent[part.__name__] += time.monotonic() - begun
+
+
+def measured(threads: int, seconds: float) -> tuple[Snapshot, dict[str, float]]:
+    spent: Counter[str] = Counter()
+    workers = [
+        threading.Thread(target=do_all, args=(seconds, spent), name=f"worker {k}")
+        for k in range(threads)
+    ]
+    with KnockKnock(stacks=True) as knocker:
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        snapshot = knocker.snapshot()
+    total = sum(spent.values())
+    return snapshot, {name: seconds / total for name, seconds in spent.items()}
+
+
+def shares(snapshot: Snapshot) -> dict[str, float]:
+    """Each part's share of the time held by stacks that are of any of them."""
+    names = {part.__name__ for part in PARTS}
+    seen: Counter[str] = Counter()
+    for stack in snapshot.stacks:
+        functions = [frame.function for frame in stack.frames]
+        for name in names.intersection(functions):
+            seen[name] += stack.held_seconds
+    total = sum(seen.values())
+    return {name: seconds / total for name, seconds in seen.items()}
+
+
+@needs_stacks
+def test_shares_are_those_of_the_time_of_a_lone_thread() -> None:
+    snapshot, truth = measured(1, 1.5)
+    found = shares(snapshot)
+    assert set(found) == set(truth)
+    for name, share in truth.items():
+        assert found[name] == pytest.approx(share, abs=0.08)  # benchmarks/stacks.py: 0.02
+    assert "worker 0" in {one.thread for one in snapshot.stacks}
+
+
+@needs_stacks
+def test_all_threads_are_seen_and_all_sums_agree() -> None:
+    snapshot, truth = measured(3, 0.5)
+    assert set(shares(snapshot)) == set(truth)  # how large, on a busy machine: benchmarks/stacks.py
+    assert {f"worker {k}" for k in range(3)} <= {one.thread for one in snapshot.stacks}
+    assert sum(one.held_seconds for one in snapshot.stacks) == pytest.approx(snapshot.held_seconds)
+    unknown = sum(one.held_seconds for one in snapshot.stacks if not one.frames)
+    assert unknown <= 0.05 * snapshot.held_seconds
+    paid = sum(row.waited_seconds for row in snapshot.blame)
+    assert paid == pytest.approx(snapshot.wait_total_ns / 1e9, rel=0.02)
+
+
+@needs_stacks
+def test_a_stack_begins_with_the_outermost_and_ends_with_the_line_that_ran() -> None:
+    snapshot, _ = measured(1, 0.5)
+    stack = {one.frames[-1].function: one for one in snapshot.stacks if one.frames}["python_loop"]
+    functions = [frame.function for frame in stack.frames]
+    assert functions[-2:] == ["do_all", "python_loop"]
+    assert "_bootstrap" in functions[0]  # of threading
+    assert stack.frames[-1].file == __file__
+    first = python_loop.__code__.co_firstlineno
+    assert first < stack.frames[-1].line <= first + 2
+
+
+def add_in_c(seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        sum(range(3_000_000))  # some 50 ms, in which it lets go of nothing
+
+
+@needs_stacks
+def test_code_that_keeps_the_gil_is_native_and_python_code_is_not() -> None:
+    with KnockKnock(stacks=True) as knocker:  # whose knocks are those who wait
+        add_in_c(1.0)
+        python_loop(time.thread_time() + 0.5)
+        stacks = knocker.snapshot().stacks
+    largest = {one.frames[-1].function: one for one in reversed(stacks) if one.frames}
+    assert largest["add_in_c"].native or sys.version_info < (3, 11)  # which keeps no native ids
+    assert not largest["python_loop"].native
+
+
+@needs_stacks
+def test_a_reset_forgets_them_and_a_difference_is_what_came_after() -> None:
+    with KnockKnock(stacks=True) as knocker:
+        c_code(time.thread_time() + 0.2)
+        first = knocker.snapshot()
+        python_loop(time.thread_time() + 0.2)
+        second = knocker.snapshot()
+        knocker.reset_contention_metric()
+        deep_recursion(time.thread_time() + 0.2)
+        third = knocker.snapshot()
+    assert set(shares(first)) == {"c_code"}
+    assert shares(second - first)["python_loop"] > 0.9
+    assert set(shares(third)) == {"deep_recursion"}
+
+
+@needs_stacks
+def test_not_asked_for_they_are_not_read() -> None:
+    with KnockKnock() as knocker:
+        python_loop(time.thread_time() + 0.05)
+        assert knocker.snapshot().stacks == ()
+
+
+@needs_stacks
+def test_beside_threads_that_churn_nearly_every_look_is_whole() -> None:
+    stop = threading.Event()
+
+    def live() -> None:
+        for _ in range(200):
+            sum(range(200))
+
+    def churn() -> None:
+        while not stop.is_set():
+            thread = threading.Thread(target=live)
+            thread.start()
+            thread.join()
+
+    churners = [threading.Thread(target=churn) for _ in range(4)]
+    with KnockKnock(stacks=True) as knocker:
+        for one in churners:
+            one.start()
+        time.sleep(2)
+        stop.set()
+        for one in churners:
+            one.join()
+        snapshot = knocker.snapshot()
+    unknown = sum(one.held_seconds for one in snapshot.stacks if not one.frames)
+    assert snapshot.ticks_held > 500
+    assert unknown <= 0.05 * snapshot.held_seconds  # benchmarks/stacks.py: 0.01
+
+
+@needs_stacks
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_in_a_forked_child_stacks_are_the_child_s() -> None:
+    with KnockKnock(stacks=True) as knocker:
+        python_loop(time.thread_time() + 0.05)
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                knocker.start()
+                c_code(time.thread_time() + 0.3)
+                knocker.stop()
+                found = shares(knocker.snapshot())
+                status = 0 if set(found) == {"c_code"} else 2
+            finally:
+                os._exit(status)
+        _, status = os.waitpid(child, 0)
+        assert os.waitstatus_to_exitcode(status) == 0
+        assert "python_loop" in shares(knocker.snapshot())
+
+
+@needs_gil
+@needs_stacks
+def test_the_stack_of_a_loop_at_module_level() -> None:
+    code = compile("while clock() < end: pass", "module of a test", "exec")
+    with KnockKnock(stacks=True) as knocker:
+        exec(code, {"clock": time.thread_time, "end": time.thread_time() + 0.2})
+    last = [one.frames[-1] for one in knocker.snapshot().stacks if one.frames]
+    assert ("<module>", "module of a test", 1) in last

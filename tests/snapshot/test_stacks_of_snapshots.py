@@ -1,0 +1,164 @@
+"""Stacks in snapshots: subtracted, merged, stored, and shared out; no meter runs."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+from typing import Any
+
+import pytest
+from stories import MS, tell
+
+from gilknocker import Snapshot
+from gilknocker.snapshot.stacks import FOLDED, Blame, Frame, HeldStack, stored
+
+MAIN = ("main", "/app/main.py", 10)
+WORK = ("Worker.run", "/app/work.py", 20)
+DUMP = ("JSONEncoder.iterencode", "/lib/json/encoder.py", 261)
+
+
+def looked(stacks: Any = None) -> Snapshot:
+    return tell(["held"] * 800 + ["free"] * 200, [5 * MS] * 10, stacks=stacks)
+
+
+def with_stacks(*rows: tuple[Any, ...]) -> Snapshot:
+    """Return a snapshot with these (frames, thread, held, waited, native), in looks of 1 ms."""
+    return looked(tuple((*row[:2], *(looks * MS for looks in row[2:])) for row in rows))
+
+
+@pytest.fixture
+def some() -> Snapshot:
+    return with_stacks(
+        ((MAIN, WORK, DUMP), "worker", 600, 30, 40),
+        ((MAIN, WORK), "worker", 200, 10, 0),
+        ((MAIN, WORK, DUMP), "MainThread", 100, 0, 0),
+        ((), "", 80, 10, 0),
+        (FOLDED, "", 20, 0, 0),
+    )
+
+
+def test_the_largest_comes_first_and_all_sum_to_the_time_held(some: Snapshot) -> None:
+    stacks = some.stacks
+    assert [one.thread for one in stacks] == ["worker", "worker", "MainThread", "", ""]
+    assert sum(one.held_seconds for one in stacks) == pytest.approx(some.held_seconds)
+    first = stacks[0]
+    assert first.held_seconds == pytest.approx(0.6 * some.held_seconds)
+    assert first.frames == (Frame(*MAIN), Frame(*WORK), Frame(*DUMP))
+    assert first.frames[-1].function == "JSONEncoder.iterencode"
+    assert (first.frames[-1].file, first.frames[-1].line) == DUMP[1:]
+    assert [one.native for one in stacks] == [True, False, False, False, False]
+    assert stacks[3].frames == ()
+    assert "JSONEncoder.iterencode" in repr(first) and "native" in repr(first)
+    assert "unknown" in repr(stacks[3])
+
+
+def test_blame_shares_out_all_waits(some: Snapshot) -> None:
+    rows = some.blame
+    assert [row.function for row in rows] == [DUMP[0], WORK[0], "", "(others)"]
+    assert sum(row.waited_seconds for row in rows) == pytest.approx(some.wait_total_ns / 1e9)
+    assert sum(row.held_seconds for row in rows) == pytest.approx(some.held_seconds)
+    assert rows[0].waited_seconds == pytest.approx(0.6 * some.wait_total_ns / 1e9)
+    assert rows[0].held_seconds == pytest.approx(0.7 * some.held_seconds)
+    assert DUMP[1] in repr(rows[0])
+
+
+def test_without_stacks_there_are_none() -> None:
+    assert looked().stacks == ()
+    assert looked().blame == ()
+    assert looked().to_dict()["stacks"] is None
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, lambda s: pickle.loads(pickle.dumps(s))]
+)
+def test_parts_can_be_copied(some: Snapshot, copied: Any) -> None:
+    for part in (some, some.stacks[0], some.blame[0], some.stacks[0].frames[0]):
+        assert copied(part) == part
+        assert type(copied(part)) is type(part)
+
+
+def test_json_and_back(some: Snapshot) -> None:
+    data = json.loads(json.dumps(some.to_dict()))
+    assert len(data["stacks"]["frames"]) == 4  # each once
+    again = Snapshot.from_dict(data)
+    assert again == some
+    assert again.stacks == some.stacks
+    assert hash(again) == hash(some)
+
+
+def test_a_stored_snapshot_of_1_0_has_no_stacks(some: Snapshot) -> None:
+    data = some.to_dict()
+    del data["stacks"]
+    assert Snapshot.from_dict(data).stacks == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: s.update(more=1), "frames and stacks"),
+        (lambda s: s.update(frames=1), "must be a list"),
+        (lambda s: s["frames"].append(["f", "file"]), r"\[function, file, line\]"),
+        (lambda s: s["frames"].append(["f", "file", -1]), "a line must be"),
+        (lambda s: s["frames"].append(["f", 7, 1]), r"\[function, file, line\]"),
+        (lambda s: s["stacks"][0].pop("thread"), "each of stacks must be"),
+        (lambda s: s["stacks"][0].update(thread=1), "stacks.thread must be a str"),
+        (lambda s: s["stacks"][0]["frames"].append(99), "from 0 to 3"),
+        (lambda s: s["stacks"][0]["frames"].append(True), "from 0 to 3"),
+        (lambda s: s["stacks"][0].update(held_ns=-1), "stacks.held_ns must be"),
+        (lambda s: s["stacks"][0].update(held_ns=1.5), "stacks.held_ns must be"),
+        (lambda s: s["stacks"][0].update(waited_ns=2**62), "at most held_ns"),
+    ],
+)
+def test_what_cannot_be_is_refused(some: Snapshot, change: Any, message: str) -> None:
+    data = json.loads(json.dumps(some.to_dict()))
+    change(data["stacks"])
+    with pytest.raises((TypeError, ValueError), match=message):
+        Snapshot.from_dict(data)
+
+
+def test_a_difference_is_what_came_after() -> None:
+    earlier = with_stacks(((MAIN,), "a", 5, 1, 0), ((WORK,), "a", 3, 0, 0))
+    later = with_stacks(((MAIN,), "a", 7, 2, 1), ((WORK,), "a", 3, 0, 0), ((WORK,), "b", 4, 0, 0))
+    window = later - earlier
+    assert window._stacks == (
+        ((MAIN,), "a", 2 * MS, 1 * MS, 1 * MS),
+        ((WORK,), "b", 4 * MS, 0, 0),
+    )
+
+
+def test_a_merge_adds_up_equal_stacks() -> None:
+    a = with_stacks(((MAIN,), "a", 5, 1, 0), ((WORK,), "a", 3, 0, 0))
+    b = with_stacks(((MAIN,), "a", 7, 2, 1), ((MAIN,), "b", 4, 0, 0))
+    assert (a + b)._stacks == (
+        ((MAIN,), "a", 12 * MS, 3 * MS, 1 * MS),
+        ((WORK,), "a", 3 * MS, 0, 0),
+        ((MAIN,), "b", 4 * MS, 0, 0),
+    )
+    assert (a + looked())._stacks == a._stacks
+    assert (looked() + looked())._stacks is None
+
+
+def test_what_the_core_read_is_stored_by_name_and_in_time() -> None:
+    read = (
+        [((MAIN,), 3, (2, 1, 0)), ((MAIN,), 4, (1, 0, 0)), ((MAIN,), 9, (5, 0, 0))],
+        (0, 0, 0),
+        (6, 2, 0),
+    )
+    assert stored(read, 500, {3: "pool", 4: "pool"}) == (
+        ((MAIN,), "pool", 1_500, 500, 0),
+        ((MAIN,), "", 2_500, 0, 0),
+        ((), "", 3_000, 1_000, 0),
+    )
+    no_code = ((("(no Python code)", "", 0),), "", 500, 0, 0)
+    assert stored(([((), 1, (1, 0, 0))], (0, 0, 0), (0, 0, 0)), 500, {}) == (no_code,)
+    assert stored(([], (4, 0, 0), (0, 0, 0)), 500, {}) == ((FOLDED, "", 2_000, 0, 0),)
+
+
+def test_types() -> None:
+    frame = Frame("f", "file", 3)
+    stack = HeldStack((frame,), "thread", 1.5, True)
+    assert tuple(stack) == ((frame,), "thread", 1.5, True)
+    assert tuple(Blame("f", "file", 1.0, 2.0)) == ("f", "file", 1.0, 2.0)
+    with pytest.raises(AttributeError):
+        stack.native = False  # type: ignore[misc]
