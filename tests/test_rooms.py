@@ -41,7 +41,9 @@ def imports(path: Path) -> set[str]:
 def home(name: str) -> str:
     """Return the room of a module, or of what the package itself gives away."""
     first = name.split(".")[1]
-    return gilknocker._HOMES.get(first, first).partition(".")[0]
+    if first in gilknocker.__all__ and not first.startswith("__"):
+        return getattr(gilknocker, first).__module__.split(".")[1]
+    return first
 
 
 def wrong_way(room: str, file: str, modules: set[str]) -> list[str]:
