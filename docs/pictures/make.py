@@ -1,6 +1,7 @@
 """Make the pictures in this folder, and the outputs of the notebook in examples/, anew.
 
-    pip install '.[notebook]' playwright && python docs/pictures/make.py [pictures|notebook]
+    pip install '.[notebook]' nbconvert playwright
+    python docs/pictures/make.py [pictures|notebook]
 
 What they show is measured now, on an otherwise idle machine if they are to look like the ones that
 are here. The browser is a chromium that is installed (`apt-get install chromium`, or its path in
@@ -26,6 +27,7 @@ sys.path.insert(0, str(EXAMPLES))
 from parse_sources import names_in, sources, total  # noqa: E402 (found by the line above)
 
 from gilknocker import KnockKnock, Snapshot, compare  # noqa: E402
+from gilknocker.reports.comparison import Comparison  # noqa: E402
 
 # The rest is imported where it is used: each process of a pool imports this file too.
 
@@ -62,8 +64,10 @@ def shoot(pages: dict[str, Path]) -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         for name, path in pages.items():
-            for width in WIDTHS:
-                for scheme in SCHEMES:
+            # Sanitized it has no colours of its own.
+            widths, schemes = (WIDTHS, SCHEMES) if name != "sanitized" else ((1200,), ("light",))
+            for width in widths:
+                for scheme in schemes:
                     size = {"width": width, "height": 200}
                     page = browser.new_page(viewport=size, color_scheme=scheme)
                     page.goto(path.as_uri())
@@ -92,7 +96,22 @@ def pictures() -> None:
         difference = compare(threads, processes, names=("four threads", "two processes"))
         pages["comparison"].write_text(PAGE.format(difference._repr_html_()), encoding="utf-8")
         report(pages["report"])
+        pages["sanitized"] = Path(folder, "sanitized.html")
+        pages["sanitized"].write_text(sanitized(threads, difference), encoding="utf-8")
         shoot(pages)
+
+
+def sanitized(*values: Snapshot | Comparison) -> str:
+    """Return the page that nbconvert makes of a notebook that shows these, sanitized."""
+    import nbformat
+    from nbconvert import HTMLExporter
+
+    book = nbformat.v4.new_notebook()
+    for value in values:
+        data = {"text/html": value._repr_html_(), "text/plain": str(value)}
+        book.cells.append(nbformat.v4.new_code_cell(type(value).__name__.lower()))
+        book.cells[-1].outputs.append(nbformat.v4.new_output("execute_result", data))
+    return str(HTMLExporter(sanitize_html=True).from_notebook_node(book)[0])
 
 
 def notebook() -> None:

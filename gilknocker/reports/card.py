@@ -3,10 +3,16 @@
 The sentences are those of :mod:`gilknocker.reports.words`, the figures too; the charts come from
 :mod:`gilknocker.reports.svg`. Colours and size of the text are those of the page around it, so
 that the card is readable in light and dark themes; from 300 pixels on it fits.
+
+What shows the notebooks of others takes things away: JupyterLab of one that is not trusted,
+nbconvert with ``sanitize_html``, which shows the source of what it does not know. So a notebook's
+card has no element but such as all of them let pass, and all else is in attributes: styles, and
+each chart as the background of an empty element. Without attributes it is text with its spaces.
 """
 
 from __future__ import annotations
 
+import re
 from html import escape
 
 from gilknocker._units import format_ns, format_percent
@@ -19,46 +25,51 @@ if TYPE_CHECKING:
 
     from gilknocker.snapshot.value import Snapshot
 
-__all__ = ["STYLE", "card", "comparison_card", "one_line"]
+__all__ = ["STYLE", "card", "comparison_card", "notebook_card", "one_line"]
 
 SHOWN_HOLDERS = 6
 _FIGURES = (50, 90, 99)
 _NAME = 24  # letters
 
-STYLE = f"""\
-.gilknocker{{max-width:34rem;padding:.7em .9em;border:1px solid rgba(128,128,128,.45);
-border-radius:6px;font:14px/1.45 system-ui,sans-serif;color:inherit;box-sizing:border-box}}
-.gilknocker svg{{display:block;height:auto;overflow:visible}}
-.gilknocker .gk-head{{display:flex;justify-content:space-between;flex-wrap:wrap;column-gap:1em}}
-.gilknocker .gk-part{{margin-top:.7em}}
-.gilknocker .gk-soft{{opacity:.75}}
-.gilknocker .gk-says{{margin-top:.5em;padding-left:.7em;border-left:3px solid {ACCENT}}}
-.gilknocker .gk-note{{margin-top:.4em;padding-left:.7em;border-left:3px solid #c98a1b}}
-.gilknocker .gk-small{{font-size:12px;margin-top:.3em}}
-.gilknocker .gk-figures{{display:flex;flex-wrap:wrap;gap:.1em 1.6em;margin:.2em 0 .4em}}
-.gilknocker .gk-figures b{{font-size:17px;font-weight:600;font-variant-numeric:tabular-nums}}
-.gilknocker .gk-row{{display:flex;align-items:center;gap:.7em}}
-.gilknocker .gk-name{{flex:0 0 12.5em;overflow:hidden;text-overflow:ellipsis;white-space:nowrap}}
-.gilknocker .gk-track{{flex:1 1 5em;height:9px;border-radius:3px;background:rgba(128,128,128,.2)}}
-.gilknocker .gk-track i{{display:block;height:100%;border-radius:3px;background:{ACCENT}}}
-.gilknocker .gk-share{{flex:0 0 4em;text-align:right;font-variant-numeric:tabular-nums}}
-.gilknocker.gk-wide{{max-width:46rem;overflow-x:auto}}
-.gilknocker table{{border-collapse:collapse;table-layout:auto;margin:.5em 0;
-font-size:13px;color:inherit}}
-.gilknocker table :is(td,th){{padding:.15em .9em .15em 0;text-align:left!important;
-vertical-align:top;background:none;font-variant-numeric:tabular-nums}}
-.gilknocker table :is(th,td:nth-child(-n+3)){{white-space:nowrap}}
-.gilknocker .gk-pieces{{display:flex;flex-wrap:wrap;column-gap:1em}}
-.gilknocker .gk-pieces span{{flex:0 1 17em}}
-.gilknocker .gk-rest{{width:99%}}
-.gilknocker tr+tr{{border-top:1px solid rgba(128,128,128,.3)}}
-.gilknocker details{{margin-top:.7em}}
-.gilknocker summary{{cursor:pointer}}
-"""
+_STYLES = {
+    "gilknocker": (
+        "max-width:34rem;padding:.7em .9em;border:1px solid rgba(128,128,128,.45);"
+        "border-radius:6px;font:14px/1.45 system-ui,sans-serif;color:inherit;box-sizing:border-box"
+    ),
+    "gk-wide": "max-width:46rem;overflow-x:auto",
+    "gk-head": "display:flex;justify-content:space-between;flex-wrap:wrap;column-gap:1em",
+    "gk-part": "margin-top:.7em",
+    "gk-soft": "opacity:.75",
+    "gk-says": f"margin-top:.5em;padding-left:.7em;border-left:3px solid {ACCENT}",
+    "gk-note": "margin-top:.4em;padding-left:.7em;border-left:3px solid #c98a1b",
+    "gk-small": "font-size:12px;margin-top:.3em",
+    "gk-figures": "display:flex;flex-wrap:wrap;gap:.1em 1.6em;margin:.2em 0 .4em",
+    "gk-figure": "font-size:17px;font-weight:600;font-variant-numeric:tabular-nums",
+    "gk-row": "display:flex;align-items:center;gap:.7em",
+    "gk-name": "flex:0 0 12.5em;overflow:hidden;text-overflow:ellipsis;white-space:nowrap",
+    "gk-track": "flex:1 1 5em;height:9px;border-radius:3px;background:rgba(128,128,128,.2)",
+    "gk-fill": f"display:block;height:100%;border-radius:3px;background:{ACCENT}",
+    "gk-share": "flex:0 0 4em;text-align:right;font-variant-numeric:tabular-nums",
+    "gk-table": "display:table;margin:.5em 0;font-size:13px",
+    "gk-line": "display:table-row",
+    "gk-cell": (
+        "display:table-cell;padding:.15em .9em .15em 0;text-align:left;vertical-align:top;"
+        "font-variant-numeric:tabular-nums;border-bottom:1px solid rgba(128,128,128,.3)"
+    ),
+    "gk-brief": "white-space:nowrap",
+    "gk-rest": "width:99%",
+    "gk-pieces": "display:flex;flex-wrap:wrap;column-gap:1em",
+    "gk-piece": "flex:0 1 17em",
+}
+STYLE = ".gilknocker svg{display:block;height:auto;overflow:visible}\n" + "".join(
+    f".{name}{{{style}}}\n" for name, style in _STYLES.items()
+)
+# Of the text in a chart that does not know the page: 4.5 : 1 against white, 4.2 : 1 against #111.
+_INK = "#767676"
 
 
-def card(snapshot: Snapshot, *, style: bool = True, children_cpu_ns: int = 0) -> str:
-    """Return a fragment of HTML: a ``div`` with everything in it.
+def card(snapshot: Snapshot, *, children_cpu_ns: int = 0) -> str:
+    """Return a fragment of HTML for a page that has `STYLE`: a ``div`` with everything in it.
 
     The time it takes does not depend on the number of waits: at most a few milliseconds.
 
@@ -66,15 +77,12 @@ def card(snapshot: Snapshot, *, style: bool = True, children_cpu_ns: int = 0) ->
     ----------
     snapshot : Snapshot
         What was measured.
-    style : bool, default True
-        Whether it has its ``<style>`` with it; else the page needs `STYLE`.
     children_cpu_ns : int, default 0
         The CPU time of child processes meanwhile, ns.
     """
     held, *others = words.facts(snapshot)
     caveats = words.caveats(snapshot, children_cpu_ns)
     parts = [
-        f"<style>{STYLE}</style>" if style else "",
         *_held(snapshot, *held),
         *(_div("gk-note", f"Note: {caveat}") for caveat in caveats),
         *_waits(snapshot),
@@ -84,10 +92,41 @@ def card(snapshot: Snapshot, *, style: bool = True, children_cpu_ns: int = 0) ->
     return f'<div class="gilknocker">{"".join(parts)}</div>'
 
 
+def notebook_card(snapshot: Snapshot, *, children_cpu_ns: int = 0) -> str:
+    """Return the same for a notebook: without any element that some of them take away."""
+    return _self_contained(card(snapshot, children_cpu_ns=children_cpu_ns))
+
+
+def _self_contained(fragment: str) -> str:
+    fragment = re.sub(r"<svg .*?</svg>", _as_background, fragment, flags=re.DOTALL)
+    return re.sub(r'class="([^"]*)"(?: style="([^"]*)")?', _with_style, fragment)
+
+
+def _with_style(match: re.Match[str]) -> str:
+    styles = [_STYLES[name] for name in match[1].split()]
+    return f'class="{match[1]}" style="{";".join(filter(None, (*styles, match[2])))}"'
+
+
+def _as_background(match: re.Match[str]) -> str:
+    """Return an empty element with a chart as its background: it needs no ``<svg>`` in the page."""
+    from urllib.parse import quote  # here, for it takes its time to import
+
+    head, _, rest = match[0].partition(">")
+    attributes = dict(re.findall(r'([\w-]+)="([^"]*)"', head))
+    width, height = attributes["viewBox"].split()[2:]
+    named = re.sub(r' (role|aria-label|width)="[^"]*"', "", head)
+    drawing = re.sub(r"<title>.*?</title>", "", f"{named}>{rest}").replace("currentColor", _INK)
+    return (
+        f'<div role="img" aria-label="{attributes["aria-label"]}" style="aspect-ratio:{width}/'
+        f"{height};background:url('data:image/svg+xml,{quote(drawing, safe=' /:=,;()')}') "
+        'center/100% no-repeat"></div>'
+    )
+
+
 def comparison_card(
     heads: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str]
 ) -> str:
-    """Return a comparison as a fragment of HTML.
+    """Return a comparison as a fragment of HTML, for a notebook.
 
     Parameters
     ----------
@@ -98,18 +137,37 @@ def comparison_card(
     notes : sequence of str
         What to know of it.
     """
-    parts = [f"<style>{STYLE}</style>", *(_div("gk-head", head) for head in heads), "<table>"]
     (_, *columns, last, _), *others = rows
-    parts += ["<tr><td></td>", *(f'<th scope="col">{escape(c)}</th>' for c in (*columns, last))]
+    table = [_row(["", *map(_bold, columns), _bold(last)])]
     for label, *figures, difference, meaning in others:
-        parts.append(f'</tr><tr><th scope="row">{escape(label)}</th>')
-        parts += [f"<td>{escape(figure)}</td>" for figure in figures]
         # Side by side where there is room, else one below the other.
-        pieces = " ".join(f"<span>{escape(piece)}</span>" for piece in (difference, meaning))
-        parts.append(f'<td class="gk-rest"><div class="gk-pieces">{pieces}</div></td>')
-    parts.append("</tr></table>")
-    parts += [_div("gk-small gk-soft", note) for note in notes]
-    return f'<div class="gilknocker gk-wide">{"".join(parts)}</div>'
+        pieces = " ".join(
+            f'<span class="gk-piece">{escape(piece)}</span>' for piece in (difference, meaning)
+        )
+        rest = f'<span class="gk-pieces">{pieces}</span>'
+        table.append(_row([_bold(label), *map(escape, figures), rest]))
+    parts = [
+        *(_div("gk-head", head) for head in heads),
+        f'<div class="gk-table">{"".join(table)}</div>',
+        *(_div("gk-small gk-soft", note) for note in notes),
+    ]
+    return _self_contained(f'<div class="gilknocker gk-wide">{"".join(parts)}</div>')
+
+
+def _row(cells: Sequence[str]) -> str:
+    """Return a row of a table, of cells of HTML.
+
+    No ``<table>``: bleach puts a ``<tbody>`` into it, and shows that as text.
+    """
+    classes = ["gk-cell gk-brief"] * (len(cells) - 1) + ["gk-cell gk-rest"]
+    parts = (
+        f'<span class="{name}">{cell}</span> ' for name, cell in zip(classes, cells, strict=True)
+    )
+    return f'<div class="gk-line">{"".join(parts)}</div>'
+
+
+def _bold(text: str) -> str:
+    return f"<b>{escape(text)}</b>"
 
 
 def one_line(text: str) -> str:
@@ -119,7 +177,7 @@ def one_line(text: str) -> str:
 
 def _held(snapshot: Snapshot, label: str, figures: str) -> Iterable[str]:
     yield (
-        f'<div class="gk-head"><span><b>{escape(label)}</b> {escape(figures)}</span>'
+        f'<div class="gk-head"><span><b>{escape(label)}</b> {escape(figures)}</span> '
         f'<span class="gk-soft">in {format_ns(snapshot.observed_ns, digits=3)}</span></div>'
     )
     yield held_bar(snapshot.held_fraction, snapshot.held_fraction_interval, f"{label} {figures}")
@@ -140,7 +198,10 @@ def _waits(snapshot: Snapshot) -> Iterable[str]:
     listed = []
     for name, ns in marks:
         at_most = "" if name != "max" or snapshot.wait_max_exact else "≤ "
-        yield f'<span><b>{at_most}{format_ns(ns)}</b> <span class="gk-soft">{name}</span></span>'
+        yield (
+            f'<span><b class="gk-figure">{at_most}{format_ns(ns)}</b> '
+            f'<span class="gk-soft">{name}</span></span> '
+        )
         listed.append(f"{name} {at_most}{format_ns(ns)}")
     yield "</div>"
     label = f"Distribution of {snapshot.knocks} waits: {', '.join(listed)}"
@@ -164,8 +225,8 @@ def _held_by(snapshot: Snapshot) -> Iterable[str]:
         whole = one_line(name)
         yield (
             f'<div class="gk-row"><span class="gk-name" title="{whole} ({native_id})">'
-            f'{one_line(_shortened(name))}</span><span class="gk-track">'
-            f'<i style="width:{percent_width(share)}"></i></span>'
+            f'{one_line(_shortened(name))}</span> <span class="gk-track">'
+            f'<i class="gk-fill" style="width:{percent_width(share)}"></i></span> '
             f'<span class="gk-share">{format_percent(share)} %</span></div>'
         )
     if rest := holders[SHOWN_HOLDERS:]:
@@ -179,10 +240,10 @@ def _shortened(name: str) -> str:
 
 
 def _details(facts: Sequence[tuple[str, str]]) -> Iterable[str]:
-    yield '<details class="gk-small"><summary>How it was measured</summary>'
+    yield '<div class="gk-part gk-small"><div><b>How it was measured</b></div>'
     for label, figures in facts:
         yield f"<div><b>{escape(label)}</b> {escape(figures)}</div>"
-    yield "</details>"
+    yield "</div>"
 
 
 def _div(classes: str, text: str) -> str:

@@ -33,6 +33,13 @@ main{display:grid;gap:1rem;grid-template-columns:repeat(auto-fit,minmax(min(100%
 main>*{min-width:0}
 .gilknocker.gk-wide{max-width:none;margin-bottom:1rem}
 main+.gilknocker{margin-top:1rem}
+table{border-collapse:collapse;margin:.5em 0;font-size:13px}
+:is(td,th){padding:.15em .9em .15em 0;text-align:left;vertical-align:top;
+font-variant-numeric:tabular-nums}
+:is(th,td:nth-child(-n+3)){white-space:nowrap}
+tr+tr{border-top:1px solid rgba(128,128,128,.3)}
+details{margin-top:.7em}
+summary{cursor:pointer}
 pre{overflow-x:auto;font-size:12px}
 footer{margin-top:1rem;font-size:12px;opacity:.75}
 """
@@ -67,7 +74,7 @@ def page(
         threads=threads,
         children_cpu_ns=children_cpu_ns,
     )
-    shown = card(snapshot, style=False, children_cpu_ns=children_cpu_ns)
+    shown = card(snapshot, children_cpu_ns=children_cpu_ns)
     title = one_line(text.partition("\n")[0])
     beside = [*_timeline(snapshot), *([] if threads else _holders(snapshot)), _as_text(text)]
     below = _threads(threads) if threads else ""  # it is wide

@@ -18,10 +18,10 @@ class SnapshotViews:
     __slots__ = ()
 
     def _repr_html_(self) -> str:
-        from gilknocker.reports.card import card
+        from gilknocker.reports.card import notebook_card
 
         snapshot: Any = self
-        return card(snapshot)
+        return notebook_card(snapshot)
 
     def plot(
         self,

@@ -65,7 +65,7 @@ def run(shell: InteractiveShell, cell: str) -> Outcome:
 def the_card(outcome: Outcome) -> str:
     (bundle,) = outcome.shown
     assert bundle["text/plain"].startswith("gilknocker: ")
-    assert bundle["text/html"].startswith('<div class="gilknocker">')
+    assert bundle["text/html"].startswith('<div class="gilknocker" ')
     return str(bundle["text/html"])
 
 

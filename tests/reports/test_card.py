@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import re
 import sys
+from html.parser import HTMLParser
 from typing import Any
+from urllib.parse import unquote
 from xml.etree import ElementTree
 
 import pytest
@@ -150,7 +152,7 @@ def test_holders_are_listed_and_escaped() -> None:
     assert "worker-3 5.0 %" in text and "worker-4" not in text
     assert "and 5 more, 25.0 %" in text
     assert f'title="{"x" * 30}-1 (8)">xxxxxxxxxxxx…xxxxxxxxx-1<' in fragment
-    widths = re.findall(r'<i style="width:([0-9.]+%)">', fragment)
+    widths = re.findall(r'<i class="gk-fill" style="width:([0-9.]+%)">', fragment)
     assert widths == ["50.0%"] + ["5.0%"] * 5
     assert "Held by" not in shown(parsed(cards.card(tell(HALF, WAITS))))
 
@@ -175,3 +177,82 @@ def test_comparison() -> None:
 def test_compare_takes_snapshots_only() -> None:
     with pytest.raises(TypeError, match=r"^b must be a Snapshot, not 'after\.json'$"):
         compare(tell([], []), "after.json")  # type: ignore[arg-type]
+
+
+class Texts(HTMLParser):
+    """What a page shows of a fragment once `kept` elements and no attributes are left of it.
+
+    As bleach does: what it does not know it shows as text.
+    """
+
+    def __init__(self, fragment: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.text = ""
+        self.feed(fragment)
+        self.close()
+
+    kept = frozenset(["div", "span", "b", "i"])
+    block = frozenset(["div"])
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        self.text += "\n" if tag in self.block else ""
+        if tag not in self.kept:
+            self.text += self.get_starttag_text() or ""
+
+    def handle_endtag(self, tag: str) -> None:
+        self.text += "\n" if tag in self.block else ""
+        if tag not in self.kept:
+            self.text += f"</{tag}>"
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+HELD = held_by(tell(HALF, WAITS), [("worker-1", 5), ("MainThread", 5)])
+
+
+@pytest.mark.parametrize(
+    ("fragment", "lines"),
+    [
+        (
+            HELD._repr_html_(),
+            [
+                "GIL held 50.0 % of the time (40.4 to 59.6, 95 % confidence) in 100 ms",
+                "5.0 ms p50 5.0 ms p90 80 ms p99 80 ms max",
+                "worker-1 50.0 %",
+                "How it was measured",
+            ],
+        ),
+        (
+            compare(HELD, tell(HALF, [10_000] * 90))._repr_html_(),
+            ["A: before, 100 ms", "A B B - A (95 % interval)", "wait p99 80 ms 10 µs"],
+        ),
+    ],
+    ids=["card", "comparison"],
+)
+def test_in_a_notebook_that_is_sanitized_it_is_text_with_its_spaces(
+    fragment: str, lines: list[str]
+) -> None:
+    text = re.sub(r"[^\S\n]+", " ", Texts(fragment).text)
+    shown_lines = [line.strip() for line in text.splitlines()]
+    for line in lines:
+        assert any(one.startswith(line) for one in shown_lines), (line, shown_lines)
+    assert "<" not in text and "{" not in text
+
+
+@given(any_snapshots)
+def test_a_notebooks_card_is_the_card(snapshot: Snapshot) -> None:
+    plain, notebook = cards.card(snapshot), snapshot._repr_html_()
+    charts = [e for e in parsed(notebook).iter() if "data:image/svg" in e.attrib.get("style", "")]
+    assert (
+        labels(parsed(notebook))
+        == labels(parsed(plain))
+        == [chart.attrib["aria-label"] for chart in charts]
+    )
+    for chart in charts:
+        (drawing,) = re.findall(r"url\('data:image/svg\+xml,(.*?)'\)", chart.attrib["style"])
+        assert parsed(unquote(drawing)).tag.endswith("svg")
+        assert re.search(r"aspect-ratio:400/\d+", chart.attrib["style"])
+    assert not {"style", "svg", "table", "details"} & {e.tag for e in parsed(notebook).iter()}
+    without = re.sub(r"<svg .*?</svg>", "", plain, flags=re.DOTALL)
+    assert shown(parsed(notebook)) == shown(parsed(without))

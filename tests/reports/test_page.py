@@ -49,7 +49,7 @@ def test_page() -> None:
     root = read(text)
     first = words.text(SNAPSHOT, program=["x.py", "<b>&"], exit_status=3).splitlines()[0]
     assert root.findtext("head/title") == root.findtext("body/h1") == first
-    assert cards.card(SNAPSHOT, style=False) in text
+    assert cards.card(SNAPSHOT) in text
     for line in words.text(SNAPSHOT).splitlines()[1:]:
         assert re.sub(r"\s+", " ", line).strip() in text_of(root)
     assert "started 2023-11-14 22:13:20 UTC" in text_of(root)

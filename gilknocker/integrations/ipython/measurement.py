@@ -11,7 +11,7 @@ from gilknocker._units import fitting
 from gilknocker.meters.child_processes import cpu_ns
 from gilknocker.meters.knock_knock import KnockKnock
 from gilknocker.reports import words
-from gilknocker.reports.card import card
+from gilknocker.reports.card import notebook_card
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Measurement:
         text = words.text(snapshot, children_cpu_ns=children).rstrip()
         self._shell.display_pub.publish(
             {
-                "text/html": card(snapshot, children_cpu_ns=children),
+                "text/html": notebook_card(snapshot, children_cpu_ns=children),
                 "text/plain": fitting(text, sys.stdout),
             }
         )
