@@ -13,6 +13,7 @@ pytest.importorskip("IPython", reason="needs the extra [notebook]")
 
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
+from traitlets.config import Config
 
 MODES = ("all", "last", "last_expr", "none", "last_expr_or_assign")
 
@@ -102,13 +103,13 @@ def test_there_are_enough() -> None:
 @pytest.fixture
 def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[InteractiveShell]:
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
-    shell = InteractiveShell.instance()
-    shell.history_manager.enabled = False
+    # It would save the history by a thread of its own.
+    config = Config({"HistoryManager": {"enabled": False}})
+    shell = InteractiveShell.instance(config=config)
     shell.run_line_magic("load_ext", "gilknocker")
     yield shell
     shell.run_line_magic("unload_ext", "gilknocker")
     shell.reset()
-    shell.history_manager.end_session()
     InteractiveShell.clear_instance()
 
 

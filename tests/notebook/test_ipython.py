@@ -17,6 +17,7 @@ from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from stories import MS, tell
+from traitlets.config import Config
 
 import gilknocker
 from gilknocker import Snapshot
@@ -39,13 +40,13 @@ class Outcome(SimpleNamespace):
 @pytest.fixture
 def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[InteractiveShell]:
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
-    shell = InteractiveShell.instance()
-    shell.history_manager.enabled = False
+    # It would save the history by a thread of its own.
+    config = Config({"HistoryManager": {"enabled": False}})
+    shell = InteractiveShell.instance(config=config)
     shell.run_line_magic("load_ext", "gilknocker")
     yield shell
     shell.run_line_magic("unload_ext", "gilknocker")
     shell.reset()
-    shell.history_manager.end_session()
     InteractiveShell.clear_instance()
 
 
