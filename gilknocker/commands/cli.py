@@ -39,6 +39,10 @@ options of run, before the program:
   --live               show a status line every second, if stderr is a terminal
   --json FILE          write the report to FILE too, as JSON (docs/json.md)
   --html FILE          write the report to FILE too, as a page with charts
+  --stacks             say which lines held the GIL: the holder's Python stack at each look
+  --flame FILE         the same, and write a flame graph to FILE, a page that needs nothing else
+  --speedscope FILE    the same, for https://www.speedscope.app
+  --collapsed FILE     the same, a line for each stack with its microseconds, as flamegraph.pl reads
   --trace              count every hold and wait of every thread, rather than look and knock
   --chrome-trace FILE  the same, and write them to FILE for the Perfetto UI (gzipped: FILE.gz)
 

@@ -7,7 +7,7 @@ import os
 import sys
 
 from gilknocker.commands.first_stderr import FirstStderr, flush
-from gilknocker.commands.options import UsageError
+from gilknocker.commands.options import FILES, UsageError
 from gilknocker.meters.child_processes import cpu_ns
 from gilknocker.meters.knock_knock import KnockKnock
 from gilknocker.meters.lifecycle import PROCESS
@@ -54,14 +54,16 @@ class Meter:
         self._pid = os.getpid()
         self._stderr = FirstStderr()
         self._tracer = _tracer() if options.trace else None
+        if options.stacks:
+            _need_stacks()
         self._meter: KnockKnock | GilTracer = self._tracer or KnockKnock(
-            interval_micros=options.interval_micros
+            interval_micros=options.interval_micros, stacks=options.stacks
         )
         self._keep_waits = options.html is not None
         # All imports come before the program: later there may be a json.py in its folder, or no
         # file to be had any more.
         self._outputs: list[Output] = []
-        if options.json or options.html or options.chrome_trace:
+        if any(getattr(options, name) for name in FILES):
             from gilknocker.commands.outputs import outputs
 
             self._outputs = outputs(options, self._stderr)
@@ -126,6 +128,16 @@ class Meter:
         for output in self._outputs:
             if not output.save(run, self._stderr):
                 return
+
+
+def _need_stacks() -> None:
+    from gilknocker import _core
+    from gilknocker.reports import stack_lines  # noqa: F401 (of the report's lines)
+    from gilknocker.snapshot import stacks  # noqa: F401 (of Snapshot.stacks)
+
+    problem = _core.stack_problem()
+    if problem is not None:
+        raise UsageError(f"--stacks: {problem}")
 
 
 def _tracer() -> GilTracer:

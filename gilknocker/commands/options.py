@@ -18,6 +18,12 @@ __all__ = ["STARTED_WITH", "RunOptions", "UsageError", "parse_run"]
 STARTED_WITH = frozenset(sys.modules)
 
 
+# What may be written: the attributes of `RunOptions` that name a file.
+FILES = ("json", "html", "chrome_trace", "flame", "speedscope", "collapsed")
+# Files that are made of stacks.
+_OF_STACKS = ("--flame", "--speedscope", "--collapsed")
+
+
 class UsageError(Exception):
     """What was asked for cannot be done; the message is for the user."""
 
@@ -33,8 +39,10 @@ class RunOptions:
         Whether to show a status line.
     trace : bool
         Whether to trace.
-    json, html, chrome_trace : str or None
-        Where to write the report, and the trace.
+    stacks : bool
+        Whether to read the stack of whoever holds the GIL.
+    json, html, chrome_trace, flame, speedscope, collapsed : str or None
+        Where to write the report, the trace, and the stacks.
     kind : {"script", "module", "code"}
         What the program is.
     target : str
@@ -46,11 +54,15 @@ class RunOptions:
     __slots__ = (
         "arguments",
         "chrome_trace",
+        "collapsed",
+        "flame",
         "html",
         "interval_micros",
         "json",
         "kind",
         "live",
+        "speedscope",
+        "stacks",
         "target",
         "trace",
     )
@@ -61,6 +73,10 @@ class RunOptions:
     html: str | None
     chrome_trace: str | None
     trace: bool
+    stacks: bool
+    flame: str | None
+    speedscope: str | None
+    collapsed: str | None
     kind: str
     target: str
     arguments: list[str]
@@ -72,6 +88,10 @@ class RunOptions:
         self.html = None
         self.chrome_trace = None
         self.trace = False
+        self.stacks = False
+        self.flame = None
+        self.speedscope = None
+        self.collapsed = None
 
     @property
     def words(self) -> list[str]:
@@ -108,6 +128,8 @@ def parse_run(words: Sequence[str]) -> RunOptions:
     options.arguments = rest
     if options.trace and options.interval_micros is not None:
         raise UsageError("--interval-micros is for looks, and --trace takes none: not both")
+    if options.trace and options.stacks:
+        raise UsageError("stacks are read by looks, and --trace takes none: not both")
     return options
 
 
@@ -117,12 +139,15 @@ def _take_option(options: RunOptions, word: str, rest: list[str]) -> None:
         options.live = True
     elif word == "--trace":
         options.trace = True
-    elif name in ("--json", "--html", "--chrome-trace"):
+    elif word == "--stacks":
+        options.stacks = True
+    elif name in ("--json", "--html", "--chrome-trace", *_OF_STACKS):
         path = value if equals else _value(name, rest)
         if not path:
             raise UsageError(f"{name} needs the name of a file")
         setattr(options, name[2:].replace("-", "_"), path)
         options.trace |= name == "--chrome-trace"
+        options.stacks |= name in _OF_STACKS
     elif name == "--interval-micros":
         options.interval_micros = _micros(value if equals else _value(name, rest))
     elif word == "-":

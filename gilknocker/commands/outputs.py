@@ -100,6 +100,9 @@ def outputs(options: RunOptions, stderr: FirstStderr) -> list[Output]:
             "--json": options.json,
             "--html": options.html,
             "--chrome-trace": options.chrome_trace,
+            "--flame": options.flame,
+            "--speedscope": options.speedscope,
+            "--collapsed": options.collapsed,
         }
     )
     found: list[Output] = []
@@ -119,7 +122,30 @@ def outputs(options: RunOptions, stderr: FirstStderr) -> list[Output]:
 
         path, target = options.chrome_trace, targets["--chrome-trace"]
         found.append(Output("trace", path, target, _trace_shown(stderr)))
+    return found + _of_stacks(options, targets)
+
+
+def _of_stacks(options: RunOptions, targets: dict[str, Target]) -> list[Output]:
+    found: list[Output] = []
+    if options.flame is not None:
+        from gilknocker.reports.flame import flame
+
+        found.append(Output("flame graph", options.flame, targets["--flame"], _drawn(flame)))
+    if options.speedscope is not None:
+        from gilknocker.reports.stack_files import speedscope
+
+        path, target = options.speedscope, targets["--speedscope"]
+        found.append(Output("profile", path, target, _drawn(speedscope)))
+    if options.collapsed is not None:
+        from gilknocker.reports.stack_files import collapsed
+
+        path, target = options.collapsed, targets["--collapsed"]
+        found.append(Output("stacks", path, target, _drawn(lambda one, _: collapsed(one))))
     return found
+
+
+def _drawn(draw: Callable[[Snapshot, list[str]], str]) -> _Write:
+    return lambda run, target: target.write_text(draw(run.snapshot, run.program))
 
 
 def _rendered(render: _Render) -> _Write:

@@ -91,6 +91,11 @@ def facts(snapshot: Snapshot) -> list[tuple[str, str]]:
     found = [("GIL held", _held(snapshot))]
     if snapshot.holders:
         found.append(("held by", _holders(snapshot)))
+    if snapshot._stacks:
+        from gilknocker.reports.stack_lines import costly_lines
+
+        lines = [printable(line) for line in costly_lines(snapshot)]
+        found += [("" if number else "by line", line) for number, line in enumerate(lines)]
     found.append(("waits", _waits(snapshot)))
     if snapshot.method == "trace":
         return [*found, ("holds", _holds(snapshot)), ("waiting", _waiting(snapshot))]

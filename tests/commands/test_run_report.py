@@ -276,6 +276,8 @@ done.append(1)
         ["--trace", "--html", "out", "--json", "o"],
         ["--chrome-trace", "out"],
         ["--chrome-trace", "out.gz"],
+        ["--stacks", "--json", "out"],
+        ["--flame", "out", "--speedscope", "o", "--collapsed", "c"],
     ],
     ids=" ".join,
 )
@@ -372,6 +374,9 @@ def test_broken_pipe_leaves_the_exit_status() -> None:
         (["run", "--json", "none/out.json", "ok.py"], "--json cannot write 'none/out.json'"),
         (["run", "--json", "folder", "ok.py"], "--json cannot write 'folder': Is a directory"),
         (["run", "--json", "o", "--html", "./o", "ok.py"], "--json and --html cannot both write"),
+        (["run", "--stacks", "--trace", "ok.py"], "stacks are read by looks"),
+        (["run", "--flame", "o", "--chrome-trace", "p", "ok.py"], "stacks are read by looks"),
+        (["run", "--flame", "ok.py"], "run needs a program"),
         (["run", "none.py"], "cannot read 'none.py': No such file or directory"),
         (["run", "-m", "a\nb"], "No module named a\\nb"),
         (["run", "folder"], "'folder' has no __main__.py to run"),

@@ -1,0 +1,133 @@
+"""What reports make of stacks: lines in words, and files for the tools that draw them."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+from stories import MS, tell
+
+from gilknocker import Snapshot
+from gilknocker.reports.flame import flame
+from gilknocker.reports.stack_files import collapsed, speedscope
+from gilknocker.reports.stack_lines import costly_lines
+from gilknocker.reports.words import text
+
+MAIN = ("main", "/app/main.py", 10)
+WORK = ("Worker.run", "/app/work.py", 20)
+DUMP = ("iterencode", "/usr/lib/python3.12/json/encoder.py", 261)
+HOSTILE = ("</script><b>;\n", "a;b\n.py", 1)
+
+
+def with_stacks(*rows: tuple[Any, ...]) -> Snapshot:
+    """Return a snapshot with these (frames, thread, held, waited, native), in looks of 1 ms."""
+    stacks = tuple((*row[:2], *(looks * MS for looks in row[2:])) for row in rows)
+    return tell(["held"] * 800 + ["free"] * 200, [5 * MS] * 10, stacks=stacks)
+
+
+@pytest.fixture
+def some() -> Snapshot:
+    return with_stacks(
+        ((MAIN, WORK, DUMP), "worker", 500, 30, 40),
+        ((MAIN, WORK), "worker", 180, 10, 0),
+        ((MAIN, WORK, DUMP), "MainThread", 100, 0, 0),
+        ((), "", 16, 0, 0),
+        ((MAIN,), "MainThread", 4, 0, 0),
+    )
+
+
+def test_lines_that_cost_most(some: Snapshot) -> None:
+    assert costly_lines(some) == [
+        "75.0 % json/encoder.py:261 iterencode, in native code; 75.0 % of the waits were for it",
+        "22.5 % app/work.py:20 Worker.run; 25.0 % of the waits were for it",
+        "2.0 % unknown",
+    ]
+    assert len(costly_lines(some, most=1)) == 2
+
+
+def test_the_report_has_them(some: Snapshot) -> None:
+    lines = text(some).splitlines()
+    [first] = [k for k, line in enumerate(lines) if line.startswith("  by line")]
+    assert "json/encoder.py:261 iterencode" in lines[first]
+    assert "app/work.py:20" in lines[first + 1]
+    assert "by line" not in text(tell(["held"] * 100, []))
+
+
+def test_without_stacks_there_are_no_lines() -> None:
+    snapshot = tell(["held"] * 100, [])
+    assert costly_lines(snapshot) == []
+    assert collapsed(snapshot) == ""
+    assert json.loads(speedscope(snapshot))["profiles"] == []
+    assert "Nobody waited" in flame(snapshot)
+
+
+def test_collapsed_lines_are_whole_micros_that_sum_to_the_time_held(some: Snapshot) -> None:
+    rows = [line.rpartition(" ") for line in collapsed(some).splitlines()]
+    assert sum(int(weight) for *_, weight in rows) == pytest.approx(1e6 * some.held_seconds, abs=5)
+    assert rows[0][0].split(";") == [
+        "thread worker",
+        "main (/app/main.py:10)",
+        "Worker.run (/app/work.py:20)",
+        "iterencode (/usr/lib/python3.12/json/encoder.py:261)",
+        "(native code)",
+    ]
+    assert "(unknown)" in [names for names, *_ in rows]
+
+
+def test_names_cannot_break_a_collapsed_line() -> None:
+    [line] = collapsed(with_stacks(((HOSTILE,), "a;b\n", 5, 0, 0))).splitlines()
+    assert line.count(";") == 1
+    assert re.fullmatch(r".* \d+", line)
+
+
+def test_speedscope_has_a_profile_for_each_thread(some: Snapshot) -> None:
+    content = json.loads(speedscope(some, ["app.py"]))
+    assert content["$schema"] == "https://www.speedscope.app/file-format-schema.json"
+    assert content["name"] == "GIL held by app.py"
+    assert [profile["name"] for profile in content["profiles"]] == [
+        "worker",
+        "MainThread",
+        "thread unknown",
+    ]
+    frames = content["shared"]["frames"]
+    held = 0
+    for profile in content["profiles"]:
+        assert profile["unit"] == "microseconds" and profile["type"] == "sampled"
+        assert len(profile["samples"]) == len(profile["weights"])
+        assert profile["endValue"] == sum(profile["weights"])
+        assert all(0 <= k < len(frames) for sample in profile["samples"] for k in sample)
+        held += profile["endValue"]
+    assert held == pytest.approx(1e6 * some.held_seconds, abs=5)
+    assert {"name": "main", "file": "/app/main.py", "line": 10} in frames
+
+
+def nodes_of(page: str) -> list[list[Any]]:
+    [data] = re.findall(r"^const nodes = (\[.*\])\.map\(", page, re.MULTILINE)
+    nodes: list[list[Any]] = json.loads(data)
+    return nodes
+
+
+def test_a_flame_graph_s_bars_sum_up(some: Snapshot) -> None:
+    page = flame(some, ["app.py", "<x>"])
+    nodes = nodes_of(page)
+    assert nodes[0][0] == "all threads"
+    assert nodes[0][1] == pytest.approx(1e6 * some.held_seconds, abs=5)
+    assert nodes[0][2] == pytest.approx(some.wait_total_ns / 1e3, abs=5)
+    for k, (_, held, waited, _, parent) in enumerate(nodes):
+        assert -1 <= parent < k or k == 0
+        below = [node for node in nodes if node[4] == k]
+        assert sum(node[1] for node in below) <= held + 5
+        assert sum(node[2] for node in below) <= waited + 5
+    assert "GIL held by app.py &lt;x&gt;" in page
+    assert "http" not in page  # needs nothing else
+
+
+def test_a_flame_graph_of_hostile_names_and_of_deep_stacks() -> None:
+    deep = tuple(("f", "deep.py", line) for line in range(1, 2_001))
+    page = flame(with_stacks(((HOSTILE,), "</script>", 5, 0, 0), (deep, "t", 5, 0, 0)))
+    assert page.count("</script>") == 1
+    names = [node[0] for node in nodes_of(page)]
+    assert "</script><b>;\n (a;b\n.py:1)" in names
+    assert len(names) > 2_000
