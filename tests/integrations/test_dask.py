@@ -1,0 +1,167 @@
+"""The GILs of a real cluster of processes, on loopback."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("distributed")
+
+PROGRAM = """
+import os, signal, sys, time
+import dask
+from distributed import Client, LocalCluster
+from gilknocker.integrations.dask import GilWorkerPlugin, watch
+from gilknocker.testing import hold_gil
+
+dask.config.set({"distributed.admin.system-monitor.gil.enabled": ENABLED})
+
+def hold(seconds):
+    hold_gil(seconds)
+
+def kill():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def main():
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, \\
+            Client(cluster) as client:
+        BODY
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+def run_file(tmp_path_factory: pytest.TempPathFactory, body: str, enabled: bool = True) -> str:
+    path = tmp_path_factory.mktemp("dask") / "program.py"
+    lines = body.strip("\n").splitlines()
+    indented = "\n".join("        " + line for line in lines).lstrip()
+    path.write_text(PROGRAM.replace("BODY", indented).replace("ENABLED", str(enabled)))
+    done = subprocess.run([sys.executable, str(path)], capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+def test_one_busy_worker_is_not_hidden(tmp_path_factory: pytest.TempPathFactory) -> None:
+    out = run_file(
+        tmp_path_factory,
+        """
+gil = watch(client)
+busy, idle = client.scheduler_info()["workers"]
+with gil.measure() as window:
+    client.submit(hold, 2, workers=[busy], pure=False).result()
+seen = window.by_worker()
+# No bound on the idle one: on a busy machine its threads hold the GIL while they have no CPU.
+assert seen[idle].held_fraction < seen[busy].held_fraction, str(seen)
+assert seen[idle].wait_max_ns < 1_000_000_000 < seen[busy].wait_max_ns, str(seen)
+assert seen[idle].held_fraction < window.snapshot().held_fraction < seen[busy].held_fraction
+# The monitor resets its knocker twice a second: nothing is lost by it.
+assert seen[busy].held_seconds > 1.8, seen[busy]
+whole = gil.by_worker()[busy]
+assert whole.held_seconds >= seen[busy].held_seconds * 0.99
+assert gil.snapshot().knocks >= whole.knocks > 0
+print(seen)
+""",
+    )
+    print(out)
+    lines = out.splitlines()
+    assert len(lines) == 6
+    assert [line.split()[0] for line in lines[3:]] == ["least", "median", "most"]
+
+
+def test_it_uses_the_monitors_knocker_and_tells_the_scheduler(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    run_file(
+        tmp_path_factory,
+        """
+gil = watch(client)
+again = watch(client)  # nothing new
+
+def threads(dask_worker):
+    from pathlib import Path
+    names = [path.read_text() for path in Path("/proc/self/task").glob("*/comm")]
+    return sum(name.startswith("gilknock") for name in names)
+
+assert set(client.run(threads).values()) == {2}, client.run(threads)
+deadline = time.monotonic() + 20
+while True:
+    told = [one["metrics"].get("gil") for one in client.scheduler_info()["workers"].values()]
+    if all(told):
+        break
+    assert time.monotonic() < deadline, told
+    time.sleep(0.1)
+assert all(one["observed_seconds"] > 0 for one in told)
+assert len({one["id"] for one in told}) == 2
+gil.close()
+assert gil.by_worker() == {}
+""",
+    )
+
+
+def test_a_worker_that_dies_is_replaced_and_nothing_counts_twice(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    run_file(
+        tmp_path_factory,
+        """
+gil = watch(client)
+first, second = client.scheduler_info()["workers"]
+client.submit(hold, 0.5, workers=[second], pure=False).result()
+with gil.measure() as window:
+    begun = time.monotonic()
+    client.run(lambda: None)
+    try:
+        client.run(kill, workers=[first], on_error="ignore")
+    except Exception:
+        pass
+    deadline = time.monotonic() + 40
+    while len(now := client.scheduler_info()["workers"]) < 2 or first in now:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    client.wait_for_workers(2)
+    time.sleep(1)
+    seconds = time.monotonic() - begun
+seen = window.by_worker()
+assert len(seen) == 2 and first not in seen
+for one in seen.values():
+    assert 0 < one.observed_seconds < seconds + 2, (one, seconds)
+assert seen[second].held_seconds < gil.by_worker()[second].held_seconds
+""",
+    )
+
+
+def test_without_a_knocker_the_error_names_the_setting(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    run_file(
+        tmp_path_factory,
+        """
+try:
+    watch(client)
+except RuntimeError as error:
+    assert "distributed.admin.system-monitor.gil.enabled must be true" in str(error)
+else:
+    raise AssertionError("no error")
+""",
+        enabled=False,
+    )
+
+
+MISSING = """
+import sys
+sys.modules["distributed"] = None
+try:
+    import gilknocker.integrations.dask
+except ImportError as error:
+    print(error)
+"""
+
+
+def test_without_dask_the_error_names_the_extra() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", MISSING], capture_output=True, text=True, timeout=60
+    )
+    assert "pip install 'gilknocker[dask]'" in done.stdout
