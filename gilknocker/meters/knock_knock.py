@@ -315,6 +315,9 @@ class KnockKnock:
 
 
 def _need_stacks() -> None:
+    # Now: a snapshot's first import could meet a fork, and leave the child without its lock.
+    from gilknocker.snapshot import stacks  # noqa: F401
+
     problem = _core.stack_problem()
     if problem is not None:
         raise StacksUnsupported(f"stacks cannot be read here: {problem}")

@@ -246,7 +246,7 @@ def blame(snapshot: Snapshot) -> tuple[Blame, ...]:
 
 def _unit(column: list[int], seconds: float) -> float:
     """Return how many seconds one ns of a column stands for: all of it for `seconds`."""
-    return seconds / sum(column) if any(column) else 0.0
+    return seconds / sum(column) if any(column) and seconds == seconds else 0.0
 
 
 def encode(stacks: _StoredStacks) -> dict[str, Any] | None:

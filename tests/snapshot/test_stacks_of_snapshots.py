@@ -63,6 +63,12 @@ def test_blame_shares_out_all_waits(some: Snapshot) -> None:
     assert DUMP[1] in repr(rows[0])
 
 
+def test_stacks_seen_before_the_first_tick_was_counted_take_no_time() -> None:
+    snapshot = tell([], [], stacks=(((MAIN,), "a", 5, 0, 0),))
+    assert [one.held_seconds for one in snapshot.stacks] == [0.0]
+    assert [row.held_seconds for row in snapshot.blame] == [0.0]
+
+
 def test_without_stacks_there_are_none() -> None:
     assert looked().stacks == ()
     assert looked().blame == ()
