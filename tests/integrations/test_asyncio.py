@@ -150,7 +150,9 @@ async def main():
     with LoopWatch(interval_seconds=0.02) as watch:
         await asyncio.sleep(0.1)
         other = await asyncio.create_subprocess_exec(
-            "sh", "-c", f"sleep 0.2; kill -STOP {pid}; sleep 0.5; kill -CONT {pid}")
+            "sh", "-c", f"read go; sleep 0.2; kill -STOP {pid}; sleep 0.5; kill -CONT {pid}",
+            stdin=-1)
+        other.stdin.write(b"go\\n")  # now that all is set up, and the loop has nothing to do
         await other.wait()
         await asyncio.sleep(0.05)
     worst = max(watch.late, key=lambda late: late.seconds)
