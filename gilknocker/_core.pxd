@@ -152,6 +152,8 @@ cdef extern from "gilknocker/ledger.hpp" namespace "gilknocker" nogil:
         int64_t start_unix
         int64_t end_unix
         int64_t observed
+        int64_t held
+        int64_t counted
         TickTally ticks
         KnockTally knocks
         optional[int64_t] floor
@@ -214,6 +216,43 @@ cdef extern from "gilknocker/held_stacks.hpp" namespace "gilknocker" nogil:
         long value() noexcept
 
 
+cdef extern from "gilknocker/held_source.hpp" namespace "gilknocker" nogil:
+    cdef cppclass Counting:
+        # Not "except +": it may let go of the GIL and take it again, see CPythonGil.make().
+        const char* turn_on()
+        void turn_off() noexcept
+        cbool is_on() noexcept
+        const char* problem() noexcept
+        void tidy() noexcept
+
+
+cdef extern from "gilknocker/hook_clock.hpp" namespace "gilknocker" nogil:
+    cdef cppclass HookClock:
+        @staticmethod
+        const char* name() noexcept
+        @staticmethod
+        double rate() noexcept
+
+
+cdef extern from "gilknocker/held_account.hpp" namespace "gilknocker" nogil:
+    cdef cppclass HolderReading:
+        pass
+
+
+cdef extern from "gilknocker/counted_holders.hpp" namespace "gilknocker" nogil:
+    cdef cppclass CountedHolder:
+        HolderId id
+        ThreadName name
+        int64_t held
+
+    cdef cppclass CountedHolders:
+        CountedHolders() except +
+        void resume(const vector[HolderReading]& now) except +
+        void advance(const vector[HolderReading]& now, double rate) except +
+        void clear() noexcept
+        vector[CountedHolder] all() except +
+
+
 cdef extern from "gilknocker/sampler.hpp" namespace "gilknocker" nogil:
     cdef cppclass SamplerPlan:
         int64_t interval
@@ -222,6 +261,8 @@ cdef extern from "gilknocker/sampler.hpp" namespace "gilknocker" nogil:
         int64_t contended_after
         size_t log_capacity
         const StackOffsets* stacks
+        cbool count
+        double budget
         cbool look
 
     cdef cppclass CppSampler "gilknocker::Sampler":
@@ -239,6 +280,8 @@ cdef extern from "gilknocker/sampler.hpp" namespace "gilknocker" nogil:
         double held_fraction() except +
         cbool try_held_fraction(double* out) except +
         cbool looks() noexcept
+        cbool counts() noexcept
+        Counting& counting() noexcept
         int64_t id() noexcept
         @staticmethod
         long value() noexcept
@@ -315,6 +358,12 @@ cdef extern from "cpython/gil_hooks.hpp" namespace "gilknocker::gil_hooks":
     TraceReading read_book(TraceBook& book) except +
     ThreadShare share_of_this_thread(TraceBook& book) noexcept
     vector[const void*] slots() except +
+    const char* prepare_counting()
+
+
+# With the GIL held, too.
+cdef extern from "cpython/hook_counting.hpp" namespace "gilknocker::gil_hooks":
+    vector[HolderReading] read_holders() except +
 
 
 cdef extern from "gilknocker/memory.hpp" namespace "gilknocker" nogil:

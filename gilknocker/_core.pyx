@@ -77,6 +77,17 @@ def process_number() -> int:
     return process_id()
 
 
+def count_problem() -> str | None:
+    """Why holds cannot be counted here, or None where they can: tried out at the first call."""
+    cdef const char* problem = prepare_counting()
+    return None if problem == NULL else problem.decode()
+
+
+def count_clock() -> str:
+    """What times the holds that are counted: "tsc", "cntvct" or "clock_gettime"."""
+    return HookClock.name().decode()
+
+
 def look_problem() -> str | None:
     """Why the lock word cannot be read here, or None where it can."""
     cdef const char* problem = CPythonGil.instance().problem()
@@ -315,6 +326,8 @@ cdef dict counts_of(const Reading& reading):
         "start_unix_ns": reading.start_unix,
         "end_unix_ns": reading.end_unix,
         "observed_ns": reading.observed,
+        "held_ns": reading.held,
+        "counted_ns": reading.counted,
         "ticks": reading.ticks.ticks,
         "ticks_held": reading.ticks.held,
         "ticks_own": reading.ticks.own,
@@ -339,6 +352,8 @@ cdef class Sampler:
     cdef CppSampler* _sampler
     cdef SamplerPlan _plan
     cdef long _generation
+    cdef CountedHolders _holders
+    cdef bint _keeps_holders  # _holders goes on from where it is
     cdef object __weakref__
 
     def __cinit__(
@@ -353,6 +368,8 @@ cdef class Sampler:
         size_t log_capacity,
         bint stacks=False,
         bint look=True,
+        bint count=False,
+        double budget=0.0,
     ):
         self._plan.interval = interval_ns
         self._plan.knocks.interval = knock_interval_ns
@@ -365,11 +382,15 @@ cdef class Sampler:
         if stacks:  # the caller has asked whether they can be read
             self._plan.stacks = &stacks_offsets()
         self._plan.look = look
+        self._plan.count = count and look
+        self._plan.budget = budget
         self._make()
 
     cdef void _make(self) except *:
         self._sampler = new CppSampler(the_gil[0], the_clock[0], self._plan)
         self._generation = fork_generation()
+        self._holders = CountedHolders()
+        self._keeps_holders = False
 
     cdef CppSampler* _here(self) except NULL:
         """The sampler of this process: in a forked child a new one, the parent's is leaked."""
@@ -386,10 +407,13 @@ cdef class Sampler:
         cdef int64_t timeout = 0 if interpreter_ends() else DROP_TIMEOUT
         with nogil:
             sampler.stop(timeout)
-            del sampler
+        sampler.counting().turn_off()
+        del sampler
 
     def start(self) -> None:
         cdef CppSampler* sampler = self._here()
+        if self._plan.count:
+            self._turn_on(sampler)
         cdef unique_ptr[GilSeat] seat = the_gil.open_seat()
         try:
             with nogil:
@@ -397,6 +421,7 @@ cdef class Sampler:
         finally:
             if seat.get() != NULL:
                 seat.get().close()
+            self._settle(sampler)
 
     def stop(self, int64_t timeout_ns) -> bool:
         cdef CppSampler* sampler = self._here()
@@ -404,7 +429,26 @@ cdef class Sampler:
         sampler.claim_seat()
         with nogil:
             ended = sampler.stop(timeout_ns)
+        self._settle(sampler)
         return ended
+
+    cdef void _turn_on(self, CppSampler* sampler) except *:
+        sampler.counting().turn_on()
+        if not self._keeps_holders:
+            self._holders.resume(read_holders())
+            self._keeps_holders = True
+
+    cdef void _settle(self, CppSampler* sampler) except *:
+        """Count while it runs, whatever other threads have started or stopped meanwhile."""
+        if not self._plan.count:
+            return
+        if sampler.is_running():
+            if not self._keeps_holders:
+                self._turn_on(sampler)
+        elif self._keeps_holders:
+            self._holders.advance(read_holders(), HookClock.rate())
+            self._keeps_holders = False
+            sampler.counting().turn_off()
 
     @property
     def is_running(self) -> bool:
@@ -412,7 +456,21 @@ cdef class Sampler:
 
     @property
     def method(self) -> str:
-        return "look" if self._here().looks() else "knock"
+        """How it measures now, or would if it ran."""
+        cdef CppSampler* sampler = self._here()
+        if self._plan.count and self.reason is None:
+            return "count"
+        return "look" if sampler.looks() else "knock"
+
+    @property
+    def reason(self) -> str | None:
+        """Why it does not count, though it was to; None if it does, or was not to."""
+        if not self._plan.count:
+            return None
+        cdef const char* problem = prepare_counting()
+        if problem == NULL:
+            problem = self._here().counting().problem()
+        return None if problem == NULL else problem.decode()
 
     def held_fraction(self) -> float:
         cdef CppSampler* sampler = self._here()
@@ -427,6 +485,9 @@ cdef class Sampler:
         if not sampler.try_reset():
             with nogil:
                 sampler.reset()
+        if self._keeps_holders:
+            self._holders.resume(read_holders())
+        self._holders.clear()
 
     def waits(self) -> WaitSlice:
         cdef CppSampler* sampler = self._here()
@@ -448,6 +509,9 @@ cdef class Sampler:
         cdef CppSampler* sampler = self._here()
         cdef Reading reading
         cdef WaitSlice taken = None
+        if self._keeps_holders:
+            sampler.counting().tidy()
+            self._holders.advance(read_holders(), HookClock.rate())
         # Who lets go of the GIL beside busy threads does not have it back for long.
         if not sampler.try_read(waits, &reading):
             with nogil:
@@ -457,16 +521,28 @@ cdef class Sampler:
             taken.view = move(reading.waits.value())
         counts = counts_of(reading)
         counts["sampler_id"] = sampler.id()
-        holders = [
-            (
-                one.id.native_id,
-                one.id.serial,
-                one.id.ident,
-                one.name.data().decode("utf-8", "ignore"),  # may be cut within a letter
-                one.ticks,
-            )
-            for one in reading.holders
-        ]
+        if reading.counted:
+            holders = [
+                (
+                    one.id.native_id,
+                    one.id.serial,
+                    one.id.ident,
+                    one.name.data().decode("utf-8", "ignore"),  # may be cut within a letter
+                    one.held,
+                )
+                for one in self._holders.all()
+            ]
+        else:
+            holders = [
+                (
+                    one.id.native_id,
+                    one.id.serial,
+                    one.id.ident,
+                    one.name.data().decode("utf-8", "ignore"),
+                    one.ticks,
+                )
+                for one in reading.holders
+            ]
         histogram = PyBytes_FromStringAndSize(
             <const char*>reading.histogram.data(),
             reading.histogram.size() * sizeof(HistogramBucket),

@@ -46,6 +46,7 @@ def tell(
         "start_unix_ns": UNIX,
         "end_unix_ns": UNIX + observed,
         "observed_ns": observed,
+        "counted_ns": 0,
         "ticks": len(ticks),
         "ticks_held": looks["held"],
         "ticks_own": looks["own"],
@@ -72,6 +73,7 @@ def tell(
     }
     for name, value in changes.items():
         (context if name in context else counts)[name] = value
+    counts.setdefault("held_ns", counts["observed_ns"] * looks["held"] // max(len(ticks), 1))
     dropped = max(len(waits) - capacity, 0)
     kept = StoredWaits.from_lists(dropped, waits[dropped:], times_of(waits)[dropped:])
     return from_core(counts, packed(waits), kept if raw else None, **context)

@@ -14,6 +14,19 @@ const char* HookClock::name() noexcept {
   return "clock_gettime";
 }
 
+void HookClock::choose(Source source) noexcept {
+  source_.store(source, std::memory_order_relaxed);
+  chosen_ = instant();
+}
+
+double HookClock::rate() noexcept {
+  if (source() == Source::kSystem) return 1;
+  const Instant now = instant();
+  if (now.nanos == chosen_.nanos) return 1;
+  return static_cast<double>(now.cycles - chosen_.cycles) /
+         static_cast<double>(now.nanos - chosen_.nanos);
+}
+
 Instant HookClock::instant() noexcept {
   const SystemClock clock;
   if (source() == Source::kSystem) {

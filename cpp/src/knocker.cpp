@@ -67,6 +67,7 @@ KnockRecord Knocker::knock(std::int64_t missed_before) {
   KnockRecord record;
   seat_->get_ready();
   ledger_.begin_knock(run_);
+  if (keeper_) keeper_->asks();
   record.asked = clock_.now();
   const std::optional<bool> had_to_wait = acquire();
   const Nanos got = clock_.now();
@@ -75,7 +76,9 @@ KnockRecord Knocker::knock(std::int64_t missed_before) {
   for (std::size_t i = 0; i < record.named.count; ++i) {
     record.named.names[i] = gil_.name_of(record.named.ids[i]);
   }
+  if (keeper_ && !stopping_.load(std::memory_order_relaxed)) keeper_->has();
   give_back();
+  if (keeper_) keeper_->gave_back(got);
   const std::int64_t passed = schedule_.due() <= got ? schedule_.advance_past(got) + 1 : 0;
   record.wait = got - record.asked;
   record.missed = missed_before + passed;

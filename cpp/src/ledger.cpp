@@ -5,9 +5,11 @@
 
 namespace gilknocker {
 
-Ledger::Ledger(const Clock& clock, std::size_t log_capacity, KnockAsLook as_look) noexcept
+Ledger::Ledger(const Clock& clock, std::size_t log_capacity, KnockAsLook as_look,
+               const HeldSource* held) noexcept
     : clock_(clock),
       as_look_(as_look),
+      held_(held),
       start_(clock.now()),
       start_unix_(clock.unix_time()),
       end_(start_),
@@ -16,7 +18,8 @@ Ledger::Ledger(const Clock& clock, std::size_t log_capacity, KnockAsLook as_look
 
 std::int64_t Ledger::begin_run() {
   MutexLock lock(mutex_);
-  resumed_ = clock_.now();
+  resumed_ = now_locked();
+  counts_.store(counted_.counts(), std::memory_order_relaxed);
   if (observed_ == 0) {
     start_ = resumed_;
     start_unix_ = clock_.unix_time();
@@ -31,10 +34,11 @@ std::int64_t Ledger::begin_run() {
 
 void Ledger::end_run() {
   MutexLock lock(mutex_);
-  end_ = clock_.now();
+  end_ = now_locked();
   end_unix_ = clock_.unix_time();
   observed_ += end_ - resumed_;
   running_ = false;
+  counts_.store(false, std::memory_order_relaxed);
 }
 
 void Ledger::abandon_knock() {
@@ -120,7 +124,9 @@ void Ledger::note_slice(bool active) {
 
 void Ledger::reset_locked() {
   ++epoch_;
-  start_ = resumed_ = clock_.now();
+  start_ = resumed_ = now_locked();
+  counted_.clear();
+  told_held_ = 0;
   if (!running_) asked_ = kNever;  // a knock that was let go is of the epoch before
   start_unix_ = clock_.unix_time();
   end_ = start_;
@@ -167,14 +173,17 @@ TickTally Ledger::ticks_locked(Nanos now) const {
 
 Reading Ledger::read_locked(bool with_waits) const {
   Reading reading;
-  const Nanos now = clock_.now();
+  const Nanos now = now_locked();
   reading.epoch = epoch_;
   reading.start = start_;
   reading.start_unix = start_unix_;
   reading.end = running_ ? now : end_;
   reading.end_unix = running_ ? clock_.unix_time() : end_unix_;
-  reading.observed = observed_ + (running_ ? now - resumed_ : 0);
+  reading.observed = observed_locked(now);
   reading.ticks = ticks_locked(now);
+  reading.held = held_locked(now);
+  reading.counted = counted_.counted();
+  reading.takes = counted_.takes();
   reading.knocks = knocks_;
   reading.floor = floor_;
   reading.in_flight = in_flight_locked(now);
@@ -208,16 +217,67 @@ WaitView Ledger::waits() const {
   return log_.view();
 }
 
-TickTally Ledger::ticks() const {
+double Ledger::held_fraction() const {
   MutexLock lock(mutex_);
-  return ticks_locked(clock_.now());
+  return held_fraction_locked(now_locked());
 }
 
-bool Ledger::try_ticks(TickTally* out) const {
+bool Ledger::try_held_fraction(double* out) const {
   if (!mutex_.try_lock()) return false;
-  *out = ticks_locked(clock_.now());
+  *out = held_fraction_locked(now_locked());
   mutex_.unlock();
   return true;
+}
+
+CountedTime Ledger::count() {
+  MutexLock lock(mutex_);
+  static_cast<void>(now_locked());
+  return counted_;
+}
+
+bool Ledger::try_count() {
+  if (!mutex_.try_lock()) return false;
+  static_cast<void>(now_locked());
+  mutex_.unlock();
+  return true;
+}
+
+Nanos Ledger::now_locked() const {
+  if (held_ == nullptr) return clock_.now();
+  const HeldReading reading = held_->read();
+  if (running_) {
+    counted_.advance(reading);
+    counts_.store(reading.counts, std::memory_order_relaxed);
+  } else {
+    counted_.resume(reading);
+  }
+  return reading.counts ? reading.at.nanos : clock_.now();
+}
+
+Nanos Ledger::observed_locked(Nanos now) const {
+  return observed_ + (running_ ? now - resumed_ : 0);
+}
+
+double Ledger::held_fraction_locked(Nanos now) const {
+  const TickTally ticks = ticks_locked(now);
+  const auto counted = static_cast<double>(counted_.counted());
+  if (counted == 0) return gilknocker::held_fraction(ticks);
+  const auto held = static_cast<double>(counted_.held());
+  const auto observed = static_cast<double>(observed_locked(now));
+  if (ticks.ticks == ticks.disabled || observed <= counted) return held / counted;
+  return (held + gilknocker::held_fraction(ticks) * (observed - counted)) / observed;
+}
+
+Nanos Ledger::held_locked(Nanos now) const {
+  const TickTally ticks = ticks_locked(now);
+  Nanos held = counted_.held();
+  if (ticks.ticks != 0) {
+    const Nanos looked = std::max<Nanos>(observed_locked(now) - counted_.counted(), 0);
+    held += static_cast<Nanos>(static_cast<double>(looked) * static_cast<double>(ticks.held) /
+                               static_cast<double>(ticks.ticks));
+  }
+  told_held_ = std::max(told_held_, held);
+  return told_held_;
 }
 
 }  // namespace gilknocker

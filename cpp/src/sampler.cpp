@@ -3,6 +3,7 @@
 #include <random>
 #include <utility>
 
+#include "gilknocker/count_keeper.hpp"
 #include "gilknocker/process.hpp"
 #include "gilknocker/watcher.hpp"
 #include "gilknocker/worker.hpp"
@@ -43,7 +44,8 @@ Sampler::Sampler(Gil& gil, const Clock& clock, SamplerPlan plan)
       plan_(plan),
       as_look_{!(plan.look && gil.can_look()), plan.contended_after, plan.interval},
       id_(next_id()),
-      ledger_(std::make_shared<Ledger>(clock, plan.log_capacity, as_look_)),
+      counting_(std::make_shared<Counting>(held_source())),
+      ledger_(std::make_shared<Ledger>(clock, plan.log_capacity, as_look_, held_source())),
       stacks_(
           plan.stacks == nullptr || as_look_.active
               ? nullptr
@@ -66,6 +68,12 @@ std::shared_ptr<Sampler::Run> Sampler::make_run(std::int64_t number) const {
   auto task = std::make_unique<Knocker>(gil_, clock_, *ledger_, number,
                                         TickSchedule(knocks, base, seed()), as_look_);
   run->knocks = task.get();
+  if (HeldSource* const held = held_source()) {
+    Worker* const watcher = run->watcher.get();
+    task->keep(std::make_unique<CountKeeper>(*held, counting_, *ledger_, plan_.budget, [watcher] {
+      if (watcher != nullptr) watcher->poke();
+    }));
+  }
   run->knocker = std::make_unique<Worker>(clock_, std::move(task));
   return run;
 }
@@ -131,13 +139,6 @@ bool Sampler::stop(Nanos timeout) {
 void Sampler::reset() {
   ledger_->reset();
   if (stacks_) stacks_->reset();
-}
-
-bool Sampler::try_held_fraction(double* out) const {
-  TickTally ticks;
-  if (!ledger_->try_ticks(&ticks)) return false;
-  *out = gilknocker::held_fraction(ticks);
-  return true;
 }
 
 }  // namespace gilknocker

@@ -20,7 +20,18 @@ void Watcher::begin() {
   ledger_.note_slice(this_thread::ask_for_short_slice());
 }
 
+Nanos Watcher::due() const noexcept {
+  if (!ledger_.counts() || stacks_ != nullptr) return schedule_.due();
+  rested_ = true;
+  return kNever;
+}
+
 void Watcher::wake(Nanos now) {
+  if (rested_) {
+    rested_ = false;
+    if (schedule_.due() <= now) schedule_.advance_past(now);
+    return;
+  }
   TickRecord record;
   record.look = gil_.look();  // before all else: each later instruction is a chance to be late
   record.at = now;

@@ -54,15 +54,26 @@ void Worker::run() {
 }
 
 bool Worker::wait_until_due() noexcept {
-  const Nanos due = task_->due();
-  MutexLock lock(mutex_);
-  while (!stop_ && (due == kNever || clock_.now() < due)) changed_.wait_until(mutex_, due);
-  return !stop_;
+  while (true) {
+    const Nanos due = task_->due();  // without the mutex: it is none of the task's
+    MutexLock lock(mutex_);
+    while (!stop_ && !poked_ && (due == kNever || clock_.now() < due)) {
+      changed_.wait_until(mutex_, due);
+    }
+    if (stop_ || !poked_) return !stop_;
+    poked_ = false;
+  }
 }
 
 void Worker::request_stop() noexcept {
   MutexLock lock(mutex_);
   stop_ = true;
+  changed_.notify_all();
+}
+
+void Worker::poke() noexcept {
+  MutexLock lock(mutex_);
+  poked_ = true;
   changed_.notify_all();
 }
 

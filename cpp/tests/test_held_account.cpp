@@ -94,16 +94,6 @@ TEST(eras_have_nothing_in_common) {
   CHECK_EQ(total(account.holders(12'000)), 4'000);
 }
 
-TEST(a_thread_that_turns_out_to_be_ours_does_not_hold_it) {
-  HeldAccount account(64);
-  account.begin(nullptr, 0);
-  account.take(holder_of(account, 2), 10);
-  account.disown(15);
-  CHECK_EQ(account.read_by([] { return Instant{40, 0}; }).held, 5);
-  account.drop(50);
-  CHECK_EQ(account.read_by([] { return Instant{60, 0}; }).held, 5);
-}
-
 TEST(serials_of_two_interpreters_are_two_threads) {
   HeldAccount account(64);
   const int other = 0;

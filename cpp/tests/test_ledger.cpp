@@ -179,22 +179,24 @@ TEST(try_forms_give_up_while_the_ledger_is_locked) {
   Ledger ledger(clock, 10);
   ledger.begin_run();
   ledger.record_tick({.at = 0, .look = Look::kHeld});
-  TickTally glance;
+  double glance = 0;
   Reading reading;
   bool asked = false;
   clock.on_now = [&] {  // the ledger asks for the time under its lock
     asked = true;
     CHECK(!ledger.try_reset());
-    CHECK(!ledger.try_ticks(&glance));
+    CHECK(!ledger.try_held_fraction(&glance));
+    CHECK(!ledger.try_count());
     CHECK(!ledger.try_read(false, &reading));
   };
   static_cast<void>(ledger.read(false));
   clock.on_now = nullptr;
   CHECK(asked);
   CHECK_EQ(ledger.read(false).epoch, 0);
-  CHECK_EQ(glance.ticks, 0);
-  CHECK(ledger.try_ticks(&glance));
-  CHECK_EQ(glance.held, 1);
+  CHECK_EQ(glance, 0);
+  CHECK(ledger.try_held_fraction(&glance));
+  CHECK_EQ(glance, 1);
+  CHECK(ledger.try_count());
   CHECK(ledger.try_read(true, &reading));
   CHECK_EQ(reading.ticks.held, 1);
   CHECK(reading.waits.has_value());
@@ -219,8 +221,8 @@ TEST(reading_without_memory_leaves_the_ledger_unlocked) {
     } catch (const std::bad_alloc&) {
     }
     ++failures;
-    TickTally glance;
-    CHECK(ledger.try_ticks(&glance));
+    double glance = 0;
+    CHECK(ledger.try_held_fraction(&glance));
   }
   CHECK(failures > 3);
   CHECK_EQ(ledger.read(true).waits->size(), 5'000);

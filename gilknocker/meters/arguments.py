@@ -14,12 +14,14 @@ if TYPE_CHECKING:
 else:
     SimpleNamespace = type(sys.implementation)  # without importing types for it
 
-__all__ = ["Settings", "settle"]
+__all__ = ["Settings", "checked_method", "checked_overhead", "settle"]
 
 DEFAULT_INTERVAL_MICROS = 1_000
 DEFAULT_TIMEOUT_SECS = 1
 # Denser knocks disturb the program, and the looks with it (docs/measurement.md).
 INTERVALS_PER_KNOCK = 10
+METHODS = ("auto", "count", "look", "knock")
+DEFAULT_MAX_OVERHEAD = 0.01
 # The schedule of gilknocker 0.4.
 DEFAULT_POLLING_MICROS = 1_000
 POLLINGS_PER_SAMPLING = 10
@@ -35,6 +37,7 @@ LOG_CAPACITY = 1 << 20
 
 MAX_MICROS = MAX_INT64 // 1_000
 _MICROS = f"an integer (microseconds) from {{}} to {MAX_MICROS}"
+_SHARE = "a real number (a share of time) from 0 to 1"
 _SECONDS = "a real number (seconds) from 0 to 9.2e9"
 
 
@@ -89,6 +92,23 @@ def settle(
             "sampling_interval_micros or sleeping_interval_micros: both say when to knock"
         )
     return _bursts(interval, polling, sampling, sleeping, timeout_ns)
+
+
+def checked_method(value: str) -> str:
+    """Return `value` if it is a method, or raise a TypeError or ValueError that says what is."""
+    if not isinstance(value, str):
+        raise TypeError(f"method must be one of {', '.join(METHODS)}, not {shown(value)}")
+    if value not in METHODS:
+        raise ValueError(f"method must be one of {', '.join(METHODS)}, not {shown(value)}")
+    return value
+
+
+def checked_overhead(value: float) -> float:
+    """Return `value` as a share of time, or raise a TypeError or ValueError."""
+    share = checked_real("max_overhead", value, _SHARE)
+    if not 0 <= share <= 1:
+        raise ValueError(f"max_overhead must be {_SHARE}, not {shown(value)}")
+    return share
 
 
 def _continuous(interval: int | None, knock_interval: int | None, timeout_ns: int) -> Settings:

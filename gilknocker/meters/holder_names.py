@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from gilknocker.snapshot.fields import _StoredHolders
 
 
+# So many names may be kept beyond those that are needed.
+_SPARE = 256
+
+
 def named(
     holders: Iterable[tuple[int, int, int, str, int]], known: dict[tuple[int, int], str]
 ) -> _StoredHolders:
@@ -25,11 +29,16 @@ def named(
         out now is kept there, so that a thread that ends is called the same ever after.
     """
     named = []
+    here = set()
     for native_id, serial, ident, name, seen in holders:
         if not name:
             name = known.get((serial, ident)) or _name_of(native_id, ident)
         known[serial, ident] = name
         named.append((native_id, serial, name, seen))
+        here.add((serial, ident))
+    if len(known) > 2 * len(here) + _SPARE:  # of threads that nobody has seen for long
+        for key in known.keys() - here:
+            known.pop(key, None)
     return tuple(named)
 
 

@@ -7,7 +7,12 @@ from sys import getswitchinterval  # now: a program's tests may replace it
 
 from gilknocker import _core
 from gilknocker._units import format_ns, format_percent
-from gilknocker.meters.arguments import settle
+from gilknocker.meters.arguments import (
+    DEFAULT_MAX_OVERHEAD,
+    checked_method,
+    checked_overhead,
+    settle,
+)
 from gilknocker.meters.holder_names import named
 from gilknocker.meters.lifecycle import PROCESS
 from gilknocker.snapshot.raw_waits import as_int64
@@ -17,7 +22,7 @@ from gilknocker.snapshot.value import Snapshot
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
-    from typing import NoReturn, SupportsIndex
+    from typing import Any, Literal, NoReturn, SupportsIndex
     from weakref import ref
 
     import numpy as np
@@ -34,6 +39,10 @@ __all__ = ["KnockKnock", "StacksUnsupported"]
 
 class StacksUnsupported(RuntimeError):
     """Stacks cannot be read in this Python, or on this system; the message says why."""
+
+
+# Whether "auto" counts where it can.
+AUTO_COUNTS = False
 
 
 class KnockKnock:
@@ -121,6 +130,8 @@ class KnockKnock:
         sleeping_interval_micros: SupportsIndex | None = None,
         timeout_micros: SupportsIndex | None = None,
         stacks: bool = False,
+        method: Literal["auto", "count", "look", "knock"] = "auto",
+        max_overhead: float = DEFAULT_MAX_OVERHEAD,
     ) -> None:
         if stacks:
             _need_stacks()
@@ -145,6 +156,7 @@ class KnockKnock:
             contended_after_ns=settings.contended_after_ns,
             log_capacity=settings.log_capacity,
             stacks=bool(stacks),
+            **_how(checked_method(method), checked_overhead(max_overhead)),
         )
         self._stacks = bool(stacks)
 
@@ -241,14 +253,19 @@ class KnockKnock:
         """
         counts, histogram, raw, holders = self._sampler.read(bool(waits))
         held_by = named(holders, self._names)
-        method = self._sampler.method
-        looks = method == "look"
+        reason = self.method_reason
+        method = "count" if counts["counted_ns"] else self.method
+        if method == "count" and not counts["counted_ns"] and counts["observed_ns"]:
+            method = "look"  # it was looked at all the time, and may be counted from now on
+        looks = method != "knock"
         settings = self._settings
         return from_core(
             counts,
             histogram,
             raw,
             method=method,
+            reason=reason,
+            clock=_core.count_clock() if counts["counted_ns"] else None,
             switch_interval_ns=round(getswitchinterval() * 1e9),
             interval_ns=settings.interval_ns,
             knock_interval_ns=settings.knock_interval_ns if looks else settings.interval_ns,
@@ -277,6 +294,17 @@ class KnockKnock:
             the reset are together, as ``"other threads"``.
         """
         return self.snapshot().holders
+
+    @property
+    def method(self) -> Literal["count", "look", "knock"]:
+        """How the held fraction is measured, or would be if it ran: see `Snapshot.method`."""
+        return self._sampler.method
+
+    @property
+    def method_reason(self) -> str:
+        """Why it is not counted, in a sentence; empty if it is, or was not asked for."""
+        reason = self._sampler.reason
+        return f"The holds are not counted: {reason}." if reason else ""
 
     @property
     def interval_micros(self) -> int:
@@ -321,6 +349,21 @@ def _need_stacks() -> None:
     problem = _core.stack_problem()
     if problem is not None:
         raise StacksUnsupported(f"stacks cannot be read here: {problem}")
+
+
+def _how(method: str, max_overhead: float) -> dict[str, Any]:
+    """Return what the core is to be told of the method, where that differs from its defaults."""
+    if method == "knock":
+        return {"look": False}
+    if method == "count" or (method == "auto" and AUTO_COUNTS):
+        how = {"count": True, "budget": max_overhead}
+    else:
+        how = {}
+    if method == "count" and (problem := _core.count_problem()):
+        raise RuntimeError(f"method='count' is not possible here: {problem}")
+    if method == "look" and (problem := _core.look_problem()):
+        raise RuntimeError(f"method='look' is not possible here: {problem}")
+    return how
 
 
 def _gil_enabled() -> bool:

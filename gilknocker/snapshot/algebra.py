@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gilknocker._checks import MAX_INT64
-from gilknocker.snapshot.fields import COUNTS, ORIGIN, SETTINGS, gil_state, weights
+from gilknocker.snapshot.fields import COUNTS, EXACT, ORIGIN, SETTINGS, gil_state, weights
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ def window_fields(later: Snapshot, earlier: Snapshot) -> dict[str, Any]:
         "floor_ns": later.floor_ns,
         "slice_active": later.slice_active,
         "method": later.method,
+        "method_reason": later.method_reason,
+        "clock": later.clock,
         "gil_enabled": gil_state(counts["ticks"], counts["ticks_disabled"], later.gil_enabled),
         "histogram": histogram,
         **_holds_of_window(later, earlier),
@@ -63,9 +65,11 @@ def merged_fields(a: Snapshot, b: Snapshot) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        If they were measured by different methods, or a sum does not fit in 64 bits.
+        If they were measured by different methods (but what was counted and what was looked at
+        go together), or a sum does not fit in 64 bits.
     """
-    if a.method != b.method:
+    methods = {a.method, b.method}
+    if len(methods) > 1 and methods != {"count", "look"}:
         raise ValueError(
             f"snapshots by different methods cannot be merged: {a.method!r} and {b.method!r}"
         )
@@ -85,7 +89,9 @@ def merged_fields(a: Snapshot, b: Snapshot) -> dict[str, Any]:
         "in_flight_ns": max(a.in_flight_ns, b.in_flight_ns),
         "floor_ns": min(floors, default=None),
         "slice_active": a.slice_active and b.slice_active,
-        "method": a.method,
+        "method": "count" if "count" in methods else a.method,
+        "method_reason": a.method_reason if a.method_reason == b.method_reason else "",
+        "clock": a.clock if a.clock == b.clock else a.clock or b.clock,
         "gil_enabled": a.gil_enabled if a.gil_enabled == b.gil_enabled else "mixed",
         "histogram": a.histogram + b.histogram,
         "hold_max_ns": longest_hold,
@@ -139,7 +145,7 @@ def _stacks_of(which: str, a: Snapshot, b: Snapshot) -> _StoredStacks:
 
 
 def _merged_weights(a: Snapshot, b: Snapshot) -> tuple[float, ...]:
-    if a.method == "trace":  # its times are exact, and add up by themselves
+    if a.method in EXACT or b.method in EXACT:  # exact times add up by themselves
         return 0.0, 0.0, 0.0
     return tuple(x + y for x, y in zip(weights(a), weights(b), strict=True))
 

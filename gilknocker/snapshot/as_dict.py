@@ -27,14 +27,16 @@ if TYPE_CHECKING:
 FORMAT = "gilknocker.snapshot"
 VERSION = 1
 
-_METHODS = ("look", "knock", "trace", "outside")
+_METHODS = ("count", "look", "knock", "trace", "outside")
 _MERGED = ("held_seconds", "enabled_seconds", "squared_seconds_per_tick")
 _WAITS = ("first_sequence", "wait_ns", "knock_ns")
 _HOLDER = ("native_id", "serial", "name", "held")
 _NOT_PLAIN = ("histogram", "hold_histogram", "_holders", "_stacks", "_merged")
 _PLAIN = tuple(name for name in FIELDS if name not in _NOT_PLAIN)
+# Version 1.0 did not store them: it never counted.
+_SINCE_1_1 = {"counted_ns": 0, "method_reason": "", "clock": None}
 _REQUIRED = (
-    *("format", "version", *_PLAIN),
+    *("format", "version", *(name for name in _PLAIN if name not in _SINCE_1_1)),
     *("histogram", "hold_histogram", "holders", "merged", "waits", "hold_times"),
 )
 _LONGEST = ("wait_max_ns", "in_flight_ns", "hold_max_ns")
@@ -106,7 +108,11 @@ def decode(data: object) -> tuple[dict[str, Any], RawWaits | None, RawWaits | No
         raise TypeError(f"a stored snapshot must be a dict, not {shown(data)}")
     _check_is("format", data.get("format"), FORMAT)
     _check_is("version", data.get("version"), VERSION)
-    _check_keys("a stored snapshot", data, _REQUIRED, optional=("summary", "stacks"))
+    of_1_0 = not any(name in data for name in _SINCE_1_1)
+    newer = () if of_1_0 else tuple(_SINCE_1_1)
+    _check_keys("a stored snapshot", data, (*_REQUIRED, *newer), optional=("summary", "stacks"))
+    if of_1_0:
+        data = {**data, **_SINCE_1_1, "held_ns": _held_of_1_0(data)}
     setting = _count if data["merged"] is None else _count_or_none
     interval = _count_or_none if data["method"] == "trace" else setting
     others = [name for name in (*SETTINGS, *ORIGIN) if name not in INTERVALS]
@@ -121,6 +127,8 @@ def decode(data: object) -> tuple[dict[str, Any], RawWaits | None, RawWaits | No
         **{name: _flag(name, data[name]) for name in _FLAGS},
         "floor_ns": _count_or_none("floor_ns", data["floor_ns"]),
         "method": _method(data["method"]),
+        "method_reason": _text("method_reason", data["method_reason"]),
+        "clock": None if data["clock"] is None else _text("clock", data["clock"]),
         "gil_enabled": _gil_enabled(data["gil_enabled"]),
         "histogram": _histogram("histogram", data["histogram"]),
         "hold_histogram": _histogram("hold_histogram", data["hold_histogram"]),
@@ -182,6 +190,26 @@ def _method(value: Any) -> str:
     return value
 
 
+def _text(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a str, not {shown(value)}")
+    return value
+
+
+def _held_of_1_0(data: dict[str, Any]) -> Any:
+    """Return what version 1.0 left to be calculated, of looks; what cannot be is checked later."""
+    names = ("held_ns", "observed_ns", "ticks", "ticks_held", "merged")
+    held, observed, ticks, ticks_held, merged = (data[name] for name in names)
+    if data["method"] == "trace" or held != 0:
+        return held
+    if isinstance(merged, dict):
+        seconds = merged.get("held_seconds")
+        return round(seconds * 1e9) if type(seconds) is float and 0 <= seconds <= 9e9 else held
+    if any(type(value) is not int or value <= 0 for value in (observed, ticks, ticks_held)):
+        return held
+    return observed * ticks_held // ticks
+
+
 def _gil_enabled(value: Any) -> bool | str:
     if type(value) is bool:
         return value
@@ -233,6 +261,11 @@ def _check_counts(fields: dict[str, Any]) -> None:
         )
     if fields["ticks_late"] > ticks:
         raise ValueError(f"ticks_late must be at most ticks={ticks}, not {fields['ticks_late']}")
+    if fields["counted_ns"] > fields["observed_ns"]:
+        raise ValueError(
+            f"counted_ns must be at most observed_ns={fields['observed_ns']}, not "
+            f"{fields['counted_ns']}"
+        )
     if fields["start_ns"] > fields["end_ns"]:
         raise ValueError(
             f"end_ns must be at least start_ns={fields['start_ns']}, not {fields['end_ns']}"

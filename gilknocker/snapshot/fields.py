@@ -10,13 +10,14 @@ if TYPE_CHECKING:
 
     from gilknocker.snapshot.value import Snapshot
 
-    # Of each thread that held the GIL: native id, serial, name, and how much: ticks, or ns of a
-    # trace.
+    # Of each thread that held the GIL: native id, serial, name, and how much: ns where that was
+    # counted or traced, else ticks.
     _StoredHolders: TypeAlias = tuple[tuple[int, int, str, int], ...]
 
 # Counts and sums: a difference subtracts them, a merge adds them.
 COUNTS = (
     "observed_ns",
+    "counted_ns",
     "ticks",
     "ticks_held",
     "ticks_own",
@@ -50,6 +51,8 @@ FIELDS = (
     "floor_ns",
     "slice_active",
     "method",
+    "method_reason",
+    "clock",
     "gil_enabled",
     "histogram",
     "hold_max_ns",
@@ -60,7 +63,9 @@ FIELDS = (
     "_merged",
 )
 # What only a trace has.
-TRACED = ("holds", "held_ns", "waited_ns", "thread_ns", "hold_max_ns")
+TRACED = ("holds", "waited_ns", "thread_ns", "hold_max_ns")
+# Methods that see each hold begin and end.
+EXACT = ("count", "trace")
 
 # The holder that stands, last in a trace, for all threads that found no room for numbers of their
 # own; no thread has its native id.
@@ -98,7 +103,7 @@ def weights(snapshot: Snapshot) -> tuple[float, float, float]:
         sum of W, so that (sum of W)**2 / (sum of the last) is its effective number of ticks
         (L. Kish, Survey Sampling, 1965).
     """
-    if snapshot.method == "trace":
+    if snapshot.method in EXACT:
         return snapshot.held_ns / 1e9, snapshot.observed_seconds, 0.0
     if snapshot._merged is not None:
         return snapshot._merged
@@ -110,8 +115,8 @@ def weights(snapshot: Snapshot) -> tuple[float, float, float]:
 
 
 def effective_ticks(snapshot: Snapshot) -> float:
-    """Return how many ticks with a GIL the held fraction is worth: of a trace, infinitely many."""
-    if snapshot.method == "trace":
+    """Return how many ticks with a GIL the held fraction is worth: infinitely many if exact."""
+    if snapshot.method in EXACT:
         return INFINITY if snapshot.observed_ns else 0.0
     _, seconds, squared_per_tick = weights(snapshot)
     if snapshot._merged is None or not squared_per_tick:
@@ -130,3 +135,22 @@ def wilson_interval(fraction: float, n: float) -> tuple[float, float]:
     half = (fraction * (1 - fraction) * z2 + z2 * z2 / 4) ** 0.5 / (1 + z2)
     # Without rounding errors the fraction itself lies between them.
     return min(max(centre - half, 0.0), fraction), max(min(centre + half, 1.0), fraction)
+
+
+def counted_interval(snapshot: Snapshot) -> tuple[float, float]:
+    """Return where the held fraction lies of a window that was counted, at least in part.
+
+    Exactly there, if all of it was. Of what was looked at it is Wilson's interval, by its share of
+    the time; of what was neither counted nor looked at nothing is known.
+    """
+    looked = max(snapshot.observed_ns - snapshot.counted_ns, 0)
+    looks = snapshot.ticks - snapshot.ticks_disabled
+    low, high = 0.0, 1.0
+    held = float(snapshot.held_ns)
+    if looks:
+        share = snapshot.ticks_held / looks
+        low, high = wilson_interval(share, looks)
+        held -= share * looked
+    bounds = (max(held + part * looked, 0.0) / snapshot.observed_ns for part in (low, high))
+    lower, upper = bounds
+    return min(lower, 1.0), min(upper, 1.0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from gilknocker._checks import NAN, shown
 from gilknocker.snapshot.fields import (
     FIELDS,
+    counted_interval,
     effective_ticks,
     weights,
     wilson_interval,
@@ -89,19 +90,29 @@ class Snapshot(SnapshotViews):
     slice_active : bool
         Whether the watcher got a short time slice, with which it wakes on time even while the
         program keeps its CPU busy (Linux >= 6.12).
-    method : {"look", "knock", "trace", "outside"}
-        How the held fraction was measured: by reading the GIL's lock word, from the waits of
-        knocks where that is not possible, by tracing, or by reading it from another process.
+    method : {"count", "look", "knock", "trace", "outside"}
+        How the held fraction was measured: by counting each hold, by reading the GIL's lock word
+        at times, from the waits of knocks where neither is possible, by tracing, or by reading the
+        lock word from another process.
+    method_reason : str
+        Why it was not counted, or not all the time; empty where there is nothing to say.
+    counted_ns : int
+        How much of `observed_ns` was counted: exact there. The rest was looked at.
+    clock : str or None
+        By what holds were timed that were counted: ``"tsc"`` or ``"cntvct"``, the CPU's own
+        counter, or ``"clock_gettime"``. None where they were not counted.
     gil_enabled : bool or "mixed"
         Whether there was a GIL in the window.
     sampler_id, epoch : int or None
         Which sampler of the process, and how often it had been reset. None in a merge.
     holds : int
-        Of a trace (0 else, as are the next four): how often the program's threads held the GIL
+        Of a trace (0 else, as are the next ones but `held_ns`): how often the program's threads held the GIL
         and let go of it again.
-    held_ns, waited_ns, thread_ns : int
-        For how long they held it, waited for it and were there, in all; what was going on at the
-        end of the window counts up to there.
+    held_ns : int
+        For how long the program's threads held the GIL in all. What was going on at the end of the
+        window counts up to there. Never less than in an earlier snapshot of the same epoch.
+    waited_ns, thread_ns : int
+        For how long they waited for it and were there, in all, likewise.
     hold_max_ns : int
         The longest hold, also if it was still going on.
     hold_max_exact : bool
@@ -150,7 +161,10 @@ class Snapshot(SnapshotViews):
     knock_interval_ns: int | None
     pid: int | None
     slice_active: bool
-    method: Literal["look", "knock", "trace", "outside"]
+    counted_ns: int
+    method: Literal["count", "look", "knock", "trace", "outside"]
+    method_reason: str
+    clock: str | None
     gil_enabled: bool | Literal["mixed"]
     sampler_id: int | None
     epoch: int | None
@@ -299,10 +313,16 @@ class Snapshot(SnapshotViews):
     def held_fraction(self) -> float | None:
         """The share of time that a thread that is not ours held the GIL, 0 to 1.
 
-        ``ticks_held / (ticks - ticks_disabled)``; of a merge, the parts' mean weighted by their
-        observed time with a GIL. NaN without ticks, None if there was no GIL in the whole window.
+        Counted or traced, it is exact: ``held_ns / observed_ns``. Of looks
+        ``ticks_held / (ticks - ticks_disabled)``; of a merge of those, the parts' mean weighted by
+        their observed time with a GIL. NaN where nothing was counted and no look taken, None if
+        there was no GIL in the whole window.
         One busy thread alone reads 1.0: that is not contention, see the waits.
         """
+        if self.method == "count":
+            # Nothing is known of what was neither counted nor looked at, and it is short.
+            known = self.observed_ns if self.ticks else self.counted_ns
+            return min(self.held_ns / known, 1.0) if known else NAN
         if self.method == "trace":
             return self.held_ns / self.observed_ns if self.observed_ns else NAN
         enabled = self.ticks - self.ticks_disabled
@@ -317,6 +337,9 @@ class Snapshot(SnapshotViews):
     def held_fraction_interval(self) -> tuple[float, float] | None:
         """The 95 % confidence interval (low, high) of `held_fraction`, by Wilson's formula.
 
+        What was counted is known: the interval is that of the rest, by its share of the time, and
+        of no width where all was counted.
+
         It is for the fraction realised in that window, not for what the program does in general,
         and says nothing of missed ticks. Ticks that are spread evenly, as ours are, are more
         exact than the formula assumes. Of a merge: for its effective number of ticks (Kish).
@@ -327,16 +350,22 @@ class Snapshot(SnapshotViews):
             return None
         if fraction != fraction:
             return 0.0, 1.0
+        if self.method == "count":
+            return counted_interval(self)
         return wilson_interval(fraction, effective_ticks(self))
 
     @property
     def held_seconds(self) -> float:
-        """How long the GIL was held, s: `held_fraction` of the observed time with a GIL.
+        """How long the GIL was held, s: `held_ns`, NaN where nothing is known of it.
 
-        0.0 where there was no GIL, NaN without ticks.
+        Of looks it is `held_fraction` of the observed time with a GIL; where that falls, it waits
+        until it has caught up: no later snapshot of an epoch says less than an earlier one.
         """
         fraction = self.held_fraction
-        return NAN if fraction is not None and fraction != fraction else weights(self)[0]
+        if fraction is not None and fraction != fraction:
+            return NAN
+        # The parts of a merge of looks weigh as their time with a GIL.
+        return self.held_ns / 1e9 if self._merged is None else weights(self)[0]
 
     @property
     def knock_wait_fraction(self) -> float:

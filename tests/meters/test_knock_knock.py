@@ -29,6 +29,8 @@ COUNTS = {
     "start_unix_ns": 0,
     "end_unix_ns": 10**9,
     "observed_ns": 10**9,
+    "held_ns": 250_000_000,
+    "counted_ns": 0,
     "ticks": 4,
     "ticks_held": 1,
     "ticks_own": 0,
@@ -51,6 +53,7 @@ class FakeSampler:
     """Says what it was told to say; a stuck knock when `stuck`."""
 
     method = "look"
+    reason = None
     stuck = False
 
     def __init__(self, interval_ns: int, knock_interval_ns: int, **plan: int) -> None:

@@ -18,22 +18,13 @@
 
 namespace gilknocker {
 
-// Where the readings come from: the account of the process, or that of a test.
-class HeldSource {
- public:
-  HeldSource() = default;
-  HeldSource(const HeldSource&) = delete;
-  HeldSource& operator=(const HeldSource&) = delete;
-  virtual ~HeldSource() = default;
-  virtual HeldReading read() const noexcept = 0;  // any thread
-};
-
 class CountedTime {
  public:
   // From this reading on; what lies between it and the last one does not count.
   void resume(const HeldReading& reading) noexcept { last_ = reading; }
   // Up to this reading, where both are of one era.
   void advance(const HeldReading& reading) noexcept;
+  // All from zero; what follows is counted from the last reading on.
   void clear() noexcept { held_ = counted_ = takes_ = 0; }
 
   bool counts() const noexcept { return last_.counts; }

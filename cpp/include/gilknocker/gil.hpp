@@ -76,6 +76,8 @@ class GilSeat : private LiveCount<GilSeat> {
   virtual void close() = 0;
 };
 
+class HeldSource;
+
 class Gil {
  public:
   Gil() = default;
@@ -100,6 +102,8 @@ class Gil {
   virtual ThreadName name_of(const HolderId&) const { return {}; }
   // Whether one thread may close the seat that another occupies.
   virtual bool closes_for_others() const noexcept { return true; }
+  // What counts its holds; null where nothing can.
+  virtual HeldSource* held_source() noexcept { return nullptr; }
   // Null when the interpreter has no room for another thread. REQUIRES: the GIL held.
   virtual std::unique_ptr<GilSeat> open_seat() = 0;
 };

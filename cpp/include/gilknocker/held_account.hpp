@@ -93,7 +93,7 @@ struct HolderReading {
 
 class HeldAccount {
  public:
-  static constexpr std::size_t kCells = 8'192;  // a power of 2
+  static constexpr std::size_t kCells = 2'048;  // a power of 2; half of them may be in use
   static constexpr std::size_t kEndedKept = 256;
 
   explicit HeldAccount(std::size_t cells = kCells);  // throws std::bad_alloc
@@ -127,8 +127,6 @@ class HeldAccount {
   // The hooks are in; the caller is `holder`, or one of ours (null). And are out: nothing counts.
   void begin(AccountHolder* holder, Cycles now) noexcept;
   void end(Cycles now) noexcept;
-  // The caller, who holds it, is one of ours from now on: its hold does not count.
-  void disown(Cycles now) noexcept { drop(now); }
   // All of them, and last the others together.
   std::vector<HolderReading> holders(Cycles now) const;
   bool is_crowded() const noexcept { return used_ == order_.size(); }
@@ -142,6 +140,7 @@ class HeldAccount {
   void forget() noexcept;
 
   // ---- any thread ----
+  std::uint64_t own_takes() const noexcept { return own_takes_.get(); }
   HeldReading read() const noexcept { return read_by(&HookClock::instant); }
   template <typename ReadInstant>
   HeldReading read_by(ReadInstant instant) const noexcept {

@@ -3,14 +3,14 @@
 // A hook takes the time at every hand-over of the GIL, and CLOCK_MONOTONIC would be half of its
 // cost. It reads the raw counter instead; who reads the sums makes nanoseconds of them, between two
 // instants at which both clocks were read: so that the result follows CLOCK_MONOTONIC wherever that
-// is slewed to (held_time.hpp).
+// is slewed to (counted_time.hpp).
 //
 // The counter is trusted if the kernel keeps time by it: it has then tested that all CPUs agree,
 // and leaves it as soon as they do not.
 //
 // Thread safety
 //   now(), instant()   any thread, also inside CPython's lock: no allocation, no lock, errno kept.
-//   choose()           with the GIL held, while no hook is in: `counts_` is read by the hooks.
+//   choose()           with the GIL held, while no hook is in: `source_` is read by the hooks.
 //   source_            relaxed: written before the hooks are put in, and what they read first was
 //                      published by the GIL's lock.
 #pragma once
@@ -45,7 +45,7 @@ class HookClock {
 
   // What this machine has. Reads a file of the kernel's.
   static Source find() noexcept;
-  static void choose(Source source) noexcept { source_.store(source, std::memory_order_relaxed); }
+  static void choose(Source source) noexcept;
   static Source source() noexcept { return source_.load(std::memory_order_relaxed); }
   static const char* name() noexcept;  // "tsc", "cntvct" or "clock_gettime"
 
@@ -72,6 +72,8 @@ class HookClock {
   }
 
   static Instant instant() noexcept;
+  // Cycles a nanosecond, on average since it was chosen. With the GIL held.
+  static double rate() noexcept;
 
  private:
   static void fence() noexcept {
@@ -83,6 +85,7 @@ class HookClock {
   }
 
   static inline constinit std::atomic<Source> source_{Source::kSystem};
+  static inline constinit Instant chosen_{};  // guarded by the GIL
 };
 
 // Reads the counter on both sides of the clock, a few times, and believes the tightest: a thread

@@ -18,6 +18,7 @@
 #include <optional>
 #include <utility>
 
+#include "gilknocker/count_keeper.hpp"
 #include "gilknocker/cpu_meter.hpp"
 #include "gilknocker/gil.hpp"
 #include "gilknocker/knock_as_look.hpp"
@@ -37,6 +38,9 @@ class Knocker final : public Task {
   // had back.
   void give(std::unique_ptr<GilSeat> seat) noexcept { seat_ = std::move(seat); }
   std::unique_ptr<GilSeat> take_back() noexcept { return std::move(seat_); }
+
+  // Before begin(): who is asked at each knock whether to go on counting.
+  void keep(std::unique_ptr<CountKeeper> keeper) noexcept { keeper_ = std::move(keeper); }
 
   void begin() override;
   Nanos due() const noexcept override { return is_seated() ? schedule_.due() : kNever; }
@@ -72,6 +76,7 @@ class Knocker final : public Task {
   TickSchedule schedule_;
   const KnockAsLook as_look_;
   std::unique_ptr<GilSeat> seat_;
+  std::unique_ptr<CountKeeper> keeper_;
   Nanos observed_until_;
   CpuMeter cpu_;
   std::atomic<Phase> phase_{Phase::kIdle};

@@ -16,7 +16,9 @@
 #include <optional>
 #include <vector>
 
+#include "gilknocker/counted_time.hpp"
 #include "gilknocker/gil.hpp"
+#include "gilknocker/held_source.hpp"
 #include "gilknocker/holder_counts.hpp"
 #include "gilknocker/knock_as_look.hpp"
 #include "gilknocker/live_count.hpp"
@@ -54,6 +56,9 @@ struct Reading {
   Nanos start_unix = 0;
   Nanos end_unix = 0;
   Nanos observed = 0;
+  Nanos held = 0;          // counted, and for the rest of `observed` estimated from the ticks
+  Nanos counted = 0;       // so much of `observed` was counted
+  std::int64_t takes = 0;  // of the GIL by the program, while they were counted
   TickTally ticks;
   KnockTally knocks;
   std::optional<Nanos> floor;
@@ -69,7 +74,9 @@ class Ledger : private LiveCount<Ledger> {
  public:
   using LiveCount<Ledger>::value;
 
-  Ledger(const Clock& clock, std::size_t log_capacity, KnockAsLook as_look = {}) noexcept;
+  // `held`: where holds are counted, null where they never are.
+  Ledger(const Clock& clock, std::size_t log_capacity, KnockAsLook as_look = {},
+         const HeldSource* held = nullptr) noexcept;
 
   // A run is what lies between a start and a stop; its number tells late writers apart.
   std::int64_t begin_run() GILKNOCKER_EXCLUDES(mutex_);
@@ -95,11 +102,21 @@ class Ledger : private LiveCount<Ledger> {
   bool try_read(bool with_waits, Reading* out) const GILKNOCKER_EXCLUDES(mutex_);
   WaitView waits() const GILKNOCKER_EXCLUDES(mutex_);
 
-  // What the held fraction needs, and no more.
-  TickTally ticks() const GILKNOCKER_EXCLUDES(mutex_);
-  bool try_ticks(TickTally* out) const GILKNOCKER_EXCLUDES(mutex_);
+  double held_fraction() const GILKNOCKER_EXCLUDES(mutex_);
+  bool try_held_fraction(double* out) const GILKNOCKER_EXCLUDES(mutex_);
+
+  // Counts up to now; how often the program took the GIL in this epoch, in how much counted time.
+  CountedTime count() GILKNOCKER_EXCLUDES(mutex_);
+  bool try_count() GILKNOCKER_EXCLUDES(mutex_);
+  // Whether holds were counted when it was last asked for anything: looks are not needed then.
+  bool counts() const noexcept { return counts_.load(std::memory_order_relaxed); }
 
  private:
+  // The instant, with what was held until then counted.
+  Nanos now_locked() const GILKNOCKER_REQUIRES(mutex_);
+  Nanos observed_locked(Nanos now) const GILKNOCKER_REQUIRES(mutex_);
+  double held_fraction_locked(Nanos now) const GILKNOCKER_REQUIRES(mutex_);
+  Nanos held_locked(Nanos now) const GILKNOCKER_REQUIRES(mutex_);
   void reset_locked() GILKNOCKER_REQUIRES(mutex_);
   Reading read_locked(bool with_waits) const GILKNOCKER_REQUIRES(mutex_);
   Nanos in_flight_locked(Nanos now) const GILKNOCKER_REQUIRES(mutex_);
@@ -107,6 +124,7 @@ class Ledger : private LiveCount<Ledger> {
 
   const Clock& clock_;
   const KnockAsLook as_look_;
+  const HeldSource* const held_;
   mutable Mutex mutex_;
   std::int64_t epoch_ GILKNOCKER_GUARDED_BY(mutex_) = 0;
   std::int64_t run_ GILKNOCKER_GUARDED_BY(mutex_) = 0;
@@ -118,6 +136,13 @@ class Ledger : private LiveCount<Ledger> {
   Nanos end_unix_ GILKNOCKER_GUARDED_BY(mutex_);
   Nanos resumed_ GILKNOCKER_GUARDED_BY(mutex_) = 0;   // this run's part of the epoch began
   Nanos observed_ GILKNOCKER_GUARDED_BY(mutex_) = 0;  // of the runs before
+  mutable CountedTime counted_ GILKNOCKER_GUARDED_BY(mutex_);
+  // What a reader was told was held: an estimate may fall behind it, and waits until it has caught
+  // up, for what is cumulative only grows.
+  mutable Nanos told_held_ GILKNOCKER_GUARDED_BY(mutex_) = 0;
+  // counted_.counts(), written with the mutex, read without it by the watcher: relaxed, for one
+  // that is behind looks once too often, or once too late.
+  mutable std::atomic<bool> counts_{false};
   TickTally ticks_ GILKNOCKER_GUARDED_BY(mutex_);
   // Ticks under the knock in flight that a reader has been told of. The knock's own record adds no
   // less, so that the counts only grow.

@@ -18,6 +18,7 @@
 #include <memory>
 
 #include "gilknocker/gil.hpp"
+#include "gilknocker/held_source.hpp"
 #include "gilknocker/held_stacks.hpp"
 #include "gilknocker/knocker.hpp"
 #include "gilknocker/ledger.hpp"
@@ -35,7 +36,9 @@ struct SamplerPlan {
   Nanos contended_after = 0;  // a knock that waited longer met a held GIL
   std::size_t log_capacity = 0;
   const StackOffsets* stacks = nullptr;  // where the holder's stack is read from; null: it is not
-  bool look = true;  // false: let knocks answer for looks even where looks are possible
+  bool count = false;                    // holds are counted while counting() is on
+  double budget = 0;  // the share of time that counting may cost; more, and it looks instead
+  bool look = true;   // false: let knocks answer for looks even where looks are possible
 };
 
 class Sampler : private LiveCount<Sampler> {
@@ -63,14 +66,18 @@ class Sampler : private LiveCount<Sampler> {
   StacksReading read_stacks() const { return stacks_ ? stacks_->read() : StacksReading{}; }
   void reset();
   bool try_reset() { return stacks_ == nullptr && ledger_->try_reset(); }
-  double held_fraction() const { return gilknocker::held_fraction(ledger_->ticks()); }
-  bool try_held_fraction(double* out) const;
+  double held_fraction() const { return ledger_->held_fraction(); }
+  bool try_held_fraction(double* out) const { return ledger_->try_held_fraction(out); }
+  // Turned on before a start and off after a stop, by who holds the GIL.
+  Counting& counting() noexcept { return *counting_; }
+  bool counts() const noexcept { return ledger_->counts(); }
 
   bool looks() const noexcept { return !as_look_.active; }
   std::int64_t id() const noexcept { return id_; }
 
  private:
   struct Run;
+  HeldSource* held_source() const noexcept { return plan_.count ? gil_.held_source() : nullptr; }
   std::shared_ptr<Run> make_run(std::int64_t number) const;
   bool end_knocker(Run& run, Nanos deadline) GILKNOCKER_REQUIRES(lifecycle_);
 
@@ -79,6 +86,7 @@ class Sampler : private LiveCount<Sampler> {
   const SamplerPlan plan_;
   const KnockAsLook as_look_;
   const std::int64_t id_;  // unique in the process
+  const std::shared_ptr<Counting> counting_;
   const std::shared_ptr<Ledger> ledger_;
   const std::shared_ptr<HeldStacks> stacks_;  // null where they are not asked for
   std::atomic<bool> running_{false};

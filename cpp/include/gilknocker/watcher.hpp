@@ -1,4 +1,4 @@
-// Looks at the GIL at each tick, and never touches it.
+// Looks at the GIL at each tick, and never touches it. Does not wake up while holds are counted.
 //
 // Thread safety: belongs to its worker's thread; all that it finds goes to the ledger.
 #pragma once
@@ -22,7 +22,7 @@ class Watcher final : public Task {
           Nanos late_after, StackSink* stacks = nullptr);
 
   void begin() override;
-  Nanos due() const noexcept override { return schedule_.due(); }
+  Nanos due() const noexcept override;
   void wake(Nanos now) override;
   void end() override { ledger_.add_cpu(cpu_.rest()); }
 
@@ -30,6 +30,7 @@ class Watcher final : public Task {
   const Gil& gil_;
   Ledger& ledger_;
   TickSchedule schedule_;
+  mutable bool rested_ = false;  // holds were counted: the instants that passed were not missed
   const Nanos late_after_;
   StackSink* const stacks_;  // null: nobody asks by which stack the GIL is held
   CpuMeter cpu_;

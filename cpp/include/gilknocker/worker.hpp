@@ -2,10 +2,11 @@
 //
 // Thread safety
 //   start()        once, by the owner.
-//   request_stop() any thread, any number of times.
+//   request_stop(), poke() any thread, any number of times.
 //   wait_ended()   any thread; then join() or detach(), one of them once, by the owner.
-//   stop_, ended_  guarded by mutex_: written by a stopper and by the thread's last act, read by
-//                  the thread's and the joiner's predicates.
+//   stop_, poked_, ended_  guarded by mutex_: written by a stopper, by who pokes and by the
+//   thread's
+//                  last act, read by the thread's and the joiner's predicates.
 // Never called with the GIL held, but for request_stop() on a worker whose task never blocks in
 // its wait: the mutex is only ever held for a flag's time.
 //
@@ -34,6 +35,8 @@ class Worker : private LiveCount<Worker> {
   bool started() const noexcept { return started_; }
 
   void request_stop() noexcept GILKNOCKER_EXCLUDES(mutex_);
+  // The task's due() has changed: it is asked again.
+  void poke() noexcept GILKNOCKER_EXCLUDES(mutex_);
   // False if the thread has not ended at the deadline.
   bool wait_ended(Nanos deadline) noexcept GILKNOCKER_EXCLUDES(mutex_);
   void join() noexcept;
@@ -53,6 +56,7 @@ class Worker : private LiveCount<Worker> {
   Mutex mutex_;
   CondVar changed_;
   bool stop_ GILKNOCKER_GUARDED_BY(mutex_) = false;
+  bool poked_ GILKNOCKER_GUARDED_BY(mutex_) = false;
   bool ended_ GILKNOCKER_GUARDED_BY(mutex_) = false;
 };
 

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <new>
 
+#include "cpython/hook_counting.hpp"
 #include "cpython/thread_state.h"
 #include "gilknocker/process.hpp"
 #include "gilknocker/this_thread.hpp"
@@ -230,6 +231,8 @@ void CPythonGil::forget_parent() noexcept {
 
 void CPythonGil::begin_own() { own_holders_.add(PyThreadState_Get()); }
 void CPythonGil::end_own() noexcept { own_holders_.remove(PyThreadState_Get()); }
+
+HeldSource* CPythonGil::held_source() noexcept { return gil_hooks::held_source(); }
 
 Look CPythonGil::look() const noexcept {
   if (gilknocker_is_enabled(&layout_) == 0) return Look::kDisabled;

@@ -35,10 +35,16 @@ class CPythonGil final : public Gil {
   ThreadName name_of(const HolderId& id) const override;
   bool closes_for_others() const noexcept override;
   std::unique_ptr<GilSeat> open_seat() override;
+  HeldSource* held_source() noexcept override;
   // Whether there is a GIL now. REQUIRES: can_look()
   bool enabled() const noexcept { return gilknocker_is_enabled(&layout_) != 0; }
   // Whether another thread has asked the holder, who calls, to let go. REQUIRES: can_look()
   bool drop_requested() const noexcept { return gilknocker_drop_requested(&layout_) != 0; }
+
+  // The thread state that holds the GIL, or held it last. REQUIRES: can_look()
+  const void* holder_state() const noexcept { return gilknocker_last_holder(&layout_); }
+  // Whether a thread state is one of ours.
+  bool is_own(const void* state) const noexcept { return own_holders_.contains(state); }
 
   // A thread of Python's that works for the meter: from begin to end, which it calls itself with
   // the GIL held, its holds are ours. begin throws std::bad_alloc.

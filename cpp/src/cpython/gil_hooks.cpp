@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <stdexcept>
 
+#include "cpython/hook_counting.hpp"
 #include "cpython/hook_functions.hpp"
 #include "cpython/hook_installation.hpp"
 #include "cpython/hook_self_test.hpp"
@@ -20,23 +21,27 @@
 namespace gilknocker::gil_hooks {
 namespace {
 
-int attached = 0;  // guarded by the GIL
-
 bool is_alive(std::int64_t native_id) noexcept {
   return syscall(SYS_tgkill, getpid(), native_id, 0) == 0 || errno != ESRCH;
 }
 
 void forget_parent() noexcept {
   for (std::atomic<TraceBook*>& book : books) book.store(nullptr, std::memory_order_relaxed);
-  if (attached != 0) uninstall();
-  attached = 0;
+  attached.store(0, std::memory_order_relaxed);
+  forget_account();
+  release_all();
   hook_threads.keep_only_mine();
 }
 
 }  // namespace
 
+const char* prepare_counting() {
+  static const int heard = pthread_atfork(nullptr, nullptr, &forget_parent);
+  return heard == 0 ? try_signals() : "there is not enough memory to hear of forks";
+}
+
 const char* prepare() {
-  pthread_atfork(nullptr, nullptr, &forget_parent);
+  if (const char* const problem = prepare_counting()) return problem;
   try {
     return try_out();
   } catch (const std::exception&) {  // not a forced unwind, which is none
@@ -48,15 +53,17 @@ void attach(TraceBook& book, const std::vector<std::int64_t>& present) {
   std::size_t index = 0;
   while (index < books.size() && books[index].load(std::memory_order_relaxed) != nullptr) ++index;
   if (index == books.size()) throw std::runtime_error("at most 4 tracers can run at once");
-  if (attached == 0) {
-    if (const char* const problem = install()) throw std::runtime_error(problem);
+  if (const char* const problem = hold(Calls::kSignal)) throw std::runtime_error(problem);
+  if (const char* const problem = hold(Calls::kWaits)) {
+    release(Calls::kSignal);
+    throw std::runtime_error(problem);
   }
-  ++attached;
   const Nanos now = now_nanos();
   for (const std::int64_t native_id : present) book.expect(native_id, now);
   book.begin(now);
   thread_in(book, index, hook_threads.mine(), now).holds_from(now);  // the caller
   books[index].store(&book, std::memory_order_release);
+  attached.store(attached.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
 }
 
 void detach(TraceBook& book) {
@@ -64,7 +71,9 @@ void detach(TraceBook& book) {
     // Relaxed: settle() goes through the GIL's lock, and that orders it.
     if (slot.load(std::memory_order_relaxed) == &book) {
       slot.store(nullptr, std::memory_order_relaxed);
-      if (--attached == 0) uninstall();
+      attached.store(attached.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
+      release(Calls::kSignal);
+      release(Calls::kWaits);
     }
   }
   book.end(now_nanos(), &is_alive);
@@ -101,6 +110,7 @@ namespace gilknocker::gil_hooks {
 // No book is ever attached, and so none knows of a thread.
 
 const char* prepare() { return RelocationPatch().install(nullptr, {}); }
+const char* prepare_counting() { return prepare(); }
 void attach(TraceBook&, const std::vector<std::int64_t>&) { throw std::runtime_error(prepare()); }
 void detach(TraceBook&) {}
 void settle() {}

@@ -8,8 +8,8 @@
 // sub-interpreters with a GIL of their own have other condition variables.
 //
 // Thread safety
-//   prepare(), attach(), detach(), settle(), slots(), share_of_this_thread()   with the GIL held.
-//   prepare() and settle() let go of it, and take it again: where the interpreter ends, that may
+//   prepare*(), attach(), detach(), settle(), slots(), share_of_this_thread()   with the GIL held.
+//   prepare*() and settle() let go of it, and take it again: where the interpreter ends, that may
 //   end the thread by a forced unwind, which nobody above them may catch. the hooks run on any
 //   thread, inside the lock: they allocate nothing, lock nothing, call no Python, and keep errno.
 //   What they share with attach() and detach() is atomic:
@@ -28,7 +28,9 @@ namespace gilknocker::gil_hooks {
 
 inline constexpr int kMostBooks = 4;
 
-// Called once, before all else. Null where the GIL can be traced, else why not: a sentence without
+// Null where holds can be counted, else why not. Before all else; it costs little but once.
+const char* prepare_counting();
+// Called once, before attach(). Null where the GIL can be traced, else why not: a sentence without
 // its full stop. Tries it out, with a thread of its own that waits for the GIL once; lets go of the
 // GIL meanwhile, so that who else wants to call must not wait for this one with the GIL in hand.
 const char* prepare();

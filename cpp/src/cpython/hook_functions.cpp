@@ -6,12 +6,14 @@
 #include <unistd.h>
 
 #include "cpython/cpython_gil.hpp"
+#include "cpython/hook_counting.hpp"
 #include "cpython/hook_functions.hpp"
 #include "gilknocker/this_thread.hpp"
 
 namespace gilknocker::gil_hooks {
 
 constinit std::array<std::atomic<TraceBook*>, kMostBooks> books{};
+constinit std::atomic<int> attached{0};
 constinit std::atomic<pthread_cond_t*> taken{nullptr};
 constinit std::atomic<pthread_cond_t*> dropped{nullptr};
 
@@ -26,27 +28,44 @@ TracedThread& thread_in(TraceBook& book, std::size_t index, HookThread* me, Nano
   return *seat.thread;
 }
 
+namespace {
+
+// Never inlined into the hook: what only counts shall not save registers for them.
+
+[[gnu::noinline]] void trace_take() noexcept {
+  HookThread* const me = hook_threads.mine();
+  const Nanos now = now_nanos();
+  const bool wanted = me != nullptr && me->let_go.end(now);
+  tell_books([me, now, wanted](TraceBook& book, std::size_t i) {
+    book.acquired(thread_in(book, i, me, now), now, wanted);
+  });
+}
+
+[[gnu::noinline]] void trace_drop() noexcept {
+  HookThread* const me = hook_threads.mine();
+  const Nanos now = now_nanos();
+  const bool forced = CPythonGil::instance().drop_requested();
+  tell_books([me, now, forced](TraceBook& book, std::size_t i) {
+    book.released(thread_in(book, i, me, now), now, forced);
+  });
+  if (forced && me != nullptr) me->let_go.begin(now);
+}
+
+}  // namespace
+
 // ---- the hooks ---------------------------------------------------------------------------------
 
 // Errors of pthread_cond_* are returned, and the clock comes from the vDSO: only gettid() and the
 // program's own code could touch errno, and gettid() never fails. They are called by name, and
 // their addresses are taken nowhere in this library: see real_function.hpp.
 int signal_hook(pthread_cond_t* cond) noexcept {
+  HeldAccount* const of = account.load(std::memory_order_relaxed);
   if (cond == taken.load(std::memory_order_relaxed)) {
-    HookThread* const me = hook_threads.mine();
-    const Nanos now = now_nanos();
-    const bool wanted = me != nullptr && me->let_go.end(now);
-    tell_books([me, now, wanted](TraceBook& book, std::size_t i) {
-      book.acquired(thread_in(book, i, me, now), now, wanted);
-    });
+    if (of != nullptr) count_take(*of);
+    if (attached.load(std::memory_order_relaxed) != 0) trace_take();
   } else if (cond == dropped.load(std::memory_order_relaxed)) {
-    HookThread* const me = hook_threads.mine();
-    const Nanos now = now_nanos();
-    const bool forced = CPythonGil::instance().drop_requested();
-    tell_books([me, now, forced](TraceBook& book, std::size_t i) {
-      book.released(thread_in(book, i, me, now), now, forced);
-    });
-    if (forced && me != nullptr) me->let_go.begin(now);
+    if (of != nullptr) count_drop(*of);
+    if (attached.load(std::memory_order_relaxed) != 0) trace_drop();
   } else if (HookThread* const me = hook_threads.known(); me != nullptr && me->calibrating) {
     ++me->signalled;
     me->last_signalled = cond;

@@ -20,6 +20,7 @@
 namespace gilknocker::gil_hooks {
 
 extern std::array<std::atomic<TraceBook*>, kMostBooks> books;
+extern std::atomic<int> attached;  // how many books there are; relaxed, as they
 extern std::atomic<pthread_cond_t*> taken;
 extern std::atomic<pthread_cond_t*> dropped;
 

@@ -12,6 +12,7 @@
 
 #include <cerrno>
 #include <memory>
+#include <new>
 #include <vector>
 
 #include "cpython/cpython_gil.hpp"
@@ -123,17 +124,26 @@ class HandOver {
 
 }  // namespace
 
-const char* try_out() {
+const char* try_signals() {
   if (const char* const problem = CPythonGil::instance().problem()) return problem;
   if (!CPythonGil::instance().enabled()) return "this Python runs without a GIL";
-  if (const char* const problem = hook_threads.prepare(kMostThreads)) return problem;
+  if (taken.load(std::memory_order_relaxed) != nullptr) return nullptr;
+  try {
+    if (const char* const problem = hook_threads.prepare(kMostThreads)) return problem;
+  } catch (const std::bad_alloc&) {  // here, and not around what lets go of the GIL
+    return "there is not enough memory to try it out";
+  }
   settle();  // whoever calls a hook from now on sees the records
-  if (const char* const problem = install()) return problem;
-  const char* problem = calibrate();
-  uninstall();
-  if (problem != nullptr) return problem;
+  if (const char* const problem = hold(Calls::kSignal)) return problem;
+  const char* const problem = calibrate();
+  release(Calls::kSignal);
+  return problem;
+}
+
+const char* try_out() {
+  if (const char* const problem = try_signals()) return problem;
   auto* const hand_over = new HandOver;
-  problem = hand_over->try_out();
+  const char* const problem = hand_over->try_out();
   delete hand_over;
   return problem;
 }

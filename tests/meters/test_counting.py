@@ -1,0 +1,284 @@
+"""KnockKnock(method="count"): exact, never less than before, and out of everybody's way.
+
+The witness of the figures is a tracer, which is held to an oracle of its own in test_tracer.py.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+from needs import needs_tracer
+from waiting import wait_until
+
+from gilknocker import GilTracer, KnockKnock, Snapshot, _core
+from gilknocker.testing import GilLoad, hold_gil, release_gil
+
+pytestmark = needs_tracer
+
+
+def count(**options: int) -> KnockKnock:
+    return KnockKnock(method="count", **options)
+
+
+def run_together(target: Callable[[], object], threads: int) -> None:
+    started = [threading.Thread(target=target, name=f"work-{n}") for n in range(threads)]
+    for thread in started:
+        thread.start()
+    for thread in started:
+        thread.join()
+
+
+# ---- the truth ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("interval", [100, 1_000, 100_000])
+@pytest.mark.parametrize(("held", "free"), [(5, 45), (200, 50), (20_000, 20_000)])
+def test_the_held_fraction_is_the_tracer_s(interval: int, held: int, free: int) -> None:
+    with (
+        GilLoad(held / 1e6, free / 1e6),
+        GilTracer() as tracer,
+        count(polling_interval_micros=interval) as knocker,
+    ):
+        for seconds in (0.02, 0.2):
+            before, traced = knocker.snapshot(), tracer.snapshot()
+            release_gil(seconds)
+            seen, truth = knocker.snapshot() - before, tracer.snapshot() - traced
+            # Two snapshots of one moment are some us apart, on a busy machine more.
+            apart = abs(seen.observed_ns - truth.observed_ns) / truth.observed_ns
+            assert seen.held_fraction == pytest.approx(truth.held_fraction, abs=0.004 + 2 * apart)
+            assert (seen.method, seen.counted_ns, seen.ticks) == ("count", seen.observed_ns, 0)
+            assert seen.held_fraction_interval == (seen.held_fraction, seen.held_fraction)
+
+
+@pytest.mark.parametrize("polling", [1, 100, 1_000])
+def test_a_short_window_of_the_0_4_schedule_is_exact(polling: int) -> None:
+    with KnockKnock(polling_interval_micros=polling, method="count") as knocker:
+        for seconds in (0.001, 0.003, 0.05) * 5:
+            before = knocker.snapshot()
+            hold_gil(seconds)
+            held = knocker.snapshot() - before
+            # All but a hand-over to a knock that waited, which waits for the next one.
+            assert held.held_ns >= seconds * 1e9
+            knocker.reset_contention_metric()
+            release_gil(seconds)
+            assert knocker.contention_metric < 0.9
+
+
+def test_a_hold_in_progress_counts() -> None:
+    with count() as knocker:
+        knocker.reset_contention_metric()
+        before = knocker.snapshot()
+        hold_gil(0.05)
+        seen = knocker.snapshot() - before
+    assert 50_000_000 <= seen.held_ns <= seen.observed_ns
+
+
+def test_the_account_goes_on_after_a_stop_like_a_stopwatch() -> None:
+    knocker = count()
+    began = time.monotonic_ns()
+    for _ in range(3):
+        with knocker:
+            hold_gil(0.01)
+        hold_gil(0.01)
+    elapsed = time.monotonic_ns() - began
+    seen = knocker.snapshot()
+    assert seen.counted_ns == seen.observed_ns <= elapsed - 30_000_000
+    assert 30_000_000 <= seen.held_ns <= seen.observed_ns
+    assert seen == knocker.snapshot()
+
+
+def test_holders_are_those_of_the_tracer() -> None:
+    with GilTracer() as tracer, count() as knocker:
+        knocker.holders(), tracer.snapshot()  # imports what they need
+        run_together(lambda: hold_gil(0.05), 3)
+        hold_gil(0.05)
+        seen, truth = knocker.holders(), tracer.snapshot().holders
+    shares = {holder.native_id: holder.share for holder in seen}
+    for holder in truth:
+        assert shares.get(holder.native_id, 0) == pytest.approx(holder.share, abs=0.02)
+    assert sum(shares.values()) == pytest.approx(1)
+    assert {"MainThread"} <= {holder.name for holder in seen}
+
+
+def test_no_holder_is_lost_when_threads_end() -> None:
+    with count() as knocker:
+        for _ in range(50):
+            run_together(lambda: None, 100)
+        seen = knocker.snapshot()
+        took = []
+        for _ in range(20):
+            before = time.perf_counter_ns()
+            knocker.snapshot()
+            took.append(time.perf_counter_ns() - before)
+    assert min(took) < 2_000_000  # 0.2 ms on a quiet machine
+    assert len(seen.holders) <= 257
+    assert sum(held for *_, held in seen._holders) == pytest.approx(seen.held_ns, rel=0.01)
+    assert "other threads" in {holder.name for holder in seen.holders}
+
+
+# ---- what only grows ---------------------------------------------------------------------------
+
+CUMULATIVE = ("held_ns", "counted_ns", "observed_ns", "ticks", "ticks_held", "knocks", "cpu_ns")
+
+
+@pytest.mark.parametrize("method", ["count", "look", "knock"])
+def test_cumulative_numbers_never_fall(method: str) -> None:
+    with KnockKnock(500, method=method) as knocker, GilLoad(300e-6, 700e-6):  # type: ignore[arg-type]
+        last = knocker.snapshot()
+        for n in range(300):
+            release_gil(0.001 * (n % 3))
+            seen = knocker.snapshot()
+            for name in CUMULATIVE:
+                assert getattr(seen, name) >= getattr(last, name), name
+            if last.held_seconds == last.held_seconds:  # not NaN
+                assert seen.held_seconds >= last.held_seconds
+            assert seen.held_ns <= seen.observed_ns
+            assert Snapshot.from_dict(seen.to_dict()) == seen
+            last = seen
+
+
+# ---- out of the way ----------------------------------------------------------------------------
+
+
+def slot_values() -> list[tuple[int, int]]:
+    import ctypes
+
+    return [(slot, ctypes.c_size_t.from_address(slot).value) for slot in _core.trace_slots()]
+
+
+def test_the_second_knocker_touches_no_pointer_and_the_last_puts_it_back() -> None:
+    assert _core.trace_slots() == []
+    knockers = [count() for _ in range(20)]
+    knockers[0].start()
+    slots = slot_values()
+    assert slots
+    for knocker in knockers[1:]:
+        knocker.start()
+    assert slot_values() == slots
+    run_together(lambda: hold_gil(0.005), 2)
+    metrics = [knocker.contention_metric for knocker in knockers]
+    assert all(metrics)
+    for knocker in knockers[:-1]:
+        knocker.stop()
+    assert slot_values() == slots
+    knockers[-1].stop()
+    assert _core.trace_slots() == []
+
+
+@contextmanager
+def overwritten(value: int = 0) -> Iterator[None]:
+    """Put the function itself where our hook stands, as somebody would who knows nothing of us."""
+    import ctypes
+
+    [(slot, hook)] = slot_values()
+    real = ctypes.cast(ctypes.CDLL(None).pthread_cond_signal, ctypes.c_void_p).value
+    assert real
+    page = slot & ~0xFFF
+    libc = ctypes.CDLL(None)
+    assert libc.mprotect(ctypes.c_void_p(page), 4096, 3) == 0
+    cell = ctypes.c_size_t.from_address(slot)
+    cell.value = real
+    try:
+        yield
+    finally:
+        if cell.value == real:
+            cell.value = hook
+
+
+def test_a_pointer_that_others_change_ends_the_counting_and_not_the_measuring() -> None:
+    with count(interval_micros=1_000, knock_interval_micros=1_000) as knocker:
+        wait_until(lambda: knocker.snapshot().counted_ns > 10_000_000)
+        with overwritten():
+            wait_until(lambda: knocker.method == "look")
+            assert "redirected" in knocker.method_reason
+            before = knocker.snapshot()
+            with GilLoad(0.002, 0.002):
+                release_gil(0.3)
+            seen = knocker.snapshot() - before
+            assert seen.counted_ns == 0
+            assert seen.ticks > 30
+            assert 0.2 < seen.ticks_held / seen.ticks < 0.8
+            low, high = seen.held_fraction_interval or (0, 0)
+            assert low < high
+    with count() as knocker:  # and the next one counts again
+        hold_gil(0.01)
+        assert knocker.method == "count"
+        assert knocker.snapshot().held_ns >= 10_000_000
+
+
+def test_beyond_the_budget_it_looks_and_says_so() -> None:
+    with KnockKnock(500, knock_interval_micros=500, method="count", max_overhead=0) as knocker:
+        wait_until(lambda: knocker.method == "look")
+        assert "max_overhead" in knocker.method_reason
+        wait_until(lambda: knocker.snapshot().ticks > 20)
+        seen = knocker.snapshot()
+        assert 0 < seen.counted_ns < seen.observed_ns
+        # And after a second it tries again.
+        wait_until(lambda: knocker.snapshot().counted_ns > seen.counted_ns)
+
+
+def test_never_started_it_reads_nothing() -> None:
+    knocker = count()
+    assert knocker.contention_metric == 0.0
+    knocker.reset_contention_metric()
+    knocker.stop()
+    knocker.stop()
+    assert knocker.contention_metric == 0.0
+    assert knocker.holders() == ()
+    assert "unknown" in str(knocker.snapshot())
+
+
+@pytest.mark.parametrize("value", ["exact", "", "Count"])
+def test_other_methods_are_refused_by_name(value: str) -> None:
+    with pytest.raises(ValueError, match="method must be one of auto, count, look, knock, not "):
+        KnockKnock(method=value)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"method must be one of .* not 5"):
+        KnockKnock(method=5)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"max_overhead must be a real number .* from 0 to 1"):
+        KnockKnock(max_overhead=2)
+    with pytest.raises(TypeError, match="max_overhead must be "):
+        KnockKnock(max_overhead="much")  # type: ignore[arg-type]
+
+
+PROGRAMS = {
+    "left running": "import gilknocker; k = gilknocker.KnockKnock(method='count'); k.start()",
+    "dropped": "import gilknocker; gilknocker.KnockKnock(method='count').start()",
+    "forked": """
+import os, gilknocker, time
+k = gilknocker.KnockKnock(method='count'); k.start()
+pid = os.fork()
+if pid == 0:
+    assert not k.is_running and k.contention_metric == 0.0
+    k.start(); time.sleep(0.02)
+    s = k.snapshot()
+    assert s.method == 'count' and 0 < s.counted_ns == s.observed_ns, s
+    os._exit(7)
+assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+assert k.is_running and k.snapshot().method == 'count'
+""",
+    "forked by C": """
+import ctypes, os, gilknocker, threading, time
+k = gilknocker.KnockKnock(method='count', knock_interval_micros=1_000_000); k.start()
+pid = ctypes.PyDLL(None).fork()
+if pid == 0:
+    threads = [threading.Thread(target=sum, args=(range(100_000),)) for _ in range(4)]
+    [t.start() for t in threads]; [t.join() for t in threads]
+    os._exit(7)
+assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+k.stop()
+""",
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_process_that_counts_ends_well(name: str) -> None:
+    command = [sys.executable, "-W", "error", "-c", PROGRAMS[name]]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env={**os.environ})
+    assert (done.returncode, done.stderr) == (0, "")
