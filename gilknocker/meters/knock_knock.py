@@ -50,8 +50,9 @@ class KnockKnock:
 
     Two threads of ours do so while the program runs. One looks at the GIL at every *tick*, without
     touching it: the share of looks that find it held by a thread of the program is the held
-    fraction, `contention_metric`. The other *knocks*: it acquires the GIL, which takes as long as
-    it would take a thread of the program, and keeps every such wait.
+    fraction, `contention_metric`; or every hold is counted as it ends, and nobody has to look (see
+    `method`). The other *knocks*: it acquires the GIL, which takes as long as it would take a
+    thread of the program, and keeps every such wait.
 
     The held fraction is how much of the time the GIL was in use. A single busy thread reads 1.0:
     that is not contention, nobody else may want it. `wait_times` says what another thread would
@@ -86,6 +87,17 @@ class KnockKnock:
     stacks : bool, default False
         Whether each look that finds the GIL held reads the holder's stack too:
         ``snapshot().stacks``. That stops nobody, and takes the watcher a few microseconds.
+    method : {"auto", "count", "look", "knock"}, default "auto"
+        Where the held fraction comes from. "count": every hold of the GIL, exactly, in windows of
+        any length and without waking up for it; the interpreter's calls of ``pthread_cond_signal``
+        are redirected for that while it runs, as by a :class:`GilTracer`, where that is supported.
+        "look": looks. "knock": the waits of knocks, as where neither is possible. "auto" is
+        "look" where that is possible, else "knock".
+    max_overhead : float, default 0.01
+        The share of time that counting may cost, 0 to 1. It costs some 10 ns at each hand-over of
+        the GIL: a program that hands it over so often that this is more is looked at instead, and
+        counted again for a moment after 1 s, 2 s and so on up to 64 s. ``snapshot().counted_ns``
+        says how much was counted.
 
     Raises
     ------
@@ -97,7 +109,9 @@ class KnockKnock:
         not), or one thing is given in two spellings.
     ValueError
         If an interval is not > 0, a timeout negative or not finite, or something does not fit in
-        64-bit ns.
+        64-bit ns; if there is no such method, or `max_overhead` is not from 0 to 1.
+    RuntimeError
+        If the method that is asked for is not possible here; the message says why.
 
     See Also
     --------
@@ -283,7 +297,7 @@ class KnockKnock:
     def holders(self) -> tuple[Holder, ...]:
         """Return who held the GIL since the last reset, by share of the looks that found it held.
 
-        A sample: :meth:`GilTracer.threads` has it exactly. The same as ``snapshot().holders``.
+        Counted, it is exact; of looks it is a sample. The same as ``snapshot().holders``.
 
         Returns
         -------
