@@ -56,6 +56,9 @@ def from_core(
     """Make a snapshot of what ``_core.Sampler.read`` returned, unchecked: it is to be cheap."""
     fields = {
         **_NOT_TRACED,
+        "counted_ns": 0,
+        # Of who only looks, and does not say it itself.
+        "held_ns": counts["observed_ns"] * counts["ticks_held"] // max(counts["ticks"], 1),
         **counts,
         "floor_ns": counts["floor_ns"] if counts["floor_ns"] >= 0 else None,
         "wait_max_exact": True,
