@@ -203,8 +203,8 @@ def test_a_pointer_that_others_change_ends_the_counting_and_not_the_measuring() 
                 release_gil(0.3)
             seen = knocker.snapshot() - before
             assert seen.counted_ns == 0
-            assert seen.ticks > 30
-            assert 0.2 < seen.ticks_held / seen.ticks < 0.8
+            # How right looks are is not of this test: on a busy machine most are missed.
+            assert seen.ticks_held > 0
             low, high = seen.held_fraction_interval or (0, 0)
             assert low < high
     with count() as knocker:  # and the next one counts again
