@@ -106,6 +106,7 @@ def test_the_core_is_told_what_was_settled() -> None:
         "late_after_ns": 50_000,
         "contended_after_ns": CONTENDED_AFTER_NS,
         "log_capacity": 1 << 20,
+        "stacks": False,
     }
     assert sampler_of(knocker).calls == []
     assert (knocker.interval_micros, knocker.knock_interval_micros) == (300, 2000)
