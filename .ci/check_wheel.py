@@ -15,8 +15,9 @@ from pathlib import Path
 
 ALLOWED = re.compile(
     r"gilknocker/([a-z_]+/){0,2}[a-z_]+\.pyi?"
+    r"|gilknocker/integrations/pyinstaller/hook-gilknocker\.py"
     r"|gilknocker/py\.typed"
-    r"|gilknocker/_(core|load)\.[\w.-]+\.so"
+    r"|gilknocker/_(core|load|outside)\.[\w.-]+\.so"
     r"|gilknocker-[^/]+\.dist-info/([A-Za-z_]+(\.txt)?|licenses/LICENSE(-MIT)?|sboms/[^/]+)"
     r"|gilknocker\.libs/lib(gcc_s|stdc\+\+)-[0-9a-f]+\.so[\d.]*"  # of auditwheel, on musl
 )
@@ -55,8 +56,8 @@ def problems(wheel: zipfile.ZipFile) -> list[str]:
         if not any(have == name or have.endswith("." + name) for have in names)
     ]
     extensions = [name for name in names if name.startswith("gilknocker/") and name.endswith(".so")]
-    if len(extensions) != 2:
-        wrong.append(f"two extensions must be in the wheel, not {len(extensions)}")
+    if len(extensions) != 3:
+        wrong.append(f"three extensions must be in the wheel, not {len(extensions)}")
     with tempfile.TemporaryDirectory() as scratch:
         for name in extensions:
             wrong += [

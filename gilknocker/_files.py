@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import BinaryIO, TypeAlias
 
-    Fill: TypeAlias = Callable[[BinaryIO], object]
+    _Fill: TypeAlias = Callable[[BinaryIO], object]
 
 __all__ = ["Target"]
 
@@ -88,7 +88,7 @@ class Target:
         os.close(os.open(scratch, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         os.unlink(scratch)  # when it is closed: Windows deletes no open file
 
-    def write(self, fill: Fill) -> None:
+    def write(self, fill: _Fill) -> None:
         """Write it.
 
         Parameters
@@ -130,7 +130,7 @@ class Target:
             raise _error(errno.EBADF, self.path)
         return os.dup(self._fd)
 
-    def _fill_unnamed(self, fill: Fill, scratch: str) -> bool:
+    def _fill_unnamed(self, fill: _Fill, scratch: str) -> bool:
         """Write a file that gets its name when it is whole: killed before, it leaves nothing.
 
         Returns
@@ -160,7 +160,7 @@ class Target:
             os.close(folder)
         return True
 
-    def _fill(self, file: BinaryIO, fill: Fill) -> None:
+    def _fill(self, file: BinaryIO, fill: _Fill) -> None:
         if hasattr(os, "fchown") and os.path.exists(self.path):
             old = os.stat(self.path)
             for owner, group in ((old.st_uid, -1), (-1, old.st_gid)):

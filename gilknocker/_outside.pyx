@@ -1,6 +1,7 @@
 # cython: language_level=3, freethreading_compatible=True
 """Another process's memory, and a watch over its GIL, as Python sees them: thin, without policy."""
 
+from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport int64_t, uint64_t
 from libcpp cimport bool as cbool
 from libcpp.memory cimport make_unique, unique_ptr
@@ -89,13 +90,14 @@ def read(pid: int, address: int, size: int) -> bytes:
     """
     cdef int64_t number = pid
     cdef uint64_t where = address
-    buffer = bytearray(size)
-    cdef unsigned char[::1] view = buffer
+    cdef size_t length = size
     cdef unique_ptr[ProcessMemory] memory = make_unique[ProcessMemory](number)
-    if size and not memory.get().read(where, &view[0], view.shape[0]):
+    cdef bytes buffer = PyBytes_FromStringAndSize(NULL, <Py_ssize_t>length)
+    # Nobody else has it yet: it may be written.
+    if length and not memory.get().read(where, <char*>buffer, length):
         error = ProcessMemory.last_error() or 14  # EFAULT: a part of it was read
         raise OSError(error, "memory of another process")
-    return bytes(buffer)
+    return buffer
 
 
 def own_layout() -> dict:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from gilknocker._files import Target as File
     from gilknocker.meters.outside.target import Thread
-    from gilknocker.reports.stacks import Frame
+    from gilknocker.reports.stacks import _Frame
 
 __all__ = ["COMMANDS"]
 
@@ -116,7 +116,7 @@ def _state(target: Target) -> dict[str, Any]:
 
 
 def _thread(target: Target, thread: Thread, holds: bool) -> dict[str, Any]:
-    frames: list[Frame] | None = target.reader.stack(thread.state)
+    frames: list[_Frame] | None = target.reader.stack(thread.state)
     keys = ("function", "file", "line")
     told = None if frames is None else [dict(zip(keys, one, strict=True)) for one in frames]
     return {

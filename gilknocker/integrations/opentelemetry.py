@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
     from typing_extensions import Self
 
-    from gilknocker.integrations.spans import Share
+    from gilknocker.integrations.spans import _Share
     from gilknocker.meters.knock_knock import KnockKnock
     from gilknocker.meters.tracer import GilTracer
     from gilknocker.snapshot.value import Snapshot
@@ -377,7 +377,7 @@ class _Body:
             self._closed()
 
 
-def _tell(span: Any, before: Share | None, after: Share | None) -> None:
+def _tell(span: Any, before: _Share | None, after: _Share | None) -> None:
     # A thread's own sums: those of another would not be comparable, and so bear its number.
     if before is not None and after is not None and before[0] == after[0]:
         _set(span, *seconds(before, after))

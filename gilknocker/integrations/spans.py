@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     # The thread's number, and what it held, waited and was kept from by others, in ns.
-    Share: TypeAlias = tuple[int, tuple[int, int, int]]
+    _Share: TypeAlias = tuple[int, tuple[int, int, int]]
 
 __all__ = ["SharedTracer", "add", "seconds"]
 
@@ -29,7 +29,7 @@ class SharedTracer:
         if self._own:
             self._tracer.start()
 
-    def share(self) -> Share | None:
+    def share(self) -> _Share | None:
         """Return the thread's number and its times so far, in ns; None if they are not known."""
         share = self._this_thread()
         return None if share is None else (get_ident(), share)
@@ -40,7 +40,7 @@ class SharedTracer:
             self._tracer.stop()
 
 
-def seconds(before: Share, after: Share) -> tuple[float, float, float]:
+def seconds(before: _Share, after: _Share) -> tuple[float, float, float]:
     """Return how long the thread waited, held, and others held between the two, in seconds."""
     _, (held, waited, others) = before
     _, (held_later, waited_later, others_later) = after

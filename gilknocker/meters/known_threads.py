@@ -19,7 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TypeAlias
 
-    KnownThread: TypeAlias = tuple[int, int, str]  # ident, native id, name
+    _KnownThread: TypeAlias = tuple[int, int, str]  # ident, native id, name
 
 
 __all__ = ["ident_of", "known_threads", "name_by_native_id", "name_of", "name_of_thread"]
@@ -29,7 +29,7 @@ __all__ = ["ident_of", "known_threads", "name_by_native_id", "name_of", "name_of
 _FIRST_IDENT = _core.thread_ident() if _core.native_id() == _core.process_number() else 0
 
 
-def known_threads() -> list[KnownThread]:
+def known_threads() -> list[_KnownThread]:
     """Return (ident, native id, name) of each thread, of the main one first.
 
     What is not known is 0 or "". There is none in a program without :mod:`threading`.

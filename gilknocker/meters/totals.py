@@ -11,10 +11,11 @@ from gilknocker.snapshot.value import build
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Protocol
+    from typing import Protocol, type_check_only
 
     from gilknocker.snapshot.value import Snapshot
 
+    @type_check_only
     class Meter(Protocol):
         """A ``KnockKnock`` or a ``GilTracer``."""
 

@@ -10,21 +10,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from typing import TypeAlias
 
-    Frame: TypeAlias = tuple[str, str, int]
-    Counted: TypeAlias = tuple[str, Sequence[Frame], int]  # a thread, its frames, how often found
+    _Frame: TypeAlias = tuple[str, str, int]
+    _Counted: TypeAlias = tuple[str, Sequence[_Frame], int]  # a thread, its frames, how often found
 
 __all__ = ["collapsed", "frame_words", "function_lines", "stack_lines"]
 
 _FUNCTIONS_SHOWN = 10
 
 
-def frame_words(frame: Frame) -> str:
+def frame_words(frame: _Frame) -> str:
     """Return a frame as ``function (file:line)``; a line that is not known is left out."""
     function, file, line = frame
     return printable(f"{function} ({file}:{line})" if line > 0 else f"{function} ({file})")
 
 
-def stack_lines(frames: Sequence[Frame] | None, indent: str) -> Iterator[str]:
+def stack_lines(frames: Sequence[_Frame] | None, indent: str) -> Iterator[str]:
     """Yield a stack, the most recent call first, as faulthandler has it."""
     if frames is None:
         yield f"{indent}(it runs: its stack could not be read)"
@@ -34,12 +34,12 @@ def stack_lines(frames: Sequence[Frame] | None, indent: str) -> Iterator[str]:
         yield indent + frame_words(frame)
 
 
-def function_lines(stacks: Iterable[Counted]) -> Iterator[str]:
+def function_lines(stacks: Iterable[_Counted]) -> Iterator[str]:
     """Yield which functions held the GIL, by their share of the looks that found it held.
 
     A function is where the holder was itself, not what it called.
     """
-    counts: dict[Frame | None, int] = {}
+    counts: dict[_Frame | None, int] = {}
     for _, frames, ticks in stacks:
         leaf = frames[-1] if frames else None
         counts[leaf] = counts.get(leaf, 0) + ticks
@@ -57,7 +57,7 @@ def function_lines(stacks: Iterable[Counted]) -> Iterator[str]:
         yield f"{format_percent(unknown / total):>6} %  unknown: it changed hands meanwhile"
 
 
-def collapsed(stacks: Iterable[Counted], interval_ns: int) -> str:
+def collapsed(stacks: Iterable[_Counted], interval_ns: int) -> str:
     """Return the stacks for flamegraph.pl or speedscope: a line each, weighted by µs held."""
     lines = []
     for thread, frames, ticks in stacks:
