@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any
 
-    from distributed import Client
+    from distributed import Client as _Client
 
 __all__ = ["ByWorker", "ClusterGil", "GilWorkerPlugin", "watch"]
 
@@ -140,7 +140,7 @@ class Window:
 class ClusterGil:
     """The GILs of a cluster's workers, as `watch` returns it."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: _Client) -> None:
         self._client = client
 
     def by_worker(self) -> ByWorker:
@@ -169,7 +169,7 @@ class ClusterGil:
         return {address: one for address, one in read.items() if one is not None}
 
 
-def watch(client: Client) -> ClusterGil:
+def watch(client: _Client) -> ClusterGil:
     """Watch the GILs of a cluster's workers, also of those that come later.
 
     Parameters

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
     from typing import Any
 
-    from opentelemetry.metrics import MeterProvider
+    from opentelemetry.metrics import MeterProvider as _MeterProvider
     from typing_extensions import Self
 
     from gilknocker.integrations.spans import _Share
@@ -60,7 +60,7 @@ HELD_BY_OTHERS = "gilknocker.gil.held_by_others"
 
 
 def instrument(
-    meter_provider: MeterProvider | None = None,
+    meter_provider: _MeterProvider | None = None,
     *,
     knocker: KnockKnock | None = None,
     period_seconds: float = 1.0,

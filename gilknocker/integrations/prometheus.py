@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any
 
-    from prometheus_client import CollectorRegistry
+    from prometheus_client import CollectorRegistry as _CollectorRegistry
     from typing_extensions import Self
 
     from gilknocker.meters.knock_knock import KnockKnock
@@ -95,7 +95,7 @@ class GilCollector:
     def __init__(
         self,
         knocker: KnockKnock | None = None,
-        registry: CollectorRegistry = REGISTRY,
+        registry: _CollectorRegistry = REGISTRY,
         *,
         tracer: GilTracer | None = None,
         stall_seconds: float = STALL_SECONDS,
@@ -103,7 +103,7 @@ class GilCollector:
         self._stall_ns = _stall_ns(stall_seconds)
         self._meter = Source(knocker)
         self._trace = None if tracer is None else Totals(tracer)
-        self._registry: CollectorRegistry | None = registry
+        self._registry: _CollectorRegistry | None = registry
         try:
             registry.register(self)
         except BaseException:
@@ -183,7 +183,7 @@ class GilMetrics:
     def __init__(
         self,
         knocker: KnockKnock | None = None,
-        registry: CollectorRegistry = REGISTRY,
+        registry: _CollectorRegistry = REGISTRY,
         *,
         period_seconds: float = 1.0,
         stall_seconds: float = STALL_SECONDS,
