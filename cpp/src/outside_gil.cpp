@@ -32,12 +32,12 @@ std::optional<HolderMark> OutsideGil::mark() const noexcept {
 std::optional<HolderId> OutsideGil::holder() const noexcept {
   const std::optional<HolderMark> before = mark();
   if (!before) return std::nullopt;
-  const HolderId id = identify(before->state);
+  const HolderId id = id_of(before->state);
   if (id == HolderId{} || mark() != before) return std::nullopt;
   return id;
 }
 
-HolderId OutsideGil::identify(std::uint64_t thread_state) const noexcept {
+HolderId OutsideGil::id_of(std::uint64_t thread_state) const noexcept {
   std::uint64_t serial = 0;
   HolderId id;
   const bool has_native_id = addresses_.state_native_id != GILKNOCKER_NONE;

@@ -51,7 +51,7 @@ void OutsideWatch::take(Nanos now, StackLook look, const HolderMark& mark) {
   ++sums_.held;
   if (mark != last_) sums_.held_since = now;
   last_ = mark;
-  sums_.holder = gil_.identify(mark.state);
+  sums_.holder = gil_.id_of(mark.state);
   threads_[sums_.holder.serial] = sums_.holder;
   FrameTable::Stack stack;
   if (look != StackLook::kWhole || !frames_.resolve(*raw_, &stack)) {

@@ -25,8 +25,17 @@ void* allocate(std::size_t size) {
 
 }  // namespace
 
-// The program's own; the array and nothrow forms of the library call these.
+// The program's own; the array forms of the library call these. Not the nothrow form of every
+// library: a sanitizer's has memory of its own.
 void* operator new(std::size_t size) { return allocate(size); }
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+  try {
+    return allocate(size);
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
+void operator delete(void* memory, const std::nothrow_t&) noexcept { std::free(memory); }
 void operator delete(void* memory) noexcept { std::free(memory); }
 void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 

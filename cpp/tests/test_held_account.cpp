@@ -180,21 +180,19 @@ TEST(a_child_knows_nothing_of_its_parents_holds) {
   CHECK_EQ(after.held, 100);
 }
 
-// One thread writes, as the holders of a GIL do one after the other; three read. What each reads
-// lies between what was true before and after.
-TEST(readers_beside_the_writer_never_see_less_than_before) {
+// One thread writes, as the holders of a GIL do one after the other; three read. A writer that
+// loses its CPU between the clock and the store ends a hold in the past, so that the account itself
+// may go back by as much: what a meter makes of it never does.
+TEST(meters_beside_the_writer_never_see_less_than_before) {
   HeldAccount account(64);
   account.begin(nullptr, HookClock::now());
   std::atomic<bool> ends{false};
   const auto reads = [&account, &ends] {
     CountedTime time;
     time.resume(account.read());
-    Cycles last = 0;
     int readings = 0;
     while (!ends.load(std::memory_order_relaxed) || readings < 100) {
       const HeldReading reading = account.read();
-      CHECK(reading.held >= last);
-      last = reading.held;
       const Nanos before = time.held();
       time.advance(reading);
       CHECK(time.held() >= before);

@@ -53,7 +53,7 @@ TEST(outside_gil_of_memory_that_is_not_there) {
   const OutsideGil gil(memory, nowhere);
   CHECK(gil.look() == Look::kFree);
   CHECK(gil.gone());
-  CHECK((gil.identify(4096) == HolderId{}));
+  CHECK((gil.id_of(4096) == HolderId{}));
 }
 
 TEST(outside_layout_knows_its_names) {

@@ -35,7 +35,7 @@ class OutsideGil final : public Gil {
   std::optional<HolderMark> mark() const noexcept override;
   std::unique_ptr<GilSeat> open_seat() override { return nullptr; }  // it is not ours to take
 
-  HolderId identify(std::uint64_t thread_state) const noexcept;
+  HolderId id_of(std::uint64_t thread_state) const noexcept;
   // Whether the memory could not be read any more, since the process has ended.
   bool gone() const noexcept { return gone_.load(std::memory_order_relaxed); }
 
