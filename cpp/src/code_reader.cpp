@@ -105,7 +105,7 @@ bool CodeReader::string(std::uint64_t address, char* to, std::size_t room,
                         std::size_t* size) noexcept {
   constexpr std::size_t kHead = 64;
   std::array<unsigned char, kHead> head;
-  assert(offsets_.string_other_data <= kHead);
+  assert(offsets_.string_ascii_data <= kHead);
   if (!memory_.read(address, head.data(), offsets_.string_ascii_data)) return false;
   const auto length = field<std::int64_t>(head.data(), offsets_.string_length);
   const auto state = field<std::uint32_t>(head.data(), offsets_.string_state);
