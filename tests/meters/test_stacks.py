@@ -110,7 +110,8 @@ def test_a_replaced_code_object_is_itself() -> None:
 def test_what_is_no_code_object_has_no_name() -> None:
     assert _core.frame_name("text", 0) is None
     assert _core.frame_name(compiled, 0) is None
-    assert _core.frame_name(compiled.__code__, 1_000_000) is None
+    if sys.version_info >= (3, 11):  # 3.10's code objects do not say how long they are
+        assert _core.frame_name(compiled.__code__, 1_000_000) is None
 
 
 @needs_stacks
@@ -342,7 +343,8 @@ def test_a_running_thread_s_stack_is_whole_and_begins_with_what_runs(
     for names in inside:
         assert names[:2] == ["run", work.__name__]
         deep = names[2:]
-        assert len(deep) <= 203 and set(deep) <= {
+        # On 3.10 frames lie alone and are used again: a stack that grows meanwhile reads longer.
+        assert len(deep) <= (203 if sys.version_info >= (3, 11) else 406) and set(deep) <= {
             "small",
             "<genexpr>",
             "deeper",

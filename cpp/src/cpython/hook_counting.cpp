@@ -5,6 +5,8 @@
 #if GILKNOCKER_HAS_RELOCATION_PATCH
 
 #include <Python.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <new>
 #include <unordered_set>
@@ -38,6 +40,8 @@ constinit std::atomic<bool> distrusted{false};
   id.ident = state->thread_id;
 #if PY_VERSION_HEX >= 0x030B0000
   id.native_id = static_cast<std::int64_t>(state->native_thread_id);
+#else
+  id.native_id = syscall(SYS_gettid);  // of the caller, which takes it
 #endif
   return &of.add(id, state->interp);
 }
