@@ -167,6 +167,7 @@ def test_a_meter_keeps_no_total_alive() -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_the_meter_of_a_forked_child() -> None:
     with KnockKnock() as knocker:
         totals = Totals(knocker)

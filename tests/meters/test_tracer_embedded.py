@@ -147,6 +147,9 @@ def test_an_embedder(
         timeout=60,
         check=False,
     )
+    if done.returncode == 127 and "undefined symbol" in done.stderr:
+        # Of a library that this Python was not linked with as it says: main() is not reached.
+        pytest.skip(f"no such program can be started here: {done.stderr[-300:]}")
     assert (done.returncode, done.stderr) == (0, "")
     words = done.stdout.split()
     assert words[0] == "traced" and len(words) > len(TAKEN)
