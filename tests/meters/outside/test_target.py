@@ -28,9 +28,11 @@ import sys, threading, time
 from gilknocker import _load
 
 def in_c():
+    print("ready", flush=True)
     _load.hold_gil(60.0)
 
 def in_python():
+    print("ready", flush=True)
     while True:
         pass
 
@@ -41,12 +43,12 @@ def deep(n):
         in_python()
 
 def idle():
+    print("ready", flush=True)
     time.sleep(60)
 
 what = sys.argv[1]
 thread = threading.Thread(target={"c": in_c, "python": in_python, "deep": lambda: deep(40),
                                   "idle": idle}[what], daemon=True)
-print("ready", flush=True)
 thread.start()
 thread.join(60)
 """
