@@ -9,6 +9,7 @@ import loads
 import hostile
 import company
 import walkers
+import stacks
 from registry import FAULTS
 
-__all__ = ["FAULTS", "company", "exits", "forks", "hostile", "loads", "walkers"]
+__all__ = ["FAULTS", "company", "exits", "forks", "hostile", "loads", "stacks", "walkers"]
