@@ -18,6 +18,7 @@ constexpr Field kFields[] = {
     {"frame_instruction", &StackOffsets::frame_instruction},
     {"frame_owner", &StackOffsets::frame_owner},
     {"artificial_from", &StackOffsets::artificial_from},
+    {"frame_state", &StackOffsets::frame_state},
     {"code_size", &StackOffsets::code_size},
     {"code_count", &StackOffsets::code_count},
     {"code_filename", &StackOffsets::code_filename},
@@ -42,7 +43,7 @@ constexpr Nanos kLateAfter = 50'000;  // or a tenth of the interval
 
 OutsideLayout::OutsideLayout() noexcept {
   state_.state_native_id = GILKNOCKER_NONE;
-  stacks_.cframe_frame = stacks_.frame_owner = GILKNOCKER_NONE;
+  stacks_.cframe_frame = stacks_.frame_owner = stacks_.frame_state = GILKNOCKER_NONE;
 }
 
 bool OutsideLayout::set(const std::string& name, std::uint64_t value) {

@@ -1,6 +1,6 @@
 #include "gilknocker/stack_reader.hpp"
 
-#include <algorithm>
+#include <bit>
 #include <cstring>
 
 namespace gilknocker {
@@ -8,7 +8,8 @@ namespace {
 
 constexpr std::uint64_t kLeastAddress = 4096;
 constexpr std::uint64_t kGreatestAddress = std::uint64_t{1} << 56;  // of a process, on any system
-constexpr std::int64_t kMostCode = std::int64_t{1} << 28;           // bytes of instructions
+constexpr std::uint32_t kGreatestFunctionOwner = 2;        // a thread, a generator, a frame object
+constexpr std::int64_t kMostCode = std::int64_t{1} << 28;  // bytes of instructions
 
 bool plausible(std::uint64_t address) noexcept {
   return address >= kLeastAddress && address < kGreatestAddress && address % sizeof(void*) == 0;
@@ -42,6 +43,7 @@ StackReader::Outcome StackReader::read(std::uint64_t thread_state, RawStack* sta
   data_stack_.forget();
   elsewhere_.forget();
   begun_low_ = begun_high_ = last_missed_ = 0;
+  reads_ = 0;
   read_.count = used_.count = next_ = 0;
   if (!plausible(thread_state)) return Outcome::kImplausible;
   Guess& guess = guess_of(thread_state);
@@ -50,7 +52,8 @@ StackReader::Outcome StackReader::read(std::uint64_t thread_state, RawStack* sta
   if (begun != Outcome::kWhole) return begun;
   const Outcome outcome = follow(address, stack);
   improve(guess);
-  return outcome;
+  const bool doubtful = outcome == Outcome::kWhole && reads_ > kManyReads;
+  return doubtful && !is_newest(guess, address) ? Outcome::kImplausible : outcome;
 }
 
 // The next time where most frames were this time.
@@ -107,16 +110,25 @@ StackReader::Outcome StackReader::first_frame(Guess& guess, RawStack* stack,
     read_.count = whole - before_loners;
   }
   *frame = by_cframe ? of_guess : first;
-  if (!by_cframe || (first == guess.cframe && whole >= least)) return Outcome::kWhole;
-  if (!plausible(first)) return Outcome::kImplausible;
-  guess.cframe = first;
-  return memory_.read(first + offsets_.cframe_frame, frame) ? Outcome::kWhole
-                                                            : Outcome::kUnreadable;
+  if (!by_cframe) return Outcome::kWhole;
+  if (first != guess.cframe || whole < least) {
+    if (!plausible(first)) return Outcome::kImplausible;
+    guess.cframe = first;
+    if (!memory_.read(first + offsets_.cframe_frame, frame)) return Outcome::kUnreadable;
+  }
+  // Only that which lies in the thread state itself stays without a frame; another is being made.
+  const bool is_root = first - guess.thread < kPage;
+  return *frame == 0 && !is_root ? Outcome::kImplausible : Outcome::kWhole;
 }
 
-// Twice as many steps as frames, for frames of no function are passed over.
+// Twice as many steps as frames, for frames of no function are passed over. A frame that was used
+// anew meanwhile can lead back to one that was passed (found by R. Brent's way: each is compared
+// with the one at the last power of two).
 StackReader::Outcome StackReader::follow(std::uint64_t address, RawStack* stack) noexcept {
+  std::uint64_t passed = 0;
   for (std::size_t steps = 0; address != 0; ++steps) {
+    if (address == passed) return Outcome::kImplausible;
+    if (std::has_single_bit(steps + 1)) passed = address;
     if (stack->size == RawStack::kMost) {
       stack->cut = true;
       break;
@@ -128,6 +140,7 @@ StackReader::Outcome StackReader::follow(std::uint64_t address, RawStack* stack)
     const Outcome taken = take(frame, stack);
     if (taken != Outcome::kWhole) return taken;
     address = field<std::uint64_t>(frame, offsets_.frame_previous);
+    if (address == 0 && !can_be_oldest(frame)) return Outcome::kImplausible;
   }
   return Outcome::kWhole;
 }
@@ -149,6 +162,7 @@ const unsigned char* StackReader::find(std::uint64_t address) noexcept {
 // What was not: pages, where there are likely more frames, else the frame alone.
 const unsigned char* StackReader::fetch(std::uint64_t address) noexcept {
   constexpr std::uint64_t kNear = kPages * kPage;
+  ++reads_;
   const std::uint64_t missed = last_missed_;
   last_missed_ = address;
   if (data_stack_.high == 0) {
@@ -178,9 +192,14 @@ const unsigned char* StackReader::load(Window& window, std::uint64_t address) no
 }
 
 StackReader::Outcome StackReader::take(const unsigned char* frame, RawStack* stack) const noexcept {
-  if (offsets_.frame_owner != GILKNOCKER_NONE &&
-      frame[offsets_.frame_owner] >= offsets_.artificial_from) {
-    return Outcome::kWhole;
+  if (offsets_.frame_owner != GILKNOCKER_NONE) {
+    // There are one or two artificial kinds; any other number is no owner, but memory used anew.
+    const std::uint32_t owner = frame[offsets_.frame_owner];
+    if (owner > kGreatestFunctionOwner && owner < offsets_.artificial_from) {
+      return Outcome::kImplausible;
+    }
+    if (owner > offsets_.artificial_from + 1) return Outcome::kImplausible;
+    if (owner >= offsets_.artificial_from) return Outcome::kWhole;
   }
   const std::uint64_t code = field<std::uint64_t>(frame, offsets_.frame_code) & ~offsets_.code_tag;
   if (!plausible(code)) return Outcome::kImplausible;
@@ -197,6 +216,31 @@ StackReader::Outcome StackReader::take(const unsigned char* frame, RawStack* sta
   }
   stack->frames[stack->size++] = {code, static_cast<std::int32_t>(instruction)};
   return Outcome::kWhole;
+}
+
+// Where an interpreter puts frames of its own between C code and Python, one of those. Else any
+// that runs, but for a generator's, whose caller is forgotten as soon as it yields.
+bool StackReader::can_be_oldest(const unsigned char* frame) const noexcept {
+  constexpr unsigned char kOfGenerator = 1;
+  constexpr std::uint32_t kNoArtificial = 256;
+  if (offsets_.frame_owner != GILKNOCKER_NONE) {
+    const unsigned char owner = frame[offsets_.frame_owner];
+    return offsets_.artificial_from < kNoArtificial ? owner >= offsets_.artificial_from
+                                                    : owner != kOfGenerator;
+  }
+  constexpr unsigned char kExecuting = 0;
+  constexpr unsigned char kUnwinding = 2;
+  if (offsets_.frame_state == GILKNOCKER_NONE) return true;
+  const unsigned char state = frame[offsets_.frame_state];
+  return state == kExecuting || state == kUnwinding;
+}
+
+// Whether the thread's newest frame is still that one.
+bool StackReader::is_newest(const Guess& guess, std::uint64_t frame) const noexcept {
+  std::uint64_t now = 0;
+  if (!memory_.read(guess.thread + offsets_.thread_frame, &now)) return false;
+  if (offsets_.cframe_frame == GILKNOCKER_NONE) return now == frame;
+  return plausible(now) && memory_.read(now + offsets_.cframe_frame, &now) && now == frame;
 }
 
 }  // namespace gilknocker

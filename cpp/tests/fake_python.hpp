@@ -70,7 +70,8 @@ inline StackOffsets offsets_of(Layout layout) {
   to.frame_code = 8;
   to.frame_instruction = 40;
   to.frame_owner = layout == Layout::kFrameObjects ? GILKNOCKER_NONE : 70;
-  to.artificial_from = 3;
+  to.artificial_from = layout == Layout::kCurrentFrame ? 3 : 256;
+  to.frame_state = layout == Layout::kFrameObjects ? 71 : GILKNOCKER_NONE;
   to.code_tag = layout == Layout::kCurrentFrame ? 3 : 0;
   to.code_size = 80;
   to.code_count = layout == Layout::kFrameObjects ? GILKNOCKER_NONE : 16;
@@ -97,20 +98,29 @@ class FakePython {
  public:
   static constexpr std::uint64_t kThread = 0x10'0000;
   static constexpr std::uint64_t kCframe = 0x20'0000;
+  static constexpr std::uint64_t kRootCframe = kThread + 96;
   static constexpr std::uint64_t kDataStack = 0x1'0000'0000;
   static constexpr std::uint64_t kCode = 0x40'0000;
   static constexpr std::uint64_t kDeaths = 0x50'0000;
+  static constexpr std::uint64_t kEntry = 0x58'0000;
 
   explicit FakePython(Layout layout) : offsets(offsets_of(layout)) {
     memory.map(kThread, 128);
     memory.map(kCframe, 16);
     memory.map(kDeaths, 8);
+    memory.map(kEntry, 128);
+    if (has_artificial()) frame(kEntry, 0, kCode, 0, 3);
     memory.put(kThread + offsets.thread_frame, kCframe);
     newest(0);
   }
 
+  bool has_artificial() const { return offsets.artificial_from < 256; }
+  // What the oldest frame of a function has before it.
+  std::uint64_t entry() const { return has_artificial() ? kEntry : 0; }
+
   void newest(std::uint64_t frame) {
     const bool by_cframe = offsets.cframe_frame != GILKNOCKER_NONE;
+    if (by_cframe) memory.put(kThread + offsets.thread_frame, frame == 0 ? kRootCframe : kCframe);
     memory.put(by_cframe ? kCframe + offsets.cframe_frame : kThread + offsets.thread_frame, frame);
   }
 

@@ -45,13 +45,13 @@ std::vector<RawFrame> build(FakePython& python, Random& random, std::int64_t dep
   python.memory.map(FakePython::kDataStack, room);
   python.memory.map(kElsewhere, room);
   std::uint64_t next[] = {FakePython::kDataStack + 24, kElsewhere + 48};
-  std::uint64_t previous = 0;
+  std::uint64_t previous = depth == 0 ? 0 : python.entry();
   for (std::int64_t i = 0; i < depth; ++i) {
     std::uint64_t& at = next[chance(random, 0.1) ? 1 : 0];
-    const bool artificial = chance(random, 0.1) && python.offsets.frame_owner != GILKNOCKER_NONE;
+    const bool artificial = chance(random, 0.1) && python.has_artificial();
     const auto code = FakePython::kCode + 64 * static_cast<std::uint64_t>(integer_in(random, 0, 9));
     const auto instruction = static_cast<std::int32_t>(2 * integer_in(random, -1, 400));
-    python.frame(at, previous, code, instruction, artificial ? 3 : 1);
+    python.frame(at, previous, code, instruction, artificial ? 3 : i == 0 ? 0 : 1);
     if (!artificial) frames.insert(frames.begin(), {code, instruction});
     previous = at;
     at += 8 * static_cast<std::uint64_t>(integer_in(random, 9, 80));
@@ -90,7 +90,7 @@ TEST(a_stack_seen_before_takes_one_call) {
   python.memory.map(FakePython::kDataStack, 0x4000);
   python.memory.map(0x60'0000, 0x100);
   std::uint64_t previous = 0x60'0000;  // one that lies alone
-  python.frame(previous, 0, FakePython::kCode, 0);
+  python.frame(previous, python.entry(), FakePython::kCode, 0);
   for (std::uint64_t i = 0; i < 30; ++i) {
     const std::uint64_t at = FakePython::kDataStack + 0x800 + 200 * i;
     python.frame(at, previous, FakePython::kCode, 10);
@@ -130,16 +130,50 @@ TEST(what_is_no_stack_is_not_believed) {
       python.newest(at);
       return read_anew(python).outcome;
     };
-    CHECK_EQ(outcome_of(0, FakePython::kCode, 0), Outcome::kWhole);
-    CHECK_EQ(outcome_of(at, FakePython::kCode, 0), Outcome::kWhole);  // a circle: cut
+    CHECK_EQ(outcome_of(python.entry(), FakePython::kCode, 0), Outcome::kWhole);
+    CHECK_EQ(outcome_of(at, FakePython::kCode, 0), Outcome::kImplausible);  // a circle
+    python.frame(at + 0x100, at, FakePython::kCode, 0);
+    CHECK_EQ(outcome_of(at + 0x100, FakePython::kCode, 0), Outcome::kImplausible);  // a wider one
     CHECK_EQ(outcome_of(at + 1, FakePython::kCode, 0), Outcome::kImplausible);
     CHECK_EQ(outcome_of(8, FakePython::kCode, 0), Outcome::kImplausible);
     CHECK_EQ(outcome_of(std::uint64_t{1} << 60, FakePython::kCode, 0), Outcome::kImplausible);
-    CHECK_EQ(outcome_of(0, 0, 0), Outcome::kImplausible);
-    CHECK_EQ(outcome_of(0, FakePython::kCode, -4), Outcome::kImplausible);
-    CHECK_EQ(outcome_of(0, FakePython::kCode, 1 << 28), Outcome::kImplausible);
+    const std::uint64_t entry = python.entry();
+    for (const int owner : {5, 77, 255}) {  // memory that is used for something else
+      if (layout == Layout::kFrameObjects) break;
+      python.frame(at, entry, FakePython::kCode, 0, static_cast<unsigned char>(owner));
+      CHECK_EQ(read_anew(python).outcome, Outcome::kImplausible);
+    }
+    CHECK_EQ(outcome_of(entry, 0, 0), Outcome::kImplausible);
+    CHECK_EQ(outcome_of(entry, FakePython::kCode, -4), Outcome::kImplausible);
+    CHECK_EQ(outcome_of(entry, FakePython::kCode, 1 << 28), Outcome::kImplausible);
     CHECK_EQ(read_anew(python).frames.size(), 0);
   }
+}
+
+TEST(a_generator_that_has_just_yielded_is_no_whole_stack) {
+  for (const Layout layout : kLayouts) {
+    FakePython python(layout);
+    const std::uint64_t at = FakePython::kDataStack;
+    python.memory.map(at, 0x1000);
+    python.frame(at, 0, FakePython::kCode, 0, 1);  // its caller is forgotten
+    if (layout == Layout::kFrameObjects) {
+      python.memory.put(at + python.offsets.frame_state, static_cast<unsigned char>(-1));
+    }
+    python.newest(at);
+    CHECK_EQ(read_anew(python).outcome, Outcome::kImplausible);
+    python.frame(at, python.entry(), FakePython::kCode, 0, 0);
+    if (layout == Layout::kFrameObjects) {
+      python.memory.put(at + python.offsets.frame_state, static_cast<unsigned char>(0));
+    }
+    CHECK_EQ(read_anew(python).outcome, Outcome::kWhole);
+  }
+}
+
+TEST(a_cframe_without_a_frame_is_being_made) {
+  FakePython python(Layout::kCframe);
+  CHECK((read_anew(python) == Reading{Outcome::kWhole, {}, false}));
+  python.memory.put(FakePython::kThread + python.offsets.thread_frame, FakePython::kCframe);
+  CHECK_EQ(read_anew(python).outcome, Outcome::kImplausible);
 }
 
 TEST(a_circle_of_frames_of_no_function_ends) {
@@ -186,7 +220,7 @@ class FakeHolder final : public Gil {
 TEST(the_holder_s_stack_is_that_of_who_held_it_at_the_look) {
   FakePython python(Layout::kCurrentFrame);
   python.memory.map(FakePython::kDataStack, 0x1000);
-  python.frame(FakePython::kDataStack, 0, FakePython::kCode, 0);
+  python.frame(FakePython::kDataStack, python.entry(), FakePython::kCode, 0);
   python.newest(FakePython::kDataStack);
   FakeHolder gil;
   HolderMark mark;

@@ -19,6 +19,8 @@ PROBLEM = _core.stack_problem()
 needs_stacks = pytest.mark.skipif(PROBLEM is not None, reason=str(PROBLEM))
 
 WHOLE, MOVED = 1, 2
+# Frames of 3.10 lie all over the heap and are read one by one, while the thread runs on.
+MIXED = 0.01 if sys.version_info < (3, 11) else 0.0
 MODULES = ("argparse", "asyncio.base_events", "dataclasses", "inspect", "typing")
 
 
@@ -110,7 +112,7 @@ def test_a_replaced_code_object_is_itself() -> None:
 def test_what_is_no_code_object_has_no_name() -> None:
     assert _core.frame_name("text", 0) is None
     assert _core.frame_name(compiled, 0) is None
-    if sys.version_info >= (3, 11):  # 3.10's code objects do not say how long they are
+    if sys.version_info >= (3, 11):  # before, a code object does not say how long it is
         assert _core.frame_name(compiled.__code__, 1_000_000) is None
 
 
@@ -275,6 +277,15 @@ def test_greenlets() -> None:
 # ---- the holder's, while it runs -----------------------------------------------------------------
 
 
+def roots() -> set[str]:
+    """The functions at the bottom of this thread's stack, and of any other of Python's."""
+    frame = sys._getframe()
+    while frame.f_back is not None:
+        frame = frame.f_back
+    bootstrap: Any = threading.Thread._bootstrap  # type: ignore[attr-defined]
+    return {name_of(frame.f_code), name_of(bootstrap.__code__)}
+
+
 def while_it_runs(work: Callable[[], object], looks: int = 1_000) -> list[Any]:
     """Look at whoever holds the GIL, each 0.3 ms, while a thread does `work` over and over."""
     ended = threading.Event()
@@ -337,21 +348,20 @@ def test_a_running_thread_s_stack_is_whole_and_begins_with_what_runs(
         for outcome, _, frames in looks
         if outcome == WHOLE
     ]
-    # The loop around it is seen too, and the main thread when it takes the GIL back: how often is
-    # the scheduler's affair.
+    # Each goes down to where its thread began: also that of a generator that yields meanwhile.
+    bottoms = collections.Counter(frames[0][0] for outcome, _, frames in looks if outcome == WHOLE)
+    cut = sum(count for function, count in bottoms.items() if function not in roots())
+    assert cut <= MIXED * held
+    # The loop around it is seen too, and the main thread when it takes the GIL back.
     inside = [names for names in ours if work.__name__ in names]
-    assert len(inside) >= 0.5 * held
-    for names in inside:
-        assert names[:2] == ["run", work.__name__]
-        deep = names[2:]
-        # On 3.10 frames lie alone and are used again: a stack that grows meanwhile reads longer.
-        assert len(deep) <= (203 if sys.version_info >= (3, 11) else 406) and set(deep) <= {
-            "small",
-            "<genexpr>",
-            "deeper",
-            "<lambda>",
-            "count_up",
-        }
+    assert len(inside) >= 0.9 * held
+    below = {"small", "<genexpr>", "deeper", "<lambda>", "count_up"}
+    right = [
+        names
+        for names in inside
+        if names[:2] == ["run", work.__name__] and len(names) <= 205 and below.issuperset(names[2:])
+    ]
+    assert len(right) >= (1 - MIXED) * len(inside)
 
 
 @needs_stacks

@@ -27,7 +27,8 @@ struct gilknocker_stack_offsets {
   uint32_t frame_code;
   uint32_t frame_instruction;
   uint32_t frame_owner;     /* one byte */
-  uint32_t artificial_from; /* an owner from here on: no frame of a function */
+  uint32_t artificial_from; /* an owner from here on: no frame of a function; 256: there are none */
+  uint32_t frame_state;     /* 3.10: one byte, whether it runs */
   uint64_t code_tag;        /* bits of frame_code that are not the address */
 
   /* A code object. */

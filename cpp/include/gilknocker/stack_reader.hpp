@@ -2,12 +2,13 @@
 //
 // The thread may run on while it is read, so that every number read is a claim: an address is read
 // through Memory only, which may fail, and is believed to be a frame if it looks like one; the
-// chain is bounded. Frames lie next to each other in a thread's data stack, and so are read pages
-// at a time: the page of the newest and those below it, down to the first that is not there.
+// chain is bounded, and must end where a stack can: a generator that yields meanwhile forgets its
+// caller. Frames lie next to each other in a thread's data stack, and so are read pages at a time:
+// the page of the newest and those below it, down to the first that is not there.
 //
 // A thread that calls and returns meanwhile gives a stack that was right at some instant of the
-// read, but for its newest frames, which may be of two instants some 100 ns apart. Whoever reads
-// must know by other means that it was the same thread that held the GIL before and after.
+// read, but for its newest frames, which may be of two instants some 100 ns apart. Whose stack it
+// is, whoever reads it must know by other means.
 //
 // Thread safety: belongs to one thread. Nothing is allocated.
 #pragma once
@@ -59,6 +60,8 @@ class StackReader {
   static constexpr std::size_t kThreads = 16;
   static constexpr std::size_t kLoners = 40;
   static constexpr std::size_t kLargestFrame = 128;
+  // A stack of so many reads took so long that its thread may have gone elsewhere in between.
+  static constexpr int kManyReads = 3;
 
   // Pages as they were read: low <= address < high, at the end of `bytes`.
   struct Window {
@@ -100,6 +103,8 @@ class StackReader {
   const unsigned char* fetch(std::uint64_t address) noexcept;
   const unsigned char* load(Window& window, std::uint64_t address) noexcept;
   Outcome take(const unsigned char* frame, RawStack* stack) const noexcept;
+  bool can_be_oldest(const unsigned char* frame) const noexcept;
+  bool is_newest(const Guess& guess, std::uint64_t frame) const noexcept;
 
   const Memory& memory_;
   const StackOffsets offsets_;
@@ -111,6 +116,7 @@ class StackReader {
   std::uint64_t begun_low_ = 0;  // of data_stack_ at first
   std::uint64_t begun_high_ = 0;
   std::uint64_t last_missed_ = 0;
+  int reads_ = 0;
   Loners read_;  // those whose bytes are in lone_, in this order; next_ is the likely one
   std::size_t next_ = 0;
   Loners used_;

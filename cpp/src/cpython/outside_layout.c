@@ -63,6 +63,7 @@ const char* gilknocker_own_layout(struct gilknocker_layout_field* fields, size_t
       {"frame_instruction", stacks.frame_instruction},
       {"frame_owner", stacks.frame_owner},
       {"artificial_from", stacks.artificial_from},
+      {"frame_state", stacks.frame_state},
       {"code_tag", stacks.code_tag},
       {"code_size", stacks.code_size},
       {"code_count", stacks.code_count},

@@ -77,6 +77,7 @@ static void find_frame(struct gilknocker_stack_offsets* to) {
   to->code_tag = 0;
 #if PY_VERSION_HEX >= 0x030B0000
   typedef struct _PyInterpreterFrame frame;
+  to->frame_state = GILKNOCKER_NONE;
   to->frame_previous = AT(frame, previous);
   to->frame_owner = AT(frame, owner);
 #if PY_VERSION_HEX >= 0x030D0000
@@ -104,6 +105,7 @@ static void find_frame(struct gilknocker_stack_offsets* to) {
   to->frame_code = AT(PyFrameObject, f_code);
   to->frame_instruction = AT(PyFrameObject, f_lasti);
   to->frame_owner = GILKNOCKER_NONE;
+  to->frame_state = AT(PyFrameObject, f_state);
 #endif
 }
 
