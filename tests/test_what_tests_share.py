@@ -29,9 +29,8 @@ def test_a_thread_is_found() -> None:
 
 def test_a_knocker_is_found() -> None:
     before = Left()
-    with KnockKnock():
-        wait_until(lambda: len(before.more()) == 2)
-        assert all(what.startswith("thread gilknock") for what in before.more())
+    with KnockKnock():  # the debug build counts its objects besides
+        wait_until(lambda: sum(what.startswith("thread gilknock") for what in before.more()) == 2)
     wait_until(lambda: not before.more())
 
 

@@ -22,13 +22,13 @@ from gilknocker.testing import GilLoad, hold_gil
 pytestmark = needs_tracer
 
 
-def run_asyncio(main: Coroutine[Any, Any, Any]) -> Any:
-    return asyncio.run(main)
+def run_asyncio(main: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+    return asyncio.run(main())
 
 
-def run_uvloop(main: Coroutine[Any, Any, Any]) -> Any:
+def run_uvloop(main: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
     uvloop = pytest.importorskip("uvloop")
-    return uvloop.run(main)
+    return uvloop.run(main())
 
 
 loops = pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def watched(run: Any, act: Callable[[], Coroutine[Any, Any, None]]) -> LoopWatch
             starved[watch] = seconds_without_a_cpu() - begun
         return watch
 
-    watch = run(main())
+    watch = run(main)
     assert isinstance(watch, LoopWatch)
     for late in watch.late:
         parts = late.own_seconds + late.gil_seconds + late.machine_seconds
