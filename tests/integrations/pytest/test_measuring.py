@@ -208,9 +208,9 @@ def test_tracing(pytester: pytest.Pytester, method: str) -> None:
     assert found["test_native"]["held_fraction"] > 0.9
     assert found["test_idle"]["held_fraction"] < 0.5
     assert found["test_after_a_slow_setup"]["hold_max_ns"] < 0.2e9
-    # Nobody waited but our knocks.
-    knocks = found["test_native"]["waits"]
-    assert knocks > 0 if method == "auto" else knocks == 0
+    # Nobody waited but our knocks, of which one may still have waited when the body ended.
+    native = found["test_native"]
+    assert (native["waits"] > 0 or bool(native["wait_max_ns"])) == (method == "auto")
 
 
 @needs_gil
