@@ -81,10 +81,14 @@ MIXED = """
 """
 
 
+def on_any_machine(pytester: pytest.Pytester) -> None:
+    """Let limits be decided however busy this machine is."""
+    pytester.makeconftest("from gilknocker.integrations.pytest import limits; limits.TOO_BUSY = 2")
+
+
 def test_all_of_them_in_one_process(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(MIXED)
-    # However busy this machine is.
-    pytester.makeconftest("from gilknocker.integrations.pytest import limits; limits.TOO_BUSY = 2")
+    on_any_machine(pytester)
     result = pytester.runpytest_subprocess(
         *MEASURED,
         "--benchmark-json=benchmark.json",
@@ -108,6 +112,7 @@ def test_all_of_them_in_one_process(pytester: pytest.Pytester) -> None:
 
 def test_workers(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(MIXED)
+    on_any_machine(pytester)
     result = pytester.runpytest_subprocess(*MEASURED, "-n2", "--junit-xml=x.xml", "-q", timeout=300)
     result.assert_outcomes(passed=7, xfailed=1)
     result.stdout.fnmatch_lines(["*use of the GIL (gilknocker)*", "*8 tests, bodies of *"])
@@ -132,6 +137,7 @@ def test_limits_in_workers(pytester: pytest.Pytester) -> None:
             pass
         """
     )
+    on_any_machine(pytester)
     result = pytester.runpytest_subprocess(*RERUNS, "-n2", "--junit-xml=x.xml", timeout=300)
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(
