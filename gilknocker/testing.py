@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from warnings import warn
 
 from gilknocker import _load
 from gilknocker._checks import checked_index, checked_real, shown
@@ -62,6 +63,12 @@ def assert_releases_gil(callable: Callable[[], _T], *, max_hold: str = "5 ms") -
     TypeError, ValueError
         If `callable` or `max_hold` is something else.
 
+    Warns
+    -----
+    RuntimeWarning
+        If that may be so, or not: where there is no tracer, a long wait for the GIL can be one hold
+        or many.
+
     Examples
     --------
     >>> import zlib
@@ -72,7 +79,7 @@ def assert_releases_gil(callable: Callable[[], _T], *, max_hold: str = "5 ms") -
     if not hasattr(callable, "__call__"):  # noqa: B004 (that name is taken)
         raise TypeError(f"callable must be callable without arguments, not {shown(callable)}")
     limit_ns = parse_duration("max_hold", max_hold)
-    from gilknocker.integrations.pytest.limits import knock_interval_for
+    from gilknocker.integrations.pytest.limits import UNTOLD, knock_interval_for
     from gilknocker.integrations.pytest.meter import Meter
 
     meter = Meter("auto", _LOOK_MICROS, knock_interval_for(limit_ns), holds_ns=limit_ns)
@@ -82,21 +89,29 @@ def assert_releases_gil(callable: Callable[[], _T], *, max_hold: str = "5 ms") -
         reading = meter.end()
     finally:
         meter.stop()
-    if reading.is_kept_from_us(limit_ns) and reading.times.gil_enabled is not False:
+    if reading.times.gil_enabled is False:
+        return result
+    if reading.is_kept_from_us(limit_ns):
         raise AssertionError(_kept_for_too_long(callable, reading, limit_ns))
+    if reading.may_be_kept_from_us(limit_ns):
+        waited = format_ns(reading.longest_wait_ns, 3)
+        warn(f"{_name(callable)}: {UNTOLD.format(waited)}", RuntimeWarning, stacklevel=2)
     return result
+
+
+def _name(callable: Callable[[], object]) -> str:
+    return getattr(callable, "__qualname__", None) or shown(callable)
 
 
 def _kept_for_too_long(callable: Callable[[], object], reading: Reading, limit_ns: int) -> str:
     from gilknocker.integrations.pytest.limits import TOO_BUSY, hold_lines
 
-    name = getattr(callable, "__qualname__", None) or shown(callable)
     about = "about " if reading.traced is None else ""
     hold = reading.hold_kept_from_us(limit_ns)
     longest = reading.longest_hold_ns if hold is None else hold.end_ns - hold.start_ns
     fraction = reading.times.held_fraction
     lines = [
-        f"{name} kept the GIL for {about}{format_ns(longest, 3)} without a "
+        f"{_name(callable)} kept the GIL for {about}{format_ns(longest, 3)} without a "
         f"release; max_hold is {format_ns(limit_ns)}",
         f"the call took {format_ns(reading.times.observed_ns, 3)}; for "
         + (

@@ -24,6 +24,7 @@ __all__ = [
     "LEAST_LOOKS",
     "UNTIMELY",
     "interpretation",
+    "kept_by_one",
     "switch_ns",
     "untimely",
 ]
@@ -93,6 +94,16 @@ def untimely(snapshot: Snapshot) -> float:
 def switch_ns(snapshot: Snapshot) -> int:
     """Return the switch interval, or the usual one where parts of a merge differ."""
     return snapshot.switch_interval_ns or _DEFAULT_SWITCH_NS
+
+
+def kept_by_one(snapshot: Snapshot) -> bool:
+    """Whether looks and knocks leave no other cause of long waits: one thread keeps the GIL."""
+    return (
+        _alone(snapshot) is not None
+        and snapshot.knocks >= LEAST_EQUAL
+        and _longest_ns(snapshot) <= EQUALLY_LONG * snapshot.percentile(50)
+        and not _in_flight(snapshot)
+    )
 
 
 def _on_idle(snapshot: Snapshot) -> str:
@@ -175,16 +186,11 @@ def _room(fraction: float) -> str:
 def _causes(snapshot: Snapshot) -> str:
     """Return what may be behind waits that are longer than Python code makes one wait."""
     alone = _alone(snapshot)
-    ended_alike = (
-        snapshot.knocks >= LEAST_EQUAL
-        and _longest_ns(snapshot) <= EQUALLY_LONG * snapshot.percentile(50)
-        and not _in_flight(snapshot)
-    )
     causes = []
     if alone is None:
         causes.append(_QUEUE)
     causes.append(_KEPT)
-    if alone is None or not ended_alike:
+    if not kept_by_one(snapshot):
         causes.append(_TAKEN_BACK)
     if untimely(snapshot) > UNTIMELY:
         causes.append(_MACHINE)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SHORTEST_NS",
+    "UNTOLD",
     "Limit",
     "Verdict",
     "hold_lines",
@@ -40,6 +41,12 @@ KNOCKS_PER_LIMIT = 15
 # A thread that waits for the GIL asks for it when it gets to run. Where so large a share of our
 # looks comes late it hardly does, and what kept the GIL might have given it up.
 TOO_BUSY = 0.3
+# What a wait may have been, where there is no tracer.
+UNTOLD = (
+    "a knock waited {} for the GIL, and without a tracer nobody can tell whether that was one hold "
+    "or many: threads may have queued for it, or one may have taken it back before others were "
+    "awake"
+)
 # Of a shorter body the held fraction says little, even where it is exact.
 SHORTEST_NS = 10_000_000
 
@@ -133,8 +140,8 @@ def hold_lines(reading: Reading, hold: LongHold | None) -> list[str]:
     asked = reading.asked
     return [
         f"estimated from the longest wait of {_count(len(asked.spans), 'knock')}, "
-        f"{format_ns(asked.interval_ns)} apart: the hold had begun before the knock; and where "
-        "threads queue for it, or one takes it back too soon for others, a wait is many holds",
+        f"{format_ns(asked.interval_ns)} apart: one thread had it, and waits that end with its "
+        "holds are about equally long, as these are; the hold had begun before the knock",
         *_distribution("waits of knocks", _rows(asked)),
     ]
 
@@ -157,6 +164,8 @@ def _judge_hold(limit: Limit, reading: Reading) -> Verdict:
         message = (
             f"limit_gil_hold: the GIL was held for {format_ns(longest, 3)}, but no knock came "
             "early enough to tell whether it would have been given up"
+            if reading.traced is not None
+            else f"limit_gil_hold: {UNTOLD.format(format_ns(longest, 3))}"
         )
         return Verdict(limit, "undecided", longest, message)
     # What is shorter than the limit cannot hold the GIL for longer.

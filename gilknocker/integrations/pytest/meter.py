@@ -11,6 +11,7 @@ from functools import cached_property
 
 from gilknocker._core import MOST_THREADS
 from gilknocker.integrations.pytest.waits import Waits
+from gilknocker.reports.reasons import kept_by_one
 from gilknocker.snapshot.fields import effective_ticks
 
 TYPE_CHECKING = False
@@ -131,10 +132,18 @@ class Reading:
         return max(kept, key=lambda hold: hold.end_ns - hold.start_ns, default=None)
 
     def is_kept_from_us(self, ns: int) -> bool:
-        """Whether the GIL was held for longer than `ns` although we asked for it."""
+        """Whether the GIL was held for longer than `ns` although we asked for it.
+
+        Without a tracer a wait may be over many holds, by threads that queue or by one that takes
+        the GIL back too soon for others: only where the figures leave neither is it one.
+        """
         if self.traced is None:
-            return self.longest_wait_ns > ns
+            return self.may_be_kept_from_us(ns) and kept_by_one(self.waits)
         return self.hold_kept_from_us(ns) is not None
+
+    def may_be_kept_from_us(self, ns: int) -> bool:
+        """Whether the GIL may have been held for longer than `ns` although we asked for it."""
+        return self.longest_wait_ns > ns if self.traced is None else self.is_kept_from_us(ns)
 
 
 class Meter:

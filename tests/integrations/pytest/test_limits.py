@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stories import MS, packed, tell
+from stories import MS, held_by, packed, tell
 
 from gilknocker import Snapshot, WaitHistogram
 from gilknocker.integrations.pytest.bars import bars
@@ -27,10 +27,12 @@ WAIT = Limit("limit_gil_wait", ns=20 * MS, percentile=90)
 SHARE = Limit("limit_gil_contention", share=0.5)
 
 
-def sampled(held: int, free: int, waits: list[int], **changes: Any) -> Reading:
-    """Return what a sampler says after so many looks of 1 ms."""
+def sampled(held: int, free: int, waits: list[int], threads: int = 0, **changes: Any) -> Reading:
+    """Return what a sampler says after so many looks of 1 ms, at so many threads by turns."""
     timely = {"ticks_late": 0, "ticks_missed": 0}
     snapshot = tell(["held"] * held + ["free"] * free, waits, **{**timely, **changes})
+    if threads:
+        snapshot = held_by(snapshot, [(f"T{n}", held // threads) for n in range(threads)])
     times = [snapshot.start_ns + sum(waits[:n]) for n in range(len(waits))]
     return unmixed(with_raw(snapshot, times, waits))
 
@@ -86,10 +88,21 @@ def traced(
     [
         (HOLD, sampled(200, 0, [5 * MS] * 20), "kept"),
         (HOLD, sampled(200, 0, [50 * MS]), "kept"),
-        (HOLD, sampled(200, 0, [50 * MS + 1]), "exceeded"),
-        (HOLD, sampled(200, 0, [], in_flight_ns=60 * MS), "exceeded"),
-        (HOLD, sampled(200, 0, [90 * MS], ticks_missed=100), "undecided"),  # a busy machine
-        (HOLD, sampled(4, 0, [90 * MS], ticks_missed=5), "exceeded"),  # too few to say so
+        # One thread had it, and waits that end with its holds are about equally long.
+        (HOLD, sampled(2000, 0, [50 * MS + 1] * 30, 1), "exceeded"),
+        (HOLD, sampled(2000, 0, [50 * MS] * 30, 1), "kept"),
+        (
+            HOLD,
+            sampled(2000, 0, [90 * MS] * 30, 1, ticks_missed=1000),
+            "undecided",
+        ),  # a busy machine
+        (HOLD, sampled(4, 0, [90 * MS] * 30, 1, ticks_missed=5), "exceeded"),  # too few to say so
+        # A wait may be over many holds: of several threads, or of one that takes it back.
+        (HOLD, sampled(2000, 0, [90 * MS] * 30, 4), "undecided"),
+        (HOLD, sampled(2000, 0, [1 * MS, 90 * MS] * 20, 1), "undecided"),
+        (HOLD, sampled(200, 0, [90 * MS], 1), "undecided"),
+        (HOLD, sampled(200, 0, [], 1, in_flight_ns=60 * MS), "undecided"),
+        (HOLD, sampled(2000, 0, [90 * MS] * 30), "undecided"),  # nobody knows by whom
         (HOLD, sampled(200, 0, [5 * MS], ticks_missed=100), "kept"),
         (WAIT, sampled(200, 0, [90 * MS] * 10, ticks_missed=100), "undecided"),
         (HOLD, sampled(50, 0, []), "kept"),  # it did not take longer itself
@@ -157,20 +170,26 @@ def test_no_gil_keeps_to_any_limit(limit: Limit) -> None:
 
 
 def test_messages() -> None:
-    hold = judge(HOLD, sampled(200, 0, [3_000, 4_000, 60 * MS, 160 * MS])).message
+    hold = judge(HOLD, sampled(2000, 0, [3_000, 4_000] + 20 * [90 * MS, 160 * MS], 1)).message
     assert hold.splitlines() == [
         "limit_gil_hold: the GIL was held for about 160 ms without a release; the limit is 50 ms",
-        "  estimated from the longest wait of 4 knocks, 10 ms apart: the hold had begun before the "
-        "knock; and where threads queue for it, or one takes it back too soon for others, a wait "
-        "is many holds",
+        "  estimated from the longest wait of 42 knocks, 10 ms apart: one thread had it, and waits "
+        "that end with its holds are about equally long, as these are; the hold had begun before "
+        "the knock",
         "  waits of knocks:",
-        "    <  10 µs  2  ########################################",
-        "    < 100 µs  0",
-        "    <   1 ms  0",
-        "    <  10 ms  0",
-        "    < 100 ms  1  ####################",
-        "    <    1 s  1  ####################",
+        "    <  10 µs   2  ####",
+        "    < 100 µs   0",
+        "    <   1 ms   0",
+        "    <  10 ms   0",
+        "    < 100 ms  20  ########################################",
+        "    <    1 s  20  ########################################",
     ]
+    untold = judge(HOLD, sampled(200, 0, [3_000, 160 * MS], 1)).message
+    assert untold == (
+        "limit_gil_hold: a knock waited 160 ms for the GIL, and without a tracer nobody can tell "
+        "whether that was one hold or many: threads may have queued for it, or one may have taken "
+        "it back before others were awake"
+    )
     exact = judge(HOLD, traced(160 * MS, holds_ms=((5, 165),))).message.splitlines()
     assert exact[0] == (
         "limit_gil_hold: the GIL was held for 160 ms without a release; the limit is 50 ms"

@@ -220,6 +220,42 @@ def test_where_there_is_no_tracer_knocks_take_its_place(
 
 
 @needs_gil
+def test_without_a_tracer_a_wait_is_not_taken_for_a_hold(pytester: pytest.Pytester) -> None:
+    """One thread computes for 1 ms and reads a byte: it has it back before others are awake."""
+    error = "ImportError('cannot allocate memory in static TLS block')"
+    pytester.makeconftest(BROKEN.format(what="GilTracer.supported", error=error, static=True))
+    pytester.makepyfile(
+        """
+        import os, time, warnings
+        import pytest
+        from gilknocker.testing import assert_releases_gil
+
+        def takes_it_back():
+            with open("/dev/zero", "rb", buffering=0) as file:
+                until = time.monotonic() + 1.5
+                while time.monotonic() < until:
+                    end = time.monotonic() + 0.001
+                    while time.monotonic() < end:
+                        pass
+                    file.read(1)
+
+        @pytest.mark.limit_gil_hold("25 ms")
+        def test_it():
+            takes_it_back()
+
+        def test_assertion():
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", ".*_back: a knock waited .* one hold or many: ")
+                assert_releases_gil(takes_it_back, max_hold="25 ms")
+        """
+    )
+    words = ("--gilknocker", "--gilknocker-json=x.json", "-W", "error")
+    run(pytester, *words, separately=True).assert_outcomes(passed=2)
+    [limit] = stored(pytester.path / "x.json")["test_it"]["limits"]
+    assert limit["state"] == ("undecided" if limit["figure"] > 25e6 else "kept")
+
+
+@needs_gil
 @pytest.mark.parametrize(
     "what", ["KnockKnock.__init__", "KnockKnock.start", "KnockKnock.snapshot", "KnockKnock.stop"]
 )
