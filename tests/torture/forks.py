@@ -29,6 +29,8 @@ from subject import (
     started,
 )
 
+FORKS = int(os.environ.get("TORTURE_FORKS", "20"))  # of a life behind Python's back
+
 
 def _with_threads_of_its_own() -> None:
     """Drop the warning that is right: of threads that are not ours."""
@@ -194,30 +196,42 @@ def _libc(*, holds_gil: bool) -> Any:
     return (ctypes.PyDLL if holds_gil else ctypes.CDLL)(None)
 
 
-def _compute() -> None:
-    """Compute in two threads, which takes and asks for the GIL in every way."""
+def _compute(threads: int = 2) -> None:
+    """Compute in threads, which takes and asks for the GIL in every way."""
 
     def work() -> None:
         for _ in range(3):
             sum(range(20_000))
             time.sleep(0)
 
-    in_threads(work, 2)
+    in_threads(work, threads)
 
 
-@fault("`fork` of the C library", only_ours=True)
-def fork_behind_python() -> None:
-    [mine] = started(interval_micros=numbers.choice([50, 200, 1000]))
+def _fork_behind_python(threads: int) -> None:
+    """Let children of the C library's `fork` compute; every tenth of them measures, too."""
+    method = numbers.choice([None, "count"])
+    [mine] = started(interval_micros=numbers.choice([50, 200, 1000]), method=method)
     libc = _libc(holds_gil=numbers.random() < 0.5)
-    for _ in range(20):
+    for number in range(FORKS):
         pid = libc.fork()
         if pid == 0:
             signal.alarm(20)
-            _compute()
-            check_never_ran(mine)
+            _compute(threads)
+            if number % 10 == 0:
+                check_never_ran(mine)
             os._exit(0)
         assert os.waitpid(pid, 0)[1] == 0
     check_goes_on(mine)
+
+
+@fault("`fork` of the C library, a thread in the child", only_ours=True)
+def fork_behind_python_one() -> None:
+    _fork_behind_python(1)
+
+
+@fault("`fork` of the C library, two threads in the child", only_ours=True)
+def fork_behind_python() -> None:
+    _fork_behind_python(2)
 
 
 @fault("`daemon` of the C library", only_ours=True)
