@@ -21,31 +21,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from needs import needs_tracer
 from runs import RUN, environment
+from traces import DAY, EVENT, many, thread
 
 from gilknocker import GilTracer, ThreadTimes
 from gilknocker._files import Target
 from gilknocker.meters import chrome_trace
 
-DAY = 86_400 * 10**9
-EVENT = [("start", "i8"), ("end", "i8"), ("thread", "u4"), ("kind", "u4")]
-
-
-def thread(serial: int, native_id: int, name: str = "work", ours: bool = False) -> ThreadTimes:
-    return ThreadTimes(native_id, serial, name, ours, True, *[0] * 9)
-
 
 def events_of(rows: list[tuple[int, int, int, int]]) -> npt.NDArray[np.void]:
     return np.array(rows, dtype=EVENT)
-
-
-def many(count: int, start: int, seed: int = 1) -> npt.NDArray[np.void]:
-    """Make events of one thread, each beginning where the last one ended."""
-    durations = np.random.default_rng(seed).integers(0, 2_000_000, count)
-    events = np.zeros(count, dtype=EVENT)
-    events["end"] = start + durations.cumsum()
-    events["start"] = events["end"] - durations
-    events["kind"] = np.arange(count) % 2
-    return events
 
 
 def written(
@@ -232,22 +216,3 @@ def test_a_signal_while_it_is_saved_leaves_the_old_file(
         assert last == f"gilknocker: interrupted: no trace in {name!r}"
     else:
         assert done.returncode == -number
-
-
-def test_perfetto_reads_every_slice(tmp_path: Path) -> None:
-    """With its trace_processor, where it is on the path: no registry has its binary."""
-    import shutil
-
-    shell = shutil.which("trace_processor_shell")
-    if shell is None:
-        pytest.skip("trace_processor_shell is not on the path")
-    events = many(5_000, 400 * DAY)
-    chrome_trace.write(Target(tmp_path / "t.json"), events, [thread(0, 6)], 400 * DAY)
-    (tmp_path / "q.sql").write_text("select ts, dur from slice order by id;")
-    command = [shell, "-q", tmp_path / "q.sql", tmp_path / "t.json"]
-    lines = subprocess.run(command, capture_output=True, text=True, timeout=60).stdout.split()
-    got = [tuple(map(int, line.split(","))) for line in lines if line[:1].isdigit()]
-    starts = (events["start"] - events["start"][0]).tolist()
-    durations = (events["end"] - events["start"]).tolist()
-    first = got[0][0]
-    assert [(ts - first, dur) for ts, dur in got] == list(zip(starts, durations, strict=True))
