@@ -1,4 +1,4 @@
-"""Programs in one folder that needs no Python: PyInstaller finds what they use of the package."""
+"""Programs in one folder that needs no Python: what makes it finds what they use of the package."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-pytest.importorskip("PyInstaller", reason="needs the extra [frozen]")
 
 MEASURES = """
 import json, sys, time
@@ -43,12 +41,35 @@ if GilTracer.supported()[0]:
     found["trace"] = [tracer.threads()[0].name, tracer.snapshot().held_fraction > 0.5]
 print(json.dumps(found))
 """
+COMPARES = """
+import json
+from gilknocker import GilTracer, KnockKnock, compare
+
+def measured():
+    with KnockKnock(500, knock_interval_micros=500) as knocker:
+        sum(range(5_000_000))
+    return knocker.snapshot()
+
+before, after = measured(), measured()
+found = {
+    "compare": str(compare(before, after)).splitlines()[0],
+    "holders": [holder.name for holder in before.holders],
+    "card": before._repr_html_()[:4],
+    "supported": GilTracer.supported(),
+}
+if GilTracer.supported()[0]:
+    with GilTracer() as tracer:
+        sum(range(5_000_000))
+    found["trace"] = [tracer.threads()[0].name, tracer.snapshot().held_fraction > 0.5]
+print(json.dumps(found))
+"""
 RUNS = "from gilknocker.commands.cli import main\nmain()\n"
 
 
 @pytest.fixture(scope="module")
 def freeze(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Return what makes an executable of a program, with the hooks that are installed."""
+    pytest.importorskip("PyInstaller", reason="needs the extra [frozen]")
 
     def freeze(code: str) -> Path:
         folder = tmp_path_factory.mktemp("frozen")
@@ -104,3 +125,29 @@ def test_the_command_line(freeze: Callable[[str], Path], tmp_path: Path) -> None
     assert (tmp_path / "r.html").read_text().startswith("<!DOCTYPE html>")
     assert "GIL held" in run(program, "show", "r.json", cwd=tmp_path).stdout
     assert "B - A" in run(program, "compare", "r.json", "r.json", cwd=tmp_path).stdout
+
+
+def test_a_program_that_nuitka_compiled(tmp_path: Path) -> None:
+    """Without numpy, which it would compile for minutes; it is found as any import is."""
+    pytest.importorskip("nuitka", reason="needs the extra [frozen]")
+    (tmp_path / "program.py").write_text(COMPARES)
+    command = [sys.executable, "-m", "nuitka", "--standalone", "--nofollow-import-to=numpy"]
+    done = subprocess.run(
+        [*command, "--lto=no", "program.py"],
+        cwd=tmp_path,
+        env={**os.environ, "CCFLAGS": "-O0"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=800,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    done = run(tmp_path / "program.dist" / "program.bin", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    found = json.loads(done.stdout)
+    supported, reason = found.pop("supported")
+    if supported:
+        assert found.pop("trace") == ["MainThread", True]
+    assert bool(reason) is not supported
+    assert found.pop("compare").startswith("A: before, ")
+    assert found == {"holders": ["MainThread"], "card": "<div"}
