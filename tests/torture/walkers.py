@@ -16,7 +16,7 @@ from typing import Any
 from registry import fault
 from subject import check_goes_on, in_child, in_threads, kept, make, numbers, started
 
-SECONDS = 0.25  # of each life
+SECONDS = float(os.environ.get("TORTURE_SECONDS", "0.25"))  # of each life
 GIL: bool = getattr(sys, "_is_gil_enabled", lambda: True)()
 
 
