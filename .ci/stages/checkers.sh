@@ -6,11 +6,16 @@ prepare_asan() {
   venv "$work/asan" python3
   GILKNOCKER_SANITIZE=address "$work/asan/bin/pip" install -q "${sdist}[test]"
 }
+walkers=(beside_faulthandler beside_current_frames beside_setprofile beside_monitoring)
 measure_asan() { # leaks are not looked for: Python keeps much at its end
-  export ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
-  export PYTHONMALLOC=malloc
-  LD_PRELOAD="$(g++ -print-file-name=libasan.so) $(g++ -print-file-name=libstdc++.so)" \
-    suite "$work/asan" "${checked_part[@]}"
+  local runtime
+  runtime="$(g++ -print-file-name=libasan.so) $(g++ -print-file-name=libstdc++.so)"
+  # What is freed is overwritten: Python, which is not checked itself, crashes if it goes there.
+  export ASAN_OPTIONS=detect_leaks=0:max_free_fill_size=65536:free_fill_byte=221
+  export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 PYTHONMALLOC=malloc
+  LD_PRELOAD=$runtime suite "$work/asan" "${checked_part[@]}"
+  LD_PRELOAD=$runtime limit "$work/asan/bin/python" "$work/tree/tests/torture/run.py" --seed 1 \
+    --count 20 --tracers "${walkers[@]}"
 }
 prepare_valgrind() {
   need valgrind valgrind
@@ -19,7 +24,12 @@ prepare_valgrind() {
   GILKNOCKER_SYMBOLS=1 "$work/valgrind/bin/pip" install -q "$sdist"
 }
 measure_valgrind() {
-  export PYTHONMALLOC=malloc
+  local fault
+  export PYTHONMALLOC=malloc TORTURE_SECONDS=4
+  memcheck short_life.py
+  for fault in "${walkers[@]}"; do memcheck torture/life.py "$fault" 1 1; done
+}
+memcheck() { # FILE [ARG...]: of tests/
   limit valgrind --quiet --leak-check=no --error-exitcode=9 --fair-sched=yes \
-    "$work/valgrind/bin/python" "$work/tree/tests/short_life.py"
+    "$work/valgrind/bin/python" "$work/tree/tests/$1" "${@:2}"
 }
