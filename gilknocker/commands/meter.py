@@ -38,6 +38,8 @@ class Meter:
     ----------
     exit_status : int
         How the program ended, as ``subprocess`` has it; set by who runs it.
+    hint : str
+        What to do where it is the meter that was in the program's way; set by who runs it.
     hidden : dict
         Modules that we imported and the program has its own of; set by who runs it.
 
@@ -49,6 +51,7 @@ class Meter:
 
     def __init__(self, options: RunOptions) -> None:
         self.exit_status = 0
+        self.hint = ""
         self.hidden: dict[str, ModuleType] = {}
         self._program = options.words
         self._pid = os.getpid()
@@ -118,6 +121,8 @@ class Meter:
             children_cpu_ns=children_cpu_ns,
         )
         self._stderr.write(report)
+        if self.hint:
+            self._stderr.write(f"gilknocker: {self.hint}\n")
         if not self._outputs:
             return
         from gilknocker.commands.outputs import Run

@@ -61,12 +61,28 @@ def run(options: RunOptions, lazy_imports: LazyImports) -> None:
     except BaseException as error:
         # As subprocess has it: death by a signal is negative.
         meter.exit_status = -2 if type(error) is KeyboardInterrupt else 1
+        meter.hint = "" if options.trace else _threads_in_the_way(error)
         failure = error
     if failure is None:
         _end_of_main(options.kind)
         return
     sys.excepthook = _OneShotHook(meter, failure, lambda: _end_of_main(options.kind))
     raise failure
+
+
+def _threads_in_the_way(error: BaseException) -> str:
+    """Return what to do where the system refused a call to a process that has threads."""
+    if not isinstance(error, OSError) or error.errno != errno.EINVAL:
+        return ""
+    traceback = error.__traceback__
+    while traceback is not None:
+        if called := {"unshare", "setns"}.intersection(traceback.tb_frame.f_code.co_names):
+            return (
+                f"{' or '.join(sorted(called))}: a process that has threads cannot change its user "
+                "or mount namespace, and two of ours run; --trace starts none"
+            )
+        traceback = traceback.tb_next
+    return ""
 
 
 def _script(options: RunOptions) -> Callable[[], None]:

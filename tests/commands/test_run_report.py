@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from needs import needs_gil
+from needs import CAN_TRACE, needs_gil
 from runs import RUN, environment, metered, python
 from stories import MS, tell
 
@@ -184,6 +184,20 @@ def test_exit_status(code: str, status: int, returncode: int, tmp_path: Path) ->
     assert got.returncode == returncode
     assert f"(exit status {130 if status == -2 else status})\n" in got.report
     assert json.loads(target.read_text())["exit_status"] == status
+
+
+@pytest.mark.parametrize("name", ["unshare", "setns", "read"])
+def test_a_call_that_is_refused_to_threads(name: str) -> None:
+    """As the kernel does where it is a user or mount namespace: EINVAL."""
+    code = (
+        "import os\ndef refused(*_): raise OSError(22, 'Invalid argument')\n"
+        f"os.{name} = refused\nos.{name}(0)"
+    )
+    said = "gilknocker: {}: a process that has threads cannot change its user or mount namespace"
+    done = python(*RUN, "-c", code)
+    assert (said.format(name) in done.stderr) == (name != "read")
+    if CAN_TRACE:
+        assert "namespace" not in python(*RUN, "--trace", "-c", code).stderr
 
 
 def test_report_comes_after_threads_and_handlers() -> None:
