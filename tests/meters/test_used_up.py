@@ -114,7 +114,8 @@ def test_the_plugin(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(_locking(40))  # without any OpenSSL crashes
     (tmp_path / "test_it.py").write_text("def test_it(): pass\n")
     done = python(
-        *("-m", "pytest", "-q", "-p", "no:cacheprovider", "--gilknocker", tmp_path),
+        *("-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly"),
+        *("--gilknocker", tmp_path),
         env={"PYTHONPATH": str(tmp_path)},
     )
     assert done.returncode == 0, done.stdout + done.stderr
