@@ -58,9 +58,9 @@ def main() -> None:
             seen[name].append(micros(call))
     print(describe(), f"steal {steal() - before} ticks", sep="\n")
     for name, times in seen.items():
-        print(f"{name:36} least {min(times):6.2f} us, median {statistics.median(times):6.2f} us")
+        print(f"{name:36} least {min(times):6.2f} µs, median {statistics.median(times):6.2f} µs")
     span, by_hand, ours = (min(times) for times in seen.values())
-    print(f"added: {ours - span:.2f} us a span, of that {by_hand - span:.2f} us by the SDK itself")
+    print(f"added: {ours - span:.2f} µs a span, of that {by_hand - span:.2f} µs by the SDK itself")
     metered.shutdown()
 
 

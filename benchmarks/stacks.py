@@ -157,7 +157,7 @@ def main() -> None:
     print(f"beside churn: unknown {unknown(snapshot):.4f} of {snapshot.ticks_held} looks")
     ns = cost_of_a_stack()
     print(
-        f"a stack of 30 frames: {ns[0] / 1e3:.1f} us at best, "
+        f"a stack of 30 frames: {ns[0] / 1e3:.1f} µs at best, "
         f"{ns[len(ns) // 10] / 1e3:.1f} in a tenth, {statistics.median(ns) / 1e3:.1f} median"
     )
     costs: dict[bool, list[float]] = {True: [], False: []}

@@ -239,7 +239,7 @@ class GilTracer:
         return sorted(seen, key=lambda thread: thread.ours)
 
     def this_thread(self) -> tuple[int, int, int] | None:
-        """Return what the calling thread did so far, in constant time (some 0.2 us).
+        """Return what the calling thread did so far, in constant time (some 0.2 µs).
 
         Two of these, taken by one thread, tell of what it did between them: how long it held the
         GIL, waited for it, and how long others had it.
