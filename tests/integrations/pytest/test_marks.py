@@ -8,6 +8,8 @@ import pytest
 from needs import needs_gil, needs_tracer
 from pytest_runs import run
 
+from gilknocker.integrations.pytest.limits import TOO_BUSY
+
 pytest_plugins = ["pytester"]
 
 LIMITED = """
@@ -34,11 +36,6 @@ LIMITED = """
         def test_in_class(self):
             hold_gil(0.12, sleep=True)
 
-    def test_pure_python_gives_it_up():
-        end = time.monotonic() + 0.1
-        while time.monotonic() < end:
-            pass
-
     @pytest.mark.xfail(strict=True)
     def test_exceeding_is_failing():
         hold_gil(0.12, sleep=True)
@@ -54,6 +51,19 @@ LIMITED = """
     @pytest.mark.limit_gil_hold(None)
     def test_marked_by_a_fixture(strict):
         hold_gil(0.12, sleep=True)
+"""
+
+KEPT = """
+    import time
+    import pytest
+    from gilknocker.testing import hold_gil
+
+    pytestmark = pytest.mark.limit_gil_hold("50 ms")
+
+    def test_pure_python_gives_it_up():
+        end = time.monotonic() + 0.1
+        while time.monotonic() < end:
+            pass
 
     @pytest.fixture
     def slow():
@@ -66,8 +76,7 @@ LIMITED = """
 """
 
 
-@needs_gil
-@pytest.mark.parametrize(
+any_method = pytest.mark.parametrize(
     "words",
     [
         (),
@@ -76,10 +85,14 @@ LIMITED = """
     ],
     ids=["alone", "knock", "trace"],
 )
+
+
+@needs_gil
+@any_method
 def test_limits(pytester: pytest.Pytester, words: tuple[str, ...]) -> None:
     pytester.makepyfile(LIMITED)
     result = run(pytester, "-rA", *words)
-    result.assert_outcomes(passed=5, failed=3, xfailed=1)
+    result.assert_outcomes(passed=3, failed=3, xfailed=1)
     failed = [line.split("::")[1].split()[0] for line in result.outlines if line[:6] == "FAILED"]
     assert failed == ["test_exceeds", "test_own_failure_comes_first", "test_marked_by_a_fixture"]
     text = result.stdout.str()
@@ -87,6 +100,13 @@ def test_limits(pytester: pytest.Pytester, words: tuple[str, ...]) -> None:
     assert "assert 0" in text
     assert "limit_gil_contention: the GIL was held " in text
     assert ("use of the GIL" in text) == bool(words)
+
+
+@needs_gil
+@any_method
+def test_limits_that_are_kept(pytester: pytest.Pytester, words: tuple[str, ...]) -> None:
+    pytester.makepyfile(KEPT)
+    run(pytester, *words, too_busy=TOO_BUSY).assert_outcomes(passed=2)
 
 
 @needs_gil
@@ -210,7 +230,8 @@ def test_a_thread_that_takes_it_back_too_soon_for_others_holds_it_not_long(
             os.close(file)
         """
     )
-    run(pytester, "--gilknocker", f"--gilknocker-method={method}").assert_outcomes(passed=1)
+    words = ("--gilknocker", f"--gilknocker-method={method}")
+    run(pytester, *words, too_busy=TOO_BUSY).assert_outcomes(passed=1)
 
 
 @needs_gil
@@ -229,9 +250,10 @@ def test_waits_of_a_short_test_are_judged(pytester: pytest.Pytester) -> None:
             hold_gil(0.06, sleep=True)
         """
     )
-    result = run(pytester)
-    result.assert_outcomes(passed=1, failed=1)
-    result.stdout.no_fnmatch_line("Limits that could not be decided:")
+    good = run(pytester, "-k", "good", too_busy=TOO_BUSY)
+    good.assert_outcomes(passed=1, deselected=1)
+    good.stdout.no_fnmatch_line("*at least * are needed")
+    run(pytester, "-k", "bad").assert_outcomes(failed=1, deselected=1)
 
 
 @needs_gil
