@@ -1,73 +1,70 @@
 """Measure one case, in a process of its own: ``python -m atlas.measure KIND FIELD CASE``.
 
-Prints one JSON object. The kinds: ``trace`` (alone), ``compete`` (beside a thread that wants the
-GIL all the time), ``witness`` (beside a heartbeat, without gilknocker), ``pair`` (two threads of
-it).
+Prints one JSON object. The kinds: ``both`` (traced: alone, then beside a thread that wants the GIL
+all the time), ``compete`` (only the latter), ``witness`` (without gilknocker: beside a heartbeat,
+then two threads of it).
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import sys
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
+from atlas.busy import Delays, Gap, Gaps
 from atlas.case import Case, load
 
 HEARTBEAT_SECONDS = 0.001
 
 
 def _timed(call: Callable[[], Any]) -> tuple[Any, float]:
-    begin = time.perf_counter()
+    # Less the time in which this thread was ready and had no CPU.
+    delays = Delays()
+    ran, delayed = delays.read()
+    begin = time.monotonic_ns()
     result = call()
-    return result, time.perf_counter() - begin
+    end = time.monotonic_ns()
+    ran_then, delayed_then = delays.read()
+    delays.close()
+    gap = Gap(begin, end, ran_then - ran, delayed_then - delayed)
+    return result, gap.own(end - begin) / 1e9
 
 
-class Competitor:
-    """A thread of pure Python that wants the GIL all the time."""
+def _always_runs() -> None:
+    # Then only the call's delays are in a gap: for a thread that sleeps, who else would starve.
+    # Needs root; without it, a quiet machine.
+    with contextlib.suppress(PermissionError):
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
 
-    def __init__(self) -> None:
+
+class Rival:
+    """A thread beside the call; what it could not do meanwhile is in its gaps."""
+
+    def __init__(self, name: str, beat: Callable[[], None], expected_ns: int) -> None:
+        self._beat, self._expected_ns = beat, expected_ns
         self._stop = False
         self._started = threading.Event()
-        self._thread = threading.Thread(target=self._spin, name="competitor", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._caller = threading.get_native_id()
 
-    def _spin(self) -> None:
+    def _run(self) -> None:
+        if self._expected_ns:
+            _always_runs()
+        delays = Delays(self._caller)
+        self._gaps = Gaps(delays)
+        self._gaps.start()
         self._started.set()
         while not self._stop:
-            sum(range(50))
+            self._beat()
+            self._gaps.mark(self._expected_ns)
+        delays.close()
 
-    def __enter__(self) -> None:
-        self._thread.start()
-        self._started.wait()
-
-    def __exit__(self, *_: object) -> None:
-        self._stop = True
-        self._thread.join()
-
-
-class Heartbeat:
-    """A thread that wakes each millisecond: the longest gap is what the GIL was kept from it."""
-
-    def __init__(self) -> None:
-        self._stop = False
-        self._started = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
-        self._mark = 0.0
-        self.longest_ns = 0
-
-    def _beat(self) -> None:
-        last = time.perf_counter_ns()
-        self._started.set()
-        while not self._stop:
-            time.sleep(HEARTBEAT_SECONDS)
-            now = time.perf_counter_ns()
-            late = now - last - int(HEARTBEAT_SECONDS * 1e9)
-            self.longest_ns = max(self.longest_ns, late)
-            last = now
-
-    def __enter__(self) -> Heartbeat:
+    def __enter__(self) -> Rival:
         self._thread.start()
         self._started.wait()
         return self
@@ -76,73 +73,97 @@ class Heartbeat:
         self._stop = True
         self._thread.join()
 
-    def take(self) -> int:
-        """Return the longest gap since the last time, in ns, the present one included."""
+    def take(self) -> list[Gap]:
+        """Return the gaps since the last time, the present one included."""
         time.sleep(5 * HEARTBEAT_SECONDS)
-        longest, self.longest_ns = self.longest_ns, 0
-        return longest
+        gaps, self._gaps.kept = self._gaps.kept, []
+        return gaps
+
+
+def competitor() -> Rival:
+    """Return a thread of pure Python that wants the GIL all the time."""
+    return Rival("competitor", lambda: [None for _ in range(50)] and None, 0)
+
+
+def heartbeat() -> Rival:
+    """Return a thread that wakes each millisecond."""
+    expected = int(HEARTBEAT_SECONDS * 1e9)
+    return Rival("heartbeat", lambda: time.sleep(HEARTBEAT_SECONDS), expected)
 
 
 def trace(case: Case, state: Any) -> dict[str, Any]:
     """Trace the call alone; then the freeing of its result."""
     with _tracer() as tracer:
+        asked = time.perf_counter()
         result, seconds = _timed(lambda: case.run(state))
+        wall = time.perf_counter() - asked
         called = _own(tracer)
         begin = time.perf_counter()
         del result
         freeing = time.perf_counter() - begin
     return {
         "seconds": seconds,
-        "held_share": called.held_ns / 1e9 / seconds,
+        "held_share": min(1, called.held_ns / 1e9 / wall),
         "releases": called.acquisitions,
         "freeing_seconds": freeing,
     }
 
 
+def both(case: Case, state: Any) -> dict[str, Any]:
+    """Run it alone, then beside a competitor."""
+    return {"alone": trace(case, state), "rival": compete(case, state)}
+
+
 def compete(case: Case, state: Any) -> dict[str, Any]:
     """Run the call beside a thread that wants the GIL all the time: what that one waited."""
-    with Competitor():
+    with competitor() as rival:
+        rival.take()
         with _tracer() as tracer:
             result, seconds = _timed(lambda: case.run(state))
-            call = _waits(tracer)
+            call = _waits(tracer, rival)
         with _tracer() as tracer:
             del result
-            time.sleep(0.002)  # a wait is known when it has ended
-            freeing = _waits(tracer)
-    return {
-        "seconds": seconds,
-        **call,
-        "freeing_max_ns": freeing["wait_max_ns"],
-    }
+            freeing = _waits(tracer, rival)
+    return {"seconds": seconds, **call, "freeing_max_ns": freeing["hold_max_ns"]}
 
 
 def witness(case: Case, state: Any) -> dict[str, Any]:
-    """Run the call beside a heartbeat, without gilknocker."""
-    with Heartbeat() as heart:
+    """Run the call beside a heartbeat, then in two threads, without gilknocker."""
+    with heartbeat() as heart:
         heart.take()
         result, seconds = _timed(lambda: case.run(state))
         call = heart.take()
         del result
         freeing = heart.take()
+    together = pair(case, state)
     assert "gilknocker" not in sys.modules
-    return {"seconds": seconds, "longest_ns": call, "freeing_longest_ns": freeing}
+    return {
+        "seconds": seconds,
+        "longest_ns": _longest(call),
+        "freeing_longest_ns": _longest(freeing),
+        "speed_up": 2 * seconds / together,
+    }
 
 
-def pair(case: Case, state: Any) -> dict[str, Any]:
-    """Run two threads of it side by side: a speed-up of 2 is all that two cores can give."""
+def pair(case: Case, state: Any) -> float:
+    """Return how long two threads of it take, side by side."""
     other = case.set_up()
     case.run(other)
-    _, alone = _timed(lambda: case.run(state))
-    threads = [threading.Thread(target=case.run, args=(each,)) for each in (state, other)]
+    took: list[float] = []
+    ready = threading.Barrier(2)
 
-    def both() -> None:
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+    def run(each: Any) -> None:
+        ready.wait()
+        took.append(_timed(lambda: case.run(each))[1])
 
-    _, together = _timed(both)
-    return {"seconds": alone, "speed_up": 2 * alone / together}
+    threads = [threading.Thread(target=run, args=(each,)) for each in (state, other)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if len(took) < 2:
+        raise RuntimeError("it failed in a thread")
+    return max(took)
 
 
 def _tracer() -> Any:
@@ -157,21 +178,44 @@ def _own(tracer: Any) -> Any:
     return own
 
 
-def _waits(tracer: Any) -> dict[str, Any]:
-    # Only the competitor's: the call's own thread waits for it in turn.
+def _longest(gaps: list[Gap]) -> int:
+    return max((gap.own(gap.end - gap.start) for gap in gaps), default=0)
+
+
+def _waits(tracer: Any, rival: Rival) -> dict[str, Any]:
+    # A hold is known when it has ended: taking the gaps gives it the time.
+    gaps = rival.take()
     events = tracer.events()
-    [rival] = [thread for thread in tracer.threads() if thread.name == "competitor"]
-    waits = events[(events["kind"] == tracer.WAIT) & (events["thread"] == rival.serial)]
+    threads = {thread.name: thread.serial for thread in tracer.threads()}
+    waits = _of(events, tracer.WAIT, threads["competitor"])
+    holds = _of(events, tracer.HOLD, threads["MainThread"])
     lengths = sorted((waits["end"] - waits["start"]).tolist()) or [0]
     return {
+        "hold_max_ns": _longest_hold(holds, gaps),
         "wait_p50_ns": lengths[len(lengths) // 2],
         "wait_p99_ns": lengths[min(len(lengths) - 1, len(lengths) * 99 // 100)],
-        "wait_max_ns": max(lengths[-1], rival.longest_wait_ns),
-        "waits": len(waits),
+        "wait_max_ns": lengths[-1],
+        "waits": len(lengths),
     }
 
 
-KINDS = {"trace": trace, "compete": compete, "witness": witness, "pair": pair}
+def _of(events: Any, kind: int, thread: int) -> Any:
+    return events[(events["kind"] == kind) & (events["thread"] == thread)]
+
+
+def _longest_hold(holds: Any, gaps: list[Gap]) -> int:
+    """Return the longest hold in a gap of the competitor's, less what the machine was busy."""
+    longest = 0
+    for gap in gaps:
+        # One that began before the gap was no hindrance until then.
+        inside = holds[(holds["start"] < gap.end) & (holds["end"] > gap.start)]
+        if len(inside):
+            begin = inside["start"].clip(min=gap.start)
+            longest = max(longest, gap.own(int((inside["end"] - begin).max())))
+    return longest
+
+
+KINDS = {"both": both, "compete": compete, "witness": witness}
 
 
 def main() -> None:

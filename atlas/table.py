@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write docs/atlas.md from atlas/data/*.json: ``python atlas/table.py``."""
+"""Write docs/atlas.md from docs/atlas/*.json: ``python atlas/table.py``."""
 
 from __future__ import annotations
 
@@ -9,29 +9,37 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).resolve().parent
-PAGE = HERE.parent / "docs" / "atlas.md"
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+PAGE = DOCS / "atlas.md"
 BEGIN, END = "<!-- the tables: atlas/table.py -->", "<!-- end of the tables -->"
 HEAD = (
-    *("call", "package", "input", "verdict", "held", "another thread waits at most"),
-    *("freeing its result", "two threads", "why"),
+    *("field", "call", "package", "input", "verdict", "held", "longest hold", "releases/s"),
+    *("freeing", "two threads", "why", "measured"),
 )
+# What is felt: as in verdict.py.
+LONG_NS = 20_000_000
+KEEPS = ("keeps", "long pieces")
+LETS_GO = ("releases", "mixed")
 
 
 def main() -> None:
     """Put the tables between their marks."""
-    text = PAGE.read_text(encoding="utf-8")
+    PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def page(text: str) -> str:
+    """Return the page with its tables as the data have them."""
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
     tables = "\n".join(lines(load()))
-    PAGE.write_text(f"{before}{BEGIN}\n\n{tables}\n{END}{after}", encoding="utf-8")
+    return f"{before}{BEGIN}\n\n{tables}\n{END}{after}"
 
 
 def load() -> dict[str, list[dict[str, Any]]]:
     """Return the rows by version of Python, those that were measured."""
     return {
         path.stem: [row for row in json.loads(path.read_text())["rows"] if "error" not in row]
-        for path in sorted((HERE / "data").glob("*.json"), key=order)
+        for path in sorted((DOCS / "atlas").glob("[0-9]*.json"), key=order)
     }
 
 
@@ -47,45 +55,86 @@ def lines(rows: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
     packages = {row["package"] for row in table}
     counts = Counter(row["verdict"] for row in table)
     said = ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
-    yield f"{len(table)} calls of {len(packages)} packages on Python {main_version}: {said}.\n"
-    yield "### What surprises\n"
+    agree = sum(row["witness_agrees"] for row in table)
+    same = sum(row["same_again"] for row in table)
+    yield (
+        f"{len(table)} calls of {len(packages)} packages on Python {main_version}: {said}. The "
+        f"witness agrees on {agree}; two runs gave the same verdict for {same}, and the others "
+        "are marked.\n"
+    )
     yield from surprises(table)
-    for field in sorted({row["field"] for row in table}):
-        yield f"\n### {field.capitalize()}\n"
-        yield from markdown(HEAD, (cells(row) for row in table if row["field"] == field))
+    yield "\n## The table\n"
+    yield from markdown(HEAD, (cells(row) for row in table))
     yield from versions(rows)
+    yield from small()
 
 
 def surprises(table: list[dict[str, Any]]) -> Iterator[str]:
-    """Yield the calls whose verdict was guessed otherwise before the first run."""
-    for row in table:
-        if row["verdict"] != row["guess"]:
-            size = f" ({row['size']})" if row["size"] else ""
-            yield (
-                f"- `{row['call']}`{size} of {row['package']}: {row['verdict']}, "
-                f'where we had guessed "{row["guess"]}".'
-            )
+    """Yield the calls that were guessed otherwise before the first run, where it matters."""
+    sure = [row for row in table if row["same_again"] and row["witness_agrees"]]
+    yield "## What surprises\n"
+    yield "Guesses were written down before the first run.\n"
+    for title, guessed, found in (
+        ("They keep the GIL, though we had guessed that they let others run", LETS_GO, KEEPS),
+        ("They let others run, though we had guessed that they keep it", KEEPS, LETS_GO),
+    ):
+        yield f"### {title}\n"
+        for row in sure:
+            if row["guess"] in guessed and row["verdict"] in found:
+                yield f"- {named(row)}: {measured(row)}."
+        yield ""
+    kept = [row for row in sure if row["verdict"] in LETS_GO and freeing(row) > LONG_NS]
+    if kept:
+        yield "### They release the GIL, and freeing what they return keeps it\n"
+    for row in kept:
+        yield f"- {named(row)}: {milliseconds(freeing(row))} in one piece."
+
+
+def named(row: dict[str, Any]) -> str:
+    """Return how a list names a call."""
+    size = f" ({row['size']})" if row["size"] else ""
+    return f"`{row['call']}`{size} of {row['package']}"
+
+
+def measured(row: dict[str, Any]) -> str:
+    """Return what a list says of a call."""
+    longest = milliseconds(row["hold_max_ns"])
+    return f"{row['verdict']}, {longest} in one piece of {row['seconds']:.2f} s"
+
+
+def freeing(row: dict[str, Any]) -> int:
+    """Return for how long freeing the result holds the GIL: what tracer and witness both saw."""
+    return min(row["freeing_max_ns"], row["witness_freeing_ns"])
 
 
 def cells(row: dict[str, Any]) -> tuple[str, ...]:
     """Return a row's cells."""
     unsure = "" if row["same_again"] else " (not each time)"
+    lets_go = row["verdict"] in LETS_GO
     unsure += "" if row["witness_agrees"] else " (witness disagrees)"
     return (
+        row["field"],
         f"`{row['call']}`",
         f"{row['package']} {row['version']}",
         row["size"],
         row["verdict"] + unsure,
         f"{row['held_share']:.0%} of {row['seconds']:.2f} s",
-        milliseconds(row["wait_max_ns"]),
-        milliseconds(row["freeing_max_ns"]),
-        f"{row['speed_up']:.1f}x",
+        milliseconds(row["hold_max_ns"]),
+        rate(row["releases"] / row["seconds"]),
+        milliseconds(freeing(row)),
+        f"{min(2, row['speed_up']):.1f}x" if row["speed_up"] >= 1.5 and lets_go else "",
         row["why"],
+        row["date"],
     )
 
 
+def rate(a_second: float) -> str:
+    """Return releases a second; measuring makes some itself."""
+    return "< 200" if a_second < 200 else f"{float(f'{a_second:.2g}'):,.0f}"
+
+
 def milliseconds(ns: int) -> str:
-    """Return a wait as people read it."""
+    """Return a time as people read it."""
     return "< 1 ms" if ns < 1_000_000 else f"{ns / 1e6:.0f} ms"
 
 
@@ -102,13 +151,33 @@ def versions(rows: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
         and len({told(by_key[v].get(key)) for v in seen if key in by_key[v]}) > 1
     ]
     if changed:
-        yield "\n### What changed between versions of Python\n"
+        yield "\n## What changed between versions of Python\n"
         yield from markdown(("call", "input", *seen), changed)
 
 
 def told(row: dict[str, Any] | None) -> str:
     """Return what the table of versions says of a row."""
     return "" if row is None else row["verdict"]
+
+
+def small() -> Iterator[str]:
+    """Yield the table of small calls."""
+    path = DOCS / "atlas" / "small.json"
+    if not path.exists():
+        return
+    pythons = json.loads(path.read_text())["pythons"]
+    seen = sorted(pythons, key=lambda version: tuple(map(int, version.split("."))))
+    yield "\n## Releases a call\n"
+    yield (
+        "Each release is a chance to lose the GIL to a thread that computes, which gives it back "
+        "after 5 ms. How often the calling thread lets go in one call, by version of Python:\n"
+    )
+    names = pythons[seen[0]]["rows"]
+    rows = (
+        (name, *(f"{pythons[version]['rows'][name]['releases']:g}" for version in seen))
+        for name in names
+    )
+    yield from markdown(("call", *seen), rows)
 
 
 def markdown(head: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:

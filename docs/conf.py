@@ -24,4 +24,5 @@ napoleon_use_ivar = True
 autodoc_typehints = "none"  # they are in the numpydoc
 html_theme = "furo"
 html_title = f"gilknocker {release}"
-html_static_path = []
+html_static_path = ["_static"]
+html_js_files = ["atlas.js"]  # it does nothing on other pages

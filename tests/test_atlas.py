@@ -6,7 +6,9 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from needs import needs_tracer
@@ -43,8 +45,9 @@ WITHOUT = "import sys\nhold_gil = lambda seconds: sum(range(int(seconds * 1e8)))
 
 @pytest.fixture
 def atlas(tmp_path: Path) -> Path:
-    shutil.copytree(ROOT / "atlas", tmp_path / "atlas", ignore=shutil.ignore_patterns("data"))
-    (tmp_path / "build").mkdir()
+    shutil.copytree(
+        ROOT / "atlas", tmp_path / "atlas", ignore=shutil.ignore_patterns("__pycache__")
+    )
     program = TINY.replace("from gilknocker.testing import hold_gil\n", WITHOUT)
     (tmp_path / "atlas" / "fields" / "tiny.py").write_text(program)
     return tmp_path / "atlas"
@@ -64,7 +67,7 @@ def run(atlas: Path, *words: str) -> subprocess.CompletedProcess[str]:
 def test_three_cases_through_the_whole(atlas: Path) -> None:
     got = run(atlas, "--here", "tiny")
     assert got.returncode == 1 and "ValueError: no such thing" in got.stdout, got.stderr
-    [path] = (atlas / "data").glob("*.json")
+    [path] = (atlas.parent / "docs" / "atlas").glob("*.json")
     data = json.loads(path.read_text())
     assert (data["format"], data["version"]) == ("gilknocker.atlas", 1)
     rows = {row["name"]: row for row in data["rows"]}
@@ -72,6 +75,8 @@ def test_three_cases_through_the_whole(atlas: Path) -> None:
     assert rows["keeps"]["verdict"] in ("keeps", "long pieces")
     assert rows["keeps"]["held_share"] > 0.5 > 0.2 > rows["sleeps"]["held_share"]
     assert rows["keeps"]["witness_longest_ns"] > 20_000_000
+    missing = run(atlas, "--here", "--missing", "tiny")
+    assert "tiny.fails" in missing.stdout and "tiny.sleeps" not in missing.stdout
 
 
 def test_what_there_is_not(atlas: Path) -> None:
@@ -116,10 +121,94 @@ def test_agreement(judge: object, traced_ms: int, seen_ms: int, expected: bool) 
     assert agree(traced_ms * 1_000_000, seen_ms * 1_000_000) is expected
 
 
-def test_all_fields_load(judge: object) -> None:
+@pytest.fixture
+def cases(judge: object) -> dict[tuple[str, str], object]:
     from atlas import case
+
+    return {(field, name): one for field in case.names() for name, one in case.load(field).items()}
+
+
+def test_all_fields_load(cases: dict[tuple[str, str], Any]) -> None:
     from atlas.verdict import VERDICTS
 
-    for field in case.names():
-        for one in case.load(field).values():
-            assert one.guess in VERDICTS, one.key
+    for one in cases.values():
+        assert one.guess in VERDICTS, one.key
+
+
+def test_every_case_has_its_row(cases: dict[tuple[str, str], Any]) -> None:
+    from atlas import table
+
+    for version, rows in table.load().items():
+        measured = {(row["field"], row["name"]): row for row in rows}
+        fields = {row["field"] for row in rows}
+        assert set(measured) == {key for key in cases if key[0] in fields}, version
+        if version == "3.12":
+            assert set(measured) == set(cases)
+        for key, row in measured.items():
+            case = cases[key]
+            said = (case.package, case.call, case.size, case.guess, case.why)
+            assert said == tuple(row[k] for k in ("package", "call", "size", "guess", "why")), key
+
+
+def test_every_field_is_pinned(cases: dict[tuple[str, str], Any]) -> None:
+    from atlas import table
+
+    for version, rows in table.load().items():
+        for row in rows:
+            lock = (ROOT / "atlas" / "locks" / version / f"{row['field']}.txt").read_text()
+            pinned = f"{row['package']}=={row['version']}".lower().replace("_", "-")
+            if row["package"] != "python":
+                assert pinned in lock.lower().replace("_", "-").splitlines(), row["name"]
+
+
+def test_the_page_is_of_the_data(judge: object) -> None:
+    from atlas import table
+
+    page = (ROOT / "docs" / "atlas.md").read_text(encoding="utf-8")
+    assert table.page(page) == page, "python atlas/table.py"
+
+
+def test_what_a_busy_machine_took_is_no_hold(judge: object, monkeypatch: Any) -> None:
+    from atlas import busy
+
+    class Told:
+        def __init__(self) -> None:
+            self.at = 0
+
+        def read(self) -> tuple[int, int]:
+            return self.at // 2, 0 if self.at < 10_000_000 else 4_000_000
+
+    delays = Told()
+    monkeypatch.setattr(busy.time, "monotonic_ns", lambda: delays.at)
+    gaps = busy.Gaps(delays)
+    gaps.start()
+    delays.at = 10_000_000
+    gaps.mark()
+    delays.at = 11_000_000  # too short
+    gaps.mark()
+    delays.at = 16_000_000
+    gaps.mark(1_000_000)
+    first, second = gaps.kept
+    assert first == (0, 10_000_000, 5_000_000, 4_000_000)
+    assert second == (11_000_000, 15_000_000, 2_500_000, 0)
+    assert [first.own(length) for length in (10_000_000, 7_000_000)] == [6_000_000, 5_000_000]
+    assert second.own(3_000_000) == 3_000_000
+
+
+def test_delays_of_threads_are_read(judge: object) -> None:
+    from atlas.busy import Delays
+
+    stop = threading.Event()
+    other = threading.Thread(target=stop.wait)
+    other.start()
+    # The other's line is the shorter one: nothing of the first may be left of it.
+    delays = Delays(threading.get_native_id(), other.native_id or 0, threading.get_native_id())
+    try:
+        before = delays.read()
+        sum(range(3_000_000))
+        after = delays.read()
+    finally:
+        delays.close()
+        stop.set()
+        other.join()
+    assert after[0] > before[0] > 0 and after[1] >= before[1] >= 0
