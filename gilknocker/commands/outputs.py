@@ -10,29 +10,40 @@ from gilknocker.commands.output_file import output_files
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import TypeAlias
+    from typing import Protocol, TypeAlias
 
     from gilknocker._files import Target
     from gilknocker.commands.first_stderr import FirstStderr
-    from gilknocker.commands.options import RunOptions
     from gilknocker.meters.tracer import GilTracer
     from gilknocker.snapshot.thread_times import ThreadTimes
     from gilknocker.snapshot.value import Snapshot
 
-    _Render: TypeAlias = Callable[[Snapshot, list[str], int, list[ThreadTimes], int], str]
+    _Render: TypeAlias = Callable[[Snapshot, list[str], int | None, list[ThreadTimes], int], str]
     _Write: TypeAlias = Callable[["Run", Target], None]
+
+    class _Options(Protocol):
+        """Of `run` and `record`: what to write, and whether there is a trace to write of."""
+
+        json: str | None
+        html: str | None
+        chrome_trace: str | None
+        flame: str | None
+        speedscope: str | None
+        collapsed: str | None
+        trace: bool
+
 
 __all__ = ["Output", "Run", "outputs"]
 
 
 class Run:
-    """What was measured: what outputs are made of."""
+    """What was measured: what outputs are made of; no exit status of a process that runs on."""
 
     def __init__(
         self,
         snapshot: Snapshot,
         program: list[str],
-        exit_status: int,
+        exit_status: int | None,
         threads: list[ThreadTimes],
         children_cpu_ns: int,
         tracer: GilTracer | None,
@@ -70,24 +81,33 @@ class Output:
         beside it: a reloader runs the whole command once more in a child, and what that measured
         is what was asked for.
         """
-        target = self._target
         try:
-            if target.was_written:
-                target = target.beside(str(os.getpid()))
-                stderr.write(
-                    f"gilknocker: another process has written {self._path!r} meanwhile, as the "
-                    f"child of a reloader does: this {self._what} is in {target.path!r}\n"
-                )
-            self._write(run, target)
+            self.write(run, stderr)
         except Exception as error:
-            stderr.write(f"gilknocker: error: no {self._what} in {self._path!r}: {error}\n")
+            stderr.write(f"gilknocker: error: {self.missing}: {error}\n")
         except KeyboardInterrupt:
-            stderr.write(f"gilknocker: interrupted: no {self._what} in {self._path!r}\n")
+            stderr.write(f"gilknocker: interrupted: {self.missing}\n")
             return False
         return True
 
+    @property
+    def missing(self) -> str:
+        """What is not there where it could not be written."""
+        return f"no {self._what} in {self._path!r}"
 
-def outputs(options: RunOptions, stderr: FirstStderr) -> list[Output]:
+    def write(self, run: Run, stderr: FirstStderr) -> None:
+        """Write it, as `save` does, and raise what goes wrong."""
+        target = self._target
+        if target.was_written:
+            target = target.beside(str(os.getpid()))
+            stderr.write(
+                f"gilknocker: another process has written {self._path!r} meanwhile, as the "
+                f"child of a reloader does: this {self._what} is in {target.path!r}\n"
+            )
+        self._write(run, target)
+
+
+def outputs(options: _Options, stderr: FirstStderr) -> list[Output]:
     """Return what was asked for; all that it needs is imported.
 
     Raises
@@ -125,7 +145,7 @@ def outputs(options: RunOptions, stderr: FirstStderr) -> list[Output]:
     return found + _of_stacks(options, targets)
 
 
-def _of_stacks(options: RunOptions, targets: dict[str, Target]) -> list[Output]:
+def _of_stacks(options: _Options, targets: dict[str, Target]) -> list[Output]:
     found: list[Output] = []
     if options.flame is not None:
         from gilknocker.reports.flame import flame

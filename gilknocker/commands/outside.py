@@ -7,29 +7,35 @@ import json
 import sys
 import time
 
-from gilknocker._units import format_ns, format_percent
+from gilknocker._units import fitting, format_ns
+from gilknocker.commands.first_stderr import FirstStderr
 from gilknocker.commands.options import UsageError
-from gilknocker.commands.output_file import output_files
+from gilknocker.commands.outputs import Run, outputs
 from gilknocker.meters.outside.process import NoProcess
 from gilknocker.meters.outside.target import Target, Unreadable
 from gilknocker.meters.outside.watch import OutsideMeter
-from gilknocker.reports.stacks import collapsed, function_lines, stack_lines
-from gilknocker.reports.words import printable
+from gilknocker.reports.stacks import stack_lines
+from gilknocker.reports.words import printable, text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any, NoReturn
 
-    from gilknocker._files import Target as File
     from gilknocker.meters.outside.target import Thread
     from gilknocker.reports.stacks import _Frame
 
 __all__ = ["COMMANDS"]
 
 _DUMP_SECONDS = 0.05
-_TOP_SECONDS = 1.0
 _MOST_MICROS = 10_000_000
+_FILES = {
+    "--json": "the report as JSON",
+    "--html": "it as a page with charts",
+    "--flame": "a flame graph",
+    "--speedscope": "the stacks for speedscope.app",
+    "--collapsed": "the stacks as flamegraph.pl reads them",
+}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -43,26 +49,26 @@ def _parser(command: str, what: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _pid(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and 0 < int(text) < 2**31):
-        raise argparse.ArgumentTypeError(f"PID must be the number of a process, not {text!r}")
-    return int(text)
+def _pid(word: str) -> int:
+    if not (word.isascii() and word.isdecimal() and 0 < int(word) < 2**31):
+        raise argparse.ArgumentTypeError(f"PID must be the number of a process, not {word!r}")
+    return int(word)
 
 
-def _micros(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= _MOST_MICROS):
+def _micros(word: str) -> int:
+    if not (word.isascii() and word.isdecimal() and 1 <= int(word) <= _MOST_MICROS):
         allowed = f"an integer from 1 to {_MOST_MICROS}"
-        raise argparse.ArgumentTypeError(f"must be {allowed}, not {text!r}")
-    return int(text)
+        raise argparse.ArgumentTypeError(f"must be {allowed}, not {word!r}")
+    return int(word)
 
 
-def _seconds(text: str) -> float:
+def _seconds(word: str) -> float:
     try:
-        number = float(text)
+        number = float(word)
     except ValueError:
         number = 0.0
     if not 0 < number <= 1e6:
-        raise argparse.ArgumentTypeError(f"must be a number of seconds up to 1e6, not {text!r}")
+        raise argparse.ArgumentTypeError(f"must be a number of seconds up to 1e6, not {word!r}")
     return number
 
 
@@ -150,85 +156,44 @@ def record(words: Sequence[str]) -> None:
     parser = _parser("record", record.__doc__ or "")
     parser.add_argument("--seconds", type=_seconds, default=5.0, help="how long (5)")
     parser.add_argument("--interval-micros", type=_micros, default=1000, help="of looks (1000)")
-    parser.add_argument("--json", metavar="FILE", help="write the report to FILE too, as JSON")
-    parser.add_argument("--collapsed", metavar="FILE", help="write the stacks to FILE, by µs held")
+    for option, what in _FILES.items():
+        parser.add_argument(option, metavar="FILE", help=f"write {what} to FILE too")
+    parser.set_defaults(chrome_trace=None, trace=False)
     options = parser.parse_args(words)
-    files = output_files({"--json": options.json, "--collapsed": options.collapsed})
+    stderr = FirstStderr()
+    files = outputs(options, stderr)
     target = _target(options.pid)
     with OutsideMeter(target, options.interval_micros) as meter:
         try:
             ended = meter.wait(options.seconds)
         except KeyboardInterrupt:
             ended = False
-    _report(meter, ended, options.pid, files)
-
-
-def _report(meter: OutsideMeter, ended: bool, pid: int, files: Mapping[str, File]) -> None:
-    from gilknocker.commands.report_file import content
-    from gilknocker.reports.words import text
-
-    snapshot, program = meter.snapshot(), ["process", str(pid)]
-    stacks = [(stack.thread, stack.frames, stack.ticks) for stack in meter.stacks()]
-    print(text(snapshot, program=program), end="")
-    if stacks:
-        print("  where it was held:")
-        print("\n".join(f"  {line}" for line in function_lines(stacks)))
+    run = Run(meter.snapshot(), ["process", str(options.pid)], None, [], 0, None)
+    print(fitting(text(run.snapshot, program=run.program), sys.stdout), end="")
     if ended:
-        print(f"  Note: process {pid} has ended.")
-    texts: dict[str, Callable[[], str]] = {
-        "--json": lambda: content(snapshot, program, 0),
-        "--collapsed": lambda: collapsed(stacks, meter.interval_ns),
-    }
-    for option, file in files.items():
-        written = texts[option]().encode()
+        print(f"  Note: process {options.pid} has ended.")
+    for file in files:
         try:
-            file.write(lambda out, written=written: out.write(written))  # type: ignore[misc]
+            file.write(run, stderr)
         except OSError as error:
-            raise UsageError(f"{option} cannot write {file.path!r}: {error.strerror}") from None
+            raise UsageError(f"{file.missing}: {error}") from None
 
 
 def top(words: Sequence[str]) -> None:
-    """Print each second how busy the GIL is, who holds it, and where. Ctrl-C ends it."""
+    """Show each second how busy the GIL is, who holds it, and where; keys q, p, s in a terminal."""
+    from gilknocker.commands.top import watch
+
     parser = _parser("top", top.__doc__ or "")
     parser.add_argument("--interval-micros", type=_micros, default=1000, help="of looks (1000)")
     options = parser.parse_args(words)
     target = _target(options.pid)
-    print(_title(target))
-    clear = "\x1b[H\x1b[2J" if sys.stdout.isatty() else ""
     with OutsideMeter(target, options.interval_micros) as meter:
-        before: dict[str, Any] = meter.read()
         try:
-            while not meter.wait(_TOP_SECONDS):
-                now = meter.read()
-                print(clear + "\n".join(_second(target, meter, before, now)), flush=True)
-                before = now
+            ended = watch(meter, _title(target))
         except KeyboardInterrupt:
             return
-    print(f"process {options.pid} has ended")
-
-
-def _second(
-    target: Target, meter: OutsideMeter, before: dict[str, Any], now: dict[str, Any]
-) -> list[str]:
-    ticks = now["ticks"] - before["ticks"]
-    held = now["ticks_held"] - before["ticks_held"]
-    share = format_percent(held / ticks) if ticks else "?"
-    seen = {(row[0], tuple(row[3])): row[4] for row in before["stacks"]}
-    window = [
-        (meter.name(row[2], row[0]), row[3], row[4] - seen.get((row[0], tuple(row[3])), 0))
-        for row in now["stacks"]
-    ]
-    window = [row for row in window if row[2] > 0]
-    lines = [f"{time.strftime('%H:%M:%S')}  GIL held {share} %  ({ticks} looks)"]
-    if sys.stdout.isatty():
-        lines.insert(0, _title(target))
-    threads: dict[str, int] = {}
-    for name, _, count in window:
-        threads[name] = threads.get(name, 0) + count
-    for name, count in sorted(threads.items(), key=lambda row: -row[1])[:5]:
-        lines.append(f"{format_percent(count / held) if held else '0.0':>6} %  by {name}")
-    lines += function_lines(window)
-    return lines
+    if ended:
+        print(f"process {options.pid} has ended")
 
 
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {"dump": dump, "record": record, "top": top}

@@ -26,7 +26,7 @@ VERSION = 1
 def envelope(
     snapshot: Snapshot,
     program: list[str],
-    exit_status: int,
+    exit_status: int | None,
     threads: Sequence[ThreadTimes] = (),
     children_cpu_ns: int = 0,
 ) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def envelope(
 def content(
     snapshot: Snapshot,
     program: list[str],
-    exit_status: int,
+    exit_status: int | None,
     threads: Sequence[ThreadTimes] = (),
     children_cpu_ns: int = 0,
 ) -> str:
@@ -91,8 +91,8 @@ def _checked_envelope(data: Any) -> dict[str, Any]:
     program, status = data.get("program"), data.get("exit_status")
     if not isinstance(program, list) or not all(isinstance(word, str) for word in program):
         raise TypeError(f"program must be a list of strings, not {shown(program)}")
-    if type(status) is not int:
-        raise TypeError(f"exit_status must be an integer, not {shown(status)}")
+    if status is not None and type(status) is not int:
+        raise TypeError(f"exit_status must be an integer or null, not {shown(status)}")
     children = data.get("children_cpu_ns", 0)  # 1.0 has no such key
     if type(children) is not int:
         raise TypeError(f"children_cpu_ns must be an integer, not {shown(children)}")

@@ -48,7 +48,7 @@ footer{margin-top:1rem;font-size:12px;opacity:.75}
 def page(
     snapshot: Snapshot,
     program: Sequence[str],
-    exit_status: int,
+    exit_status: int | None,
     threads: Sequence[ThreadTimes] = (),
     children_cpu_ns: int = 0,
 ) -> str:
@@ -60,8 +60,8 @@ def page(
         What was measured; with raw waits there is a timeline of them.
     program : sequence of str
         The words of the command.
-    exit_status : int
-        How it ended.
+    exit_status : int or None
+        How it ended; None if it was not seen to.
     threads : sequence of ThreadTimes
         What each thread did, of a trace; else the table is of `Snapshot.holders`.
     children_cpu_ns : int, default 0

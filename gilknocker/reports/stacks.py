@@ -1,8 +1,9 @@
-"""Stacks, as text: of a dump, and which functions held the GIL."""
+"""Stacks, as text: of a dump, and at which places the GIL was held."""
 
 from __future__ import annotations
 
-from gilknocker._units import format_percent
+from typing import NamedTuple
+
 from gilknocker.reports.words import printable
 
 TYPE_CHECKING = False
@@ -11,11 +12,12 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     _Frame: TypeAlias = tuple[str, str, int]
-    _Counted: TypeAlias = tuple[str, Sequence[_Frame], int]  # a thread, its frames, how often found
+    _Counted: TypeAlias = tuple[Sequence[_Frame], int]  # frames, and how often they were found
 
-__all__ = ["collapsed", "frame_words", "function_lines", "stack_lines"]
+__all__ = ["ORDERS", "Place", "frame_words", "places", "stack_lines"]
 
-_FUNCTIONS_SHOWN = 10
+# By what places are sorted, on request.
+ORDERS = ("last second", "all", "name")
 
 
 def frame_words(frame: _Frame) -> str:
@@ -34,34 +36,27 @@ def stack_lines(frames: Sequence[_Frame] | None, indent: str) -> Iterator[str]:
         yield indent + frame_words(frame)
 
 
-def function_lines(stacks: Iterable[_Counted]) -> Iterator[str]:
-    """Yield which functions held the GIL, by their share of the looks that found it held.
+class Place(NamedTuple):
+    """Where the GIL was held: its share of the looks that found it held, now and of all."""
 
-    A function is where the holder was itself, not what it called.
+    name: str
+    now: float
+    total: float
+
+
+def places(now: Iterable[_Counted], total: Iterable[_Counted]) -> list[Place]:
+    """Return where the GIL was held, as the looks found it in a window and since the beginning.
+
+    A place is where the holder was itself, not what it called.
     """
-    counts: dict[_Frame | None, int] = {}
-    for _, frames, ticks in stacks:
-        leaf = frames[-1] if frames else None
-        counts[leaf] = counts.get(leaf, 0) + ticks
-    total = sum(counts.values())
-    named = sorted(
-        ((ticks, frame) for frame, ticks in counts.items() if frame is not None),
-        key=lambda row: (-row[0], row[1]),
-    )
-    for ticks, frame in named[:_FUNCTIONS_SHOWN]:
-        yield f"{format_percent(ticks / total):>6} %  {frame_words(frame)}"
-    rest = sum(ticks for ticks, _ in named[_FUNCTIONS_SHOWN:])
-    if rest:
-        yield f"{format_percent(rest / total):>6} %  in other places"
-    if unknown := counts.get(None, 0):
-        yield f"{format_percent(unknown / total):>6} %  unknown: it changed hands meanwhile"
+    shares, shares_of_all = _shares(now), _shares(total)
+    return [Place(name, shares.get(name, 0.0), share) for name, share in shares_of_all.items()]
 
 
-def collapsed(stacks: Iterable[_Counted], interval_ns: int) -> str:
-    """Return the stacks for flamegraph.pl or speedscope: a line each, weighted by µs held."""
-    lines = []
-    for thread, frames, ticks in stacks:
-        words = [thread, *(map(frame_words, frames) if frames else ["unknown"])]
-        stack = ";".join(word.replace(";", ",").replace("\n", " ") for word in words)
-        lines.append(f"{stack} {max(1, round(ticks * interval_ns / 1000))}\n")
-    return "".join(lines)
+def _shares(stacks: Iterable[_Counted]) -> dict[str, float]:
+    counts: dict[str, int] = {}
+    for frames, ticks in stacks:
+        name = frame_words(frames[-1]) if frames else "unknown: it changed hands meanwhile"
+        counts[name] = counts.get(name, 0) + ticks
+    whole = max(sum(counts.values()), 1)
+    return {name: ticks / whole for name, ticks in counts.items()}

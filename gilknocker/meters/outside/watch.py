@@ -12,6 +12,7 @@ from gilknocker.meters.outside.process import NoProcess
 from gilknocker.meters.outside.target import Target
 from gilknocker.snapshot.fields import COUNTS, TRACED
 from gilknocker.snapshot.sources import from_core
+from gilknocker.snapshot.stacks import stored
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
 
     from gilknocker.snapshot.value import Snapshot
 
-__all__ = ["HeldBy", "OutsideMeter"]
+__all__ = ["PATIENCE", "HeldBy", "OutsideMeter"]
+
+# How long it may go unnoticed that the process has ended, s.
+PATIENCE = 0.1
 
 _NUMBERS = iter(range(1, 2**62))
 
@@ -82,9 +86,13 @@ class OutsideMeter:
         end = time.monotonic() + seconds
         # In pieces, for the reader notices by itself that the process has gone.
         while (left := end - time.monotonic()) > 0:
-            if self._reader.gone():
+            if self.gone():
                 return True
-            time.sleep(min(left, 0.1))
+            time.sleep(min(left, PATIENCE))
+        return self.gone()
+
+    def gone(self) -> bool:
+        """Whether the process was found to have ended."""
         return bool(self._reader.gone())
 
     def stacks(self) -> list[HeldBy]:
@@ -104,12 +112,19 @@ class OutsideMeter:
         counted = self.read()
         now, unix = time.monotonic_ns(), time.time_ns()
         holders: dict[int, tuple[int, int, str, int]] = {}
+        # From outside nobody knocks: no look is known to have been at a time when one waited.
+        seen = [
+            (tuple(frames), serial, (ticks, 0, 0))
+            for serial, _, _, frames, ticks in counted["stacks"]
+            if frames
+        ]
+        unknown = sum(ticks for *_, frames, ticks in counted["stacks"] if not frames)
         for serial, _, native, _, ticks in counted["stacks"]:
             before = holders.get(serial, (0, 0, "", 0))[3]
             holders[serial] = (native, serial, self.name(native, serial), before + ticks)
         observed = counted["ended_ns"] - counted["began_ns"]
         counts = {
-            **{name: 0 for name in COUNTS if name not in TRACED},
+            **{name: 0 for name in COUNTS if name not in (*TRACED, "held_ns")},
             **{name: counted[name] for name in ("ticks", "ticks_held", "ticks_late")},
             "ticks_missed": counted["ticks_missed"],
             "cpu_ns": counted["cpu_ns"],
@@ -136,4 +151,9 @@ class OutsideMeter:
             knock_interval_ns=0,
             gil_enabled_now=True,
             holders=tuple(holders.values()),
+            stacks=stored(
+                (seen, (0, 0, 0), (unknown, 0, 0)),
+                self.interval_ns,
+                {serial: name for _, serial, name, _ in holders.values()},
+            ),
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sys
 import time
@@ -104,6 +106,9 @@ def test_who_holds_it_and_where(what: str, function: str) -> None:
     assert snapshot.held_fraction is not None and snapshot.held_fraction > 0.9
     assert found[function] > 0.9 * sum(found.values())
     assert type(snapshot).from_dict(snapshot.to_dict()) == snapshot
+    assert snapshot.held_seconds == pytest.approx(0.95, abs=0.15)
+    assert snapshot.stacks[0].frames[-1].function == function
+    assert snapshot.stacks[0].thread == snapshot.holders[0].name
 
 
 def test_nobody_holds_it() -> None:
@@ -134,15 +139,30 @@ def test_dump_of_a_process_that_is_stuck_in_c() -> None:
 
 
 def test_record_and_its_files(tmp_path: Path) -> None:
-    report, stacks = tmp_path / "r.json", tmp_path / "s.txt"
+    names = ("json", "html", "flame", "speedscope", "collapsed")
+    files = {name: tmp_path / name for name in names}
     with running("python") as process:
-        options = ["--seconds", "0.5", "--json", str(report), "--collapsed", str(stacks)]
-        got = command("record", *options, str(process.pid))
+        options = [word for name in names for word in (f"--{name}", str(files[name]))]
+        got = command("record", "--seconds", "0.5", *options, str(process.pid))
     assert got.returncode == 0, got.stderr
-    assert "where it was held:" in got.stdout and "in_python (<string>:" in got.stdout
-    assert "from outside nobody can ask for the GIL" in command("show", str(report)).stdout
-    for line in stacks.read_text().splitlines():
-        assert int(line.rpartition(" ")[2]) > 0
+    assert re.search(r"by line +\d+\.\d % <string>:\d+ in_python", got.stdout)
+    assert "from outside nobody can ask for the GIL" in got.stdout
+    # As it was printed: the process goes on, and has no exit status.
+    assert command("show", str(files["json"])).stdout == got.stdout
+    assert "in_python" in files["html"].read_text() and "in_python" in files["flame"].read_text()
+    rows = [line.rpartition(" ") for line in files["collapsed"].read_text().splitlines()]
+    assert "in_python (<string>:" in rows[0][0]
+    assert 0.4e6 < sum(int(micros) for *_, micros in rows) < 0.9e6
+    profile = json.loads(files["speedscope"].read_text())
+    assert "in_python" in {frame["name"] for frame in profile["shared"]["frames"]}
+
+
+def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
+    with running("idle") as process:
+        got = command("record", "--json", str(tmp_path / "no" / "r"), str(process.pid))
+        late = command("record", "--seconds", "0.1", "--json", "/dev/full", str(process.pid))
+    assert got.returncode == 2 and "--json cannot write" in got.stderr and not got.stdout
+    assert late.returncode == 2 and "no report in '/dev/full': " in late.stderr
 
 
 def test_a_process_that_ends_meanwhile() -> None:
