@@ -47,7 +47,8 @@ def format_count(count: int, noun: str) -> str:
     >>> format_count(1, "thread"), format_count(2, "thread")
     ('1 thread', '2 threads')
     """
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+    ending = "es" if noun.endswith("s") else "s"
+    return f"{count} {noun}{'' if count == 1 else ending}"
 
 
 def fitting(text: str, stream: object) -> str:

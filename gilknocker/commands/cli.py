@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import NoReturn
 
+    from gilknocker.commands.options import RunOptions
+
 __all__ = ["main"]
 
 _COMMANDS = "run, show, compare, dump, record or top"
@@ -43,6 +45,7 @@ options of run, before the program:
   --flame FILE         the same, and write a flame graph to FILE, a page that needs nothing else
   --speedscope FILE    the same, for https://www.speedscope.app
   --collapsed FILE     the same, a line for each stack with its microseconds, as flamegraph.pl reads
+  --children           watch all that the program starts too, from outside (docs/children.md)
   --trace              count every hold and wait of every thread, rather than look and knock
   --chrome-trace FILE  the same, and write them to FILE for the Perfetto UI (gzipped: FILE.gz)
 
@@ -68,6 +71,7 @@ def show(path: str) -> None:
         exit_status=status,
         threads=threads,
         children_cpu_ns=envelope.get("children_cpu_ns", 0),
+        processes=envelope.get("processes", ()),
     )
     print(fitting(report, sys.stdout), end="")
 
@@ -92,9 +96,12 @@ def _dispatch(words: Sequence[str], lazy_imports: LazyImports) -> None:
 
         print(f"gilknocker {__version__}")
     elif command == "run":
+        options = parse_run(arguments)
+        if options.children:
+            _run_with_children(options)
         from gilknocker.commands.program import run
 
-        run(parse_run(arguments), lazy_imports)
+        run(options, lazy_imports)
     elif command in ("show", "compare"):
         wanted = 1 if command == "show" else 2
         if len(arguments) != wanted:
@@ -111,6 +118,14 @@ def _dispatch(words: Sequence[str], lazy_imports: LazyImports) -> None:
         raise UsageError(f"no command {command!r}: {_COMMANDS} (--help){hint}")
     else:
         raise UsageError(f"a command is needed: {_COMMANDS} (--help)")
+
+
+def _run_with_children(options: RunOptions) -> NoReturn:
+    try:
+        from gilknocker.commands.children import run_family
+    except ImportError:
+        raise UsageError("--children reads memory as x86-64 Linux shows it: only there") from None
+    run_family(options)
 
 
 def main() -> None:

@@ -35,6 +35,8 @@ class RunOptions:
     ----------
     interval_micros : int or None
         None for the default.
+    children : bool
+        Whether to watch all that the program starts.
     live : bool
         Whether to show a status line.
     trace : bool
@@ -53,6 +55,7 @@ class RunOptions:
 
     __slots__ = (
         "arguments",
+        "children",
         "chrome_trace",
         "collapsed",
         "flame",
@@ -68,6 +71,7 @@ class RunOptions:
     )
 
     interval_micros: int | None
+    children: bool
     live: bool
     json: str | None
     html: str | None
@@ -83,6 +87,7 @@ class RunOptions:
 
     def __init__(self) -> None:
         self.interval_micros = None
+        self.children = False
         self.live = False
         self.json = None
         self.html = None
@@ -130,6 +135,11 @@ def parse_run(words: Sequence[str]) -> RunOptions:
         raise UsageError("--interval-micros is for looks, and --trace takes none: not both")
     if options.trace and options.stacks:
         raise UsageError("stacks are read by looks, and --trace takes none: not both")
+    if options.children and (options.trace or options.live):
+        other = "--trace" if options.trace else "--live"
+        raise UsageError(
+            f"--children watches from outside, and {other} is of one process: not both"
+        )
     return options
 
 
@@ -137,6 +147,8 @@ def _take_option(options: RunOptions, word: str, rest: list[str]) -> None:
     name, equals, value = word.partition("=")
     if word == "--live":
         options.live = True
+    elif word == "--children":
+        options.children = True
     elif word == "--trace":
         options.trace = True
     elif word == "--stacks":

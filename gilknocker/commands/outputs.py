@@ -9,16 +9,17 @@ from gilknocker.commands.output_file import output_files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Protocol, TypeAlias
 
     from gilknocker._files import Target
     from gilknocker.commands.first_stderr import FirstStderr
     from gilknocker.meters.tracer import GilTracer
+    from gilknocker.reports.processes import MeasuredProcess
     from gilknocker.snapshot.thread_times import ThreadTimes
     from gilknocker.snapshot.value import Snapshot
 
-    _Render: TypeAlias = Callable[[Snapshot, list[str], int | None, list[ThreadTimes], int], str]
+    _Render: TypeAlias = Callable[..., str]
     _Write: TypeAlias = Callable[["Run", Target], None]
 
     class _Options(Protocol):
@@ -47,6 +48,7 @@ class Run:
         threads: list[ThreadTimes],
         children_cpu_ns: int,
         tracer: GilTracer | None,
+        processes: Sequence[MeasuredProcess] = (),
     ) -> None:
         self.snapshot = snapshot
         self.program = program
@@ -54,6 +56,7 @@ class Run:
         self.threads = threads
         self.children_cpu_ns = children_cpu_ns
         self.tracer = tracer
+        self.processes = processes
 
 
 class Output:
@@ -170,7 +173,14 @@ def _drawn(draw: Callable[[Snapshot, list[str]], str]) -> _Write:
 
 def _rendered(render: _Render) -> _Write:
     return lambda run, target: target.write_text(
-        render(run.snapshot, run.program, run.exit_status, run.threads, run.children_cpu_ns)
+        render(
+            run.snapshot,
+            run.program,
+            run.exit_status,
+            run.threads,
+            run.children_cpu_ns,
+            run.processes,
+        )
     )
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
+    from gilknocker.reports.processes import MeasuredProcess
     from gilknocker.snapshot.thread_times import ThreadTimes
 
 __all__ = ["FORMAT", "VERSION", "content", "envelope", "load"]
@@ -29,6 +30,7 @@ def envelope(
     exit_status: int | None,
     threads: Sequence[ThreadTimes] = (),
     children_cpu_ns: int = 0,
+    processes: Sequence[MeasuredProcess] = (),
 ) -> dict[str, Any]:
     """Return what is stored of a run: a dict for ``json.dump``."""
     return {
@@ -41,6 +43,7 @@ def envelope(
         "children_cpu_ns": children_cpu_ns,
         "snapshot": snapshot.to_dict(),
         "threads": [thread._asdict() for thread in threads],
+        **({"processes": [process.stored() for process in processes]} if processes else {}),
     }
 
 
@@ -50,9 +53,10 @@ def content(
     exit_status: int | None,
     threads: Sequence[ThreadTimes] = (),
     children_cpu_ns: int = 0,
+    processes: Sequence[MeasuredProcess] = (),
 ) -> str:
     """Return what a report's file holds."""
-    stored = envelope(snapshot, program, exit_status, threads, children_cpu_ns)
+    stored = envelope(snapshot, program, exit_status, threads, children_cpu_ns, processes)
     return json.dumps(stored, indent=1) + "\n"
 
 
@@ -100,7 +104,11 @@ def _checked_envelope(data: Any) -> dict[str, Any]:
         raise ValueError(f"children_cpu_ns must be from 0 to 2**63 - 1, not {shown(children)}")
     if "snapshot" not in data:
         raise ValueError("it must have the key 'snapshot'")
-    return {**data, "threads": _threads(data.get("threads", []))}
+    return {
+        **data,
+        "threads": _threads(data.get("threads", [])),
+        "processes": _processes(data.get("processes", [])),
+    }
 
 
 def _threads(rows: Any) -> list[ThreadTimes]:
@@ -111,3 +119,13 @@ def _threads(rows: Any) -> list[ThreadTimes]:
     from gilknocker.snapshot.thread_times import ThreadTimes
 
     return [ThreadTimes.from_dict(row) for row in rows]
+
+
+def _processes(rows: Any) -> list[MeasuredProcess]:
+    if not isinstance(rows, list):
+        raise TypeError(f"processes must be a list, not {shown(rows)}")
+    if not rows:
+        return []
+    from gilknocker.reports.processes import MeasuredProcess
+
+    return [MeasuredProcess.from_stored(row) for row in rows]

@@ -15,6 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from gilknocker.reports.processes import MeasuredProcess
     from gilknocker.snapshot.thread_times import ThreadTimes
     from gilknocker.snapshot.value import Snapshot
 
@@ -51,6 +52,7 @@ def page(
     exit_status: int | None,
     threads: Sequence[ThreadTimes] = (),
     children_cpu_ns: int = 0,
+    processes: Sequence[MeasuredProcess] = (),
 ) -> str:
     """Return the text of the file.
 
@@ -66,6 +68,8 @@ def page(
         What each thread did, of a trace; else the table is of `Snapshot.holders`.
     children_cpu_ns : int, default 0
         The CPU time of child processes, ns.
+    processes : sequence of MeasuredProcess, optional
+        Those that `snapshot` is of, taken together; each gets a card.
     """
     text = words.text(
         snapshot,
@@ -73,11 +77,13 @@ def page(
         exit_status=exit_status,
         threads=threads,
         children_cpu_ns=children_cpu_ns,
+        processes=processes,
     )
     shown = card(snapshot, children_cpu_ns=children_cpu_ns)
     title = one_line(text.partition("\n")[0])
     beside = [*_timeline(snapshot), *([] if threads else _holders(snapshot)), _as_text(text)]
     below = _threads(threads) if threads else ""  # it is wide
+    below += _processes(processes) if processes else ""
     started = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(snapshot.start_unix_ns / 1e9))
     version = ".".join(map(str, sys.version_info[:3]))
     return (
@@ -125,6 +131,19 @@ def _threads(threads: Sequence[ThreadTimes]) -> str:
     return _section("Threads", _table(_TRACED, [_traced_row(thread) for thread in busiest]))
 
 
+def _processes(processes: Sequence[MeasuredProcess]) -> str:
+    from gilknocker.reports.processes import HEADS, process_rows
+
+    cards = [
+        f"<div><h2>{one_line(one.name)} ({one.pid}), exit {one_line(one.end)}</h2>"
+        f"{card(one.snapshot)}</div>"
+        for one in processes[:MOST_ROWS]
+        if one.snapshot is not None
+    ]
+    rows = _section("Processes", _table(HEADS, process_rows(processes)))
+    return f"{rows}<main>{''.join(cards)}</main>\n"
+
+
 _HELD = ("thread", "native id", "share")
 _TRACED = (
     "thread",
@@ -161,7 +180,7 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     table = f"<table>{''.join(parts)}</table>"
     if len(rows) <= MOST_ROWS:
         return table
-    more = format_count(len(rows) - MOST_ROWS, "thread")
+    more = format_count(len(rows) - MOST_ROWS, "process" if heads[0] == "process" else "thread")
     return f'{table}<div class="gk-small gk-soft">and {more} more</div>'
 
 

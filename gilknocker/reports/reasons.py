@@ -124,6 +124,8 @@ def _on_idle(snapshot: Snapshot) -> str:
 
 
 def _on_few(snapshot: Snapshot, held: str) -> str:
+    if snapshot.method == "outside":
+        return f"{held}; how long a thread would wait for it cannot be tried from outside."
     asked = snapshot.wait_total_ns + snapshot.in_flight_ns
     longest = _longest_ns(snapshot)
     if asked >= MOSTLY * snapshot.observed_ns and longest >= TURNS * switch_ns(snapshot):

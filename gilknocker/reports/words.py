@@ -22,6 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from gilknocker.reports.processes import MeasuredProcess
     from gilknocker.snapshot.thread_times import ThreadTimes
     from gilknocker.snapshot.value import Snapshot
 
@@ -55,6 +56,7 @@ def text(
     exit_status: int | None = None,
     threads: Sequence[ThreadTimes] = (),
     children_cpu_ns: int = 0,
+    processes: Sequence[MeasuredProcess] = (),
 ) -> str:
     """Return the report as text, ending in a newline: ASCII unless `program` is not.
 
@@ -70,6 +72,8 @@ def text(
         What each thread did, of a trace.
     children_cpu_ns : int, default 0
         The CPU time of child processes, ns.
+    processes : sequence of MeasuredProcess, optional
+        Those that `snapshot` is of, taken together.
     """
     title = ["gilknocker:", format_ns(snapshot.observed_ns, digits=3)]
     if program:
@@ -80,6 +84,10 @@ def text(
     lines = [" ".join(title)]
     lines += [f"  {label:<10}{value}" for label, value in facts(snapshot)]
     lines += table(threads)
+    if processes:
+        from gilknocker.reports.processes import process_lines
+
+        lines += process_lines(processes)
     lines += _wrapped(interpretation(snapshot), "  ")
     for caveat in caveats(snapshot, children_cpu_ns):
         lines += _wrapped(f"Note: {caveat}", "  ")
@@ -135,7 +143,8 @@ def caveats(snapshot: Snapshot, children_cpu_ns: int = 0) -> list[str]:
     if children_cpu_ns >= CHILDREN_COUNT * snapshot.observed_ns and children_cpu_ns:
         found.append(
             f"child processes used {format_ns(children_cpu_ns)} of CPU time, which was not "
-            "measured: each has a GIL of its own, and these figures are of this process alone."
+            "measured: each has a GIL of its own, and these figures are of this process alone "
+            "(run --children watches them too)."
         )
     if crowd := crowd_held_ns(snapshot):
         found.append(

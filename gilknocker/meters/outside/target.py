@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import struct
 from contextlib import suppress
+from functools import lru_cache
 from typing import NamedTuple
 
 from gilknocker import _outside
@@ -18,6 +20,9 @@ _NONE = 2**32 - 1
 _COOKIE = b"xdebugpy"
 _MOST_THREADS = 10_000
 _PROOFS = 20
+# Its state is an interval, an address, two numbers, then two pairs of a condition variable and a
+# mutex: 32 + 2 * (48 + 40) bytes, with glibc and musl.
+_GIL_SIZE = 208
 _NAMED = re.compile(r"python(\d)\.?(\d+)", re.IGNORECASE)
 
 
@@ -34,6 +39,20 @@ class Thread(NamedTuple):
     name: str
 
 
+@lru_cache(maxsize=32)
+def _names(path: str, file: tuple[int, ...]) -> tuple[dict[str, int], int | None]:
+    """Return the addresses that a file gives to what is looked for, and its first address.
+
+    That is None where it is loaded at that address and no other. To be asked once for each `file`:
+    many processes may run it.
+    """
+    elf = Elf(path)
+    found = elf.symbols({"_PyRuntime", "PyCode_Type", "Py_Version"})
+    if "_PyRuntime" not in found and (section := elf.section(".PyRuntime")):
+        found["_PyRuntime"] = section
+    return found, None if elf.is_fixed else elf.first_address
+
+
 class Target:
     """The main interpreter of a process.
 
@@ -48,6 +67,8 @@ class Target:
         Of its Python: major and minor.
     process : Process
         What /proc says of it.
+    gil_range : range
+        The addresses of its GIL's state, with the condition variables on which threads wait.
 
     Raises
     ------
@@ -80,6 +101,7 @@ class Target:
         }
         layout |= {"gil": gil, "code_type": addresses.get("PyCode_Type", 0)}
         self._gil_address = gil
+        self.gil_range = range(gil, gil + _GIL_SIZE)
         self._prove()
         self._interval = 0
         self.switch_interval_ns()
@@ -88,18 +110,16 @@ class Target:
     # ---- where it is ---------------------------------------------------------------------------
 
     def _find(self) -> dict[str, int]:
-        wanted = {"_PyRuntime", "PyCode_Type", "Py_Version"}
         for mapped in self._candidates():
             try:
-                elf = Elf(mapped.readable)
+                status = os.stat(mapped.readable)
+                file = status.st_dev, status.st_ino, status.st_mtime_ns
+                found, first = _names(mapped.readable, file)
             except (NotElf, OSError):
                 continue
-            found = elf.symbols(wanted)
-            if "_PyRuntime" not in found and (section := elf.section(".PyRuntime")):
-                found["_PyRuntime"] = section
             if "_PyRuntime" in found:
                 self._path = mapped.path
-                shift = 0 if elf.is_fixed else mapped.address - elf.first_address
+                shift = 0 if first is None else mapped.address - first
                 return {name: address + shift for name, address in found.items()}
         raise Unreadable(f"process {self.process.pid} runs no CPython that could be found")
 

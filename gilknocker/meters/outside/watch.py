@@ -75,10 +75,14 @@ class OutsideMeter:
     ) -> None:
         self._reader.stop()
 
-    def read(self) -> dict[str, Any]:
-        """Return what was counted, and remember the names of the threads that are there."""
+    def learn_names(self) -> None:
+        """Remember the names of the threads that are there: later they may have gone."""
         with suppress(NoProcess):
             self._names |= self.target.process.threads()
+
+    def read(self) -> dict[str, Any]:
+        """Return what was counted, and remember the names of the threads that are there."""
+        self.learn_names()
         return dict(self._reader.read())
 
     def wait(self, seconds: float) -> bool:
