@@ -42,12 +42,17 @@ if GilTracer.supported()[0]:
 print(json.dumps(found))
 """
 COMPARES = """
-import json
+import json, time
 from gilknocker import GilTracer, KnockKnock, compare
+
+def work():
+    end = time.monotonic() + 0.5
+    while time.monotonic() < end:
+        pass
 
 def measured():
     with KnockKnock(500, knock_interval_micros=500) as knocker:
-        sum(range(5_000_000))
+        work()
     return knocker.snapshot()
 
 before, after = measured(), measured()
@@ -59,7 +64,7 @@ found = {
 }
 if GilTracer.supported()[0]:
     with GilTracer() as tracer:
-        sum(range(5_000_000))
+        work()
     found["trace"] = [tracer.threads()[0].name, tracer.snapshot().held_fraction > 0.5]
 print(json.dumps(found))
 """
