@@ -148,16 +148,17 @@ def versions(rows: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
         [f"`{row['call']}`", row["size"], *(told(by_key[version].get(key)) for version in seen)]
         for key, row in by_key[max(rows, key=lambda version: len(rows[version]))].items()
         if row["package"] == "python"
-        and len({told(by_key[v].get(key)) for v in seen if key in by_key[v]}) > 1
+        and len({by_key[v][key]["verdict"] for v in seen if key in by_key[v]}) > 1
     ]
     if changed:
         yield "\n## What changed between versions of Python\n"
+        yield "The verdict, and the longest hold while another thread waited:\n"
         yield from markdown(("call", "input", *seen), changed)
 
 
 def told(row: dict[str, Any] | None) -> str:
     """Return what the table of versions says of a row."""
-    return "" if row is None else row["verdict"]
+    return "" if row is None else f"{row['verdict']}, {milliseconds(row['hold_max_ns'])}"
 
 
 def small() -> Iterator[str]:
