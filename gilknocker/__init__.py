@@ -19,10 +19,14 @@ __all__ = [
     "KnockKnock",
     "Snapshot",
     "StacksUnsupported",
+    "Stall",
+    "StallWatch",
+    "StallsUnsupported",
     "ThreadTimes",
     "WaitHistogram",
     "__version__",
     "compare",
+    "watch_stalls",
 ]
 
 
@@ -35,6 +39,10 @@ def __getattr__(name: str) -> object:
         from gilknocker.snapshot import holders as home
     elif name in ("KnockKnock", "StacksUnsupported"):
         from gilknocker.meters import knock_knock as home
+    elif name == "Stall":
+        from gilknocker.meters import stalls as home
+    elif name in ("StallWatch", "StallsUnsupported", "watch_stalls"):
+        from gilknocker.meters import stall_watch as home
     elif name == "Snapshot":
         from gilknocker.snapshot import value as home
     elif name == "ThreadTimes":

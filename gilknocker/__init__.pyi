@@ -1,5 +1,9 @@
 from gilknocker.meters.knock_knock import KnockKnock as KnockKnock
 from gilknocker.meters.knock_knock import StacksUnsupported as StacksUnsupported
+from gilknocker.meters.stall_watch import StallsUnsupported as StallsUnsupported
+from gilknocker.meters.stall_watch import StallWatch as StallWatch
+from gilknocker.meters.stall_watch import watch_stalls as watch_stalls
+from gilknocker.meters.stalls import Stall as Stall
 from gilknocker.meters.tracer import GilTracer as GilTracer
 from gilknocker.meters.tracer import GilTracerUnsupported as GilTracerUnsupported
 from gilknocker.reports.comparison import compare as compare
@@ -15,10 +19,14 @@ __all__ = [
     "KnockKnock",
     "Snapshot",
     "StacksUnsupported",
+    "Stall",
+    "StallWatch",
+    "StallsUnsupported",
     "ThreadTimes",
     "WaitHistogram",
     "__version__",
     "compare",
+    "watch_stalls",
 ]
 
 __version__: str

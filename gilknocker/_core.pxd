@@ -2,9 +2,10 @@
 from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport int64_t
 from libcpp cimport bool as cbool
-from libcpp.memory cimport unique_ptr
+from libcpp.memory cimport shared_ptr, unique_ptr
 from libcpp.optional cimport optional
 from libcpp.string cimport string
+from libcpp.string_view cimport string_view
 from libcpp.vector cimport vector
 
 
@@ -253,6 +254,47 @@ cdef extern from "gilknocker/counted_holders.hpp" namespace "gilknocker" nogil:
         vector[CountedHolder] all() except +
 
 
+cdef extern from "gilknocker/stall.hpp" namespace "gilknocker" nogil:
+    cdef enum class StallFormat(unsigned char):
+        kText
+        kJson
+
+
+cdef extern from "gilknocker/stall_output.hpp" namespace "gilknocker" nogil:
+    cdef cppclass Descriptor:
+        @staticmethod
+        Descriptor of(int number) noexcept
+
+
+cdef extern from "gilknocker/stall_watch.hpp" namespace "gilknocker" nogil:
+    cdef cppclass StallPlan:
+        int64_t longer_than
+        StallFormat format
+        Descriptor output
+        const StackOffsets* stacks
+
+    cdef cppclass StallWatch:
+        vector[string] finished(int64_t after) except +
+        cbool wait_finished(int64_t after) noexcept
+        void interrupt(cbool on) noexcept
+        @staticmethod
+        long value() noexcept
+
+
+cdef extern from "gilknocker/known_names.hpp" namespace "gilknocker" nogil:
+    cdef cppclass KnownNames:
+        @staticmethod
+        KnownNames& instance() noexcept
+        void add(unsigned long long ident, int64_t native_id, string_view name) noexcept
+        void begin_anew() noexcept
+
+
+cdef extern from "gilknocker/surroundings.hpp" namespace "gilknocker" nogil:
+    cdef cppclass OwnSurroundings:
+        @staticmethod
+        void set_collecting(int generation) noexcept
+
+
 cdef extern from "gilknocker/sampler.hpp" namespace "gilknocker" nogil:
     cdef cppclass SamplerPlan:
         int64_t interval
@@ -261,6 +303,7 @@ cdef extern from "gilknocker/sampler.hpp" namespace "gilknocker" nogil:
         int64_t contended_after
         size_t log_capacity
         const StackOffsets* stacks
+        StallPlan stalls
         cbool count
         double budget
         cbool look
@@ -275,6 +318,7 @@ cdef extern from "gilknocker/sampler.hpp" namespace "gilknocker" nogil:
         cbool try_read(cbool with_waits, Reading* out) except +
         WaitView waits() except +
         StacksReading read_stacks() except +
+        shared_ptr[StallWatch] stalls() noexcept
         void reset() except +
         cbool try_reset() except +
         double held_fraction() except +

@@ -9,8 +9,11 @@ from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_FillInfo
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 from libc.stdint cimport int64_t
-from libcpp.memory cimport make_unique, unique_ptr
+from libcpp.memory cimport make_unique, shared_ptr, unique_ptr
+from libcpp.string cimport string
+from libcpp.string_view cimport string_view
 from libcpp.utility cimport move
+from libcpp.vector cimport vector
 
 cdef extern from "Python.h":
     int Py_AddPendingCall(int (*function)(void*) except -1, void* argument) noexcept
@@ -144,6 +147,7 @@ def live_objects() -> dict[str, int]:
         "Worker": Worker.value(),
         "GilSeat": GilSeat.value(),
         "HeldStacks": HeldStacks.value(),
+        "StallWatch": StallWatch.value(),
         "WaitChunk": WaitChunk.value(),
         "TraceBook": TraceBook.value(),
     }
@@ -367,6 +371,9 @@ cdef class Sampler:
         int64_t contended_after_ns,
         size_t log_capacity,
         bint stacks=False,
+        int64_t stall_ns=0,
+        int stall_descriptor=-1,
+        bint stall_json=False,
         bint look=True,
         bint count=False,
         double budget=0.0,
@@ -381,6 +388,12 @@ cdef class Sampler:
         self._plan.stacks = NULL
         if stacks:  # the caller has asked whether they can be read
             self._plan.stacks = &stacks_offsets()
+        self._plan.stalls.longer_than = stall_ns
+        self._plan.stalls.output = Descriptor.of(stall_descriptor)
+        if stall_json:
+            self._plan.stalls.format = StallFormat.kJson
+        if stall_ns and stacks_problem() == NULL:
+            self._plan.stalls.stacks = &stacks_offsets()
         self._plan.look = look
         self._plan.count = count and look
         self._plan.budget = budget
@@ -503,6 +516,28 @@ cdef class Sampler:
             reading = move(sampler.read_stacks())
         return stacks_of(reading)
 
+    def finished_stalls(self, int64_t after) -> list[str]:
+        """Each stall that is over and has a higher number, as JSON."""
+        cdef shared_ptr[StallWatch] watch = self._here().stalls()
+        cdef vector[string] found
+        with nogil:
+            found = move(watch.get().finished(after))
+        return [one.decode("utf-8", "replace") for one in found]
+
+    def wait_for_stall(self, int64_t after) -> bool:
+        """Wait until there is such a one; False if `interrupt_stalls` says so."""
+        cdef shared_ptr[StallWatch] watch = self._here().stalls()
+        cdef bint found
+        with nogil:
+            found = watch.get().wait_finished(after)
+        return found
+
+    def interrupt_stalls(self, bint on) -> None:
+        """Let nobody wait for a stall from now on, or let them again."""
+        cdef shared_ptr[StallWatch] watch = self._here().stalls()
+        with nogil:
+            watch.get().interrupt(on)
+
     def read(self, bint waits=False) -> tuple[
         dict[str, int], bytes, WaitSlice | None, list[tuple[int, int, int, str, int]]
     ]:
@@ -552,3 +587,4 @@ cdef class Sampler:
 
 include "_core_trace.pxi"
 include "_core_stacks.pxi"
+include "_core_stalls.pxi"

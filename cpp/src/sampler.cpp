@@ -33,6 +33,7 @@ Nanos deadline_after(const Clock& clock, Nanos timeout) noexcept {
 struct Sampler::Run {
   std::shared_ptr<Ledger> ledger;
   std::shared_ptr<HeldStacks> stacks;
+  std::shared_ptr<StallWatch> stalls;
   std::unique_ptr<Worker> watcher;  // null where looks are not possible
   std::unique_ptr<Worker> knocker;
   Knocker* knocks = nullptr;  // the knocker's task
@@ -49,7 +50,13 @@ Sampler::Sampler(Gil& gil, const Clock& clock, SamplerPlan plan)
       stacks_(
           plan.stacks == nullptr || as_look_.active
               ? nullptr
-              : std::make_shared<HeldStacks>(gil, clock, *ledger_, process::id(), *plan.stacks)) {}
+              : std::make_shared<HeldStacks>(gil, clock, *ledger_, process::id(), *plan.stacks)),
+      memory_(process::id()),
+      stalls_(plan.stalls.longer_than == 0 || as_look_.active
+                  ? nullptr
+                  : std::make_shared<StallWatch>(
+                        gil, clock, *ledger_, surroundings_, memory_, plan.stalls,
+                        std::make_unique<DescriptorOutput>(plan.stalls.output))) {}
 
 Sampler::~Sampler() = default;
 
@@ -57,12 +64,13 @@ std::shared_ptr<Sampler::Run> Sampler::make_run(std::int64_t number) const {
   auto run = std::make_shared<Run>();
   run->ledger = ledger_;
   run->stacks = stacks_;
+  run->stalls = stalls_;
   const Nanos base = clock_.now();
   if (looks()) {
     const SchedulePlan ticks{plan_.interval, 0, 0};
     run->watcher = std::make_unique<Worker>(
         clock_, std::make_unique<Watcher>(gil_, clock_, *ledger_, TickSchedule(ticks, base, seed()),
-                                          plan_.late_after, stacks_.get()));
+                                          plan_.late_after, stacks_.get(), stalls_.get()));
   }
   const SchedulePlan knocks = looks() ? plan_.knocks : SchedulePlan{plan_.interval, 0, 0};
   auto task = std::make_unique<Knocker>(gil_, clock_, *ledger_, number,

@@ -7,12 +7,13 @@
 namespace gilknocker {
 
 Watcher::Watcher(const Gil& gil, const Clock& clock, Ledger& ledger, TickSchedule schedule,
-                 Nanos late_after, StackSink* stacks)
+                 Nanos late_after, StackSink* stacks, LookSink* looks)
     : gil_(gil),
       ledger_(ledger),
       schedule_(std::move(schedule)),
       late_after_(late_after),
       stacks_(stacks),
+      looks_(looks),
       cpu_(clock) {}
 
 void Watcher::begin() {
@@ -36,10 +37,16 @@ void Watcher::wake(Nanos now) {
   record.look = gil_.look();  // before all else: each later instruction is a chance to be late
   record.at = now;
   if (record.look == Look::kHeld) record.holder = stacks_ ? stacks_->held(now) : gil_.holder();
+  if (looks_ != nullptr) looks_->looked(now, record.look);
   record.late = now - schedule_.due() > late_after_;
   record.missed = schedule_.advance_past(now);
   record.cpu = cpu_.portion(now);
   ledger_.record_tick(record);
+}
+
+void Watcher::end() {
+  if (looks_ != nullptr) looks_->rest();
+  ledger_.add_cpu(cpu_.rest());
 }
 
 }  // namespace gilknocker

@@ -71,6 +71,10 @@ class ThreadNames:
         name = name_of_thread(thread)
         if not name:
             return
+        self._keep(name)
+
+    def _keep(self, name: str) -> None:
+        """Note the name of the calling thread."""
         if len(self._begun) >= _MOST:
             self._begun.pop(next(iter(self._begun)), None)
         begun = self._begun.setdefault(_core.native_id(), [])

@@ -46,6 +46,12 @@ struct HolderMark {
   bool operator==(const HolderMark&) const = default;
 };
 
+// Addresses: begin <= address < end.
+struct MemoryRange {
+  std::uint64_t begin = 0;
+  std::uint64_t end = 0;
+};
+
 using ThreadName = std::array<char, 64>;  // UTF-8, ends with a zero; empty if there is none
 
 class GilSeat : private LiveCount<GilSeat> {
@@ -98,6 +104,9 @@ class Gil {
   virtual std::optional<HolderMark> mark() const noexcept { return std::nullopt; }
   // Whether that one was asked by a waiting thread to let go, and has not done so yet.
   virtual bool asked_to_let_go(const HolderMark&) const noexcept { return false; }
+  // In which memory threads that wait for it sleep, as the kernel sees it; nothing where that is
+  // not known.
+  virtual std::optional<MemoryRange> waiting_place() const noexcept { return std::nullopt; }
   // What the program calls that thread. REQUIRES: a seat of the calling thread holds the GIL.
   virtual ThreadName name_of(const HolderId&) const { return {}; }
   // Whether one thread may close the seat that another occupies.

@@ -24,6 +24,7 @@
 #include "gilknocker/ledger.hpp"
 #include "gilknocker/live_count.hpp"
 #include "gilknocker/nanos.hpp"
+#include "gilknocker/stall_watch.hpp"
 #include "gilknocker/sync.hpp"
 #include "gilknocker/tick_schedule.hpp"
 
@@ -36,9 +37,10 @@ struct SamplerPlan {
   Nanos contended_after = 0;  // a knock that waited longer met a held GIL
   std::size_t log_capacity = 0;
   const StackOffsets* stacks = nullptr;  // where the holder's stack is read from; null: it is not
-  bool count = false;                    // holds are counted while counting() is on
-  double budget = 0;  // the share of time that counting may cost; more, and it looks instead
-  bool look = true;   // false: let knocks answer for looks even where looks are possible
+  StallPlan stalls;
+  bool count = false;  // holds are counted while counting() is on
+  double budget = 0;   // the share of time that counting may cost; more, and it looks instead
+  bool look = true;    // false: let knocks answer for looks even where looks are possible
 };
 
 class Sampler : private LiveCount<Sampler> {
@@ -64,6 +66,8 @@ class Sampler : private LiveCount<Sampler> {
   bool try_read(bool with_waits, Reading* out) const { return ledger_->try_read(with_waits, out); }
   WaitView waits() const { return ledger_->waits(); }
   StacksReading read_stacks() const { return stacks_ ? stacks_->read() : StacksReading{}; }
+  // Null where stalls are not watched for.
+  std::shared_ptr<StallWatch> stalls() const noexcept { return stalls_; }
   void reset();
   bool try_reset() { return stacks_ == nullptr && ledger_->try_reset(); }
   double held_fraction() const { return ledger_->held_fraction(); }
@@ -89,6 +93,9 @@ class Sampler : private LiveCount<Sampler> {
   const std::shared_ptr<Counting> counting_;
   const std::shared_ptr<Ledger> ledger_;
   const std::shared_ptr<HeldStacks> stacks_;  // null where they are not asked for
+  const OwnSurroundings surroundings_;
+  const ProcessMemory memory_;
+  const std::shared_ptr<StallWatch> stalls_;  // null where they are not asked for
   std::atomic<bool> running_{false};
   Mutex lifecycle_;
   std::shared_ptr<Run> run_ GILKNOCKER_GUARDED_BY(lifecycle_);

@@ -8,6 +8,7 @@
 #include "gilknocker/cpu_meter.hpp"
 #include "gilknocker/gil.hpp"
 #include "gilknocker/ledger.hpp"
+#include "gilknocker/look_sink.hpp"
 #include "gilknocker/nanos.hpp"
 #include "gilknocker/stack_sink.hpp"
 #include "gilknocker/task.hpp"
@@ -19,12 +20,12 @@ class Watcher final : public Task {
  public:
   // REQUIRES: gil.can_look()
   Watcher(const Gil& gil, const Clock& clock, Ledger& ledger, TickSchedule schedule,
-          Nanos late_after, StackSink* stacks = nullptr);
+          Nanos late_after, StackSink* stacks = nullptr, LookSink* looks = nullptr);
 
   void begin() override;
   Nanos due() const noexcept override;
   void wake(Nanos now) override;
-  void end() override { ledger_.add_cpu(cpu_.rest()); }
+  void end() override;
 
  private:
   const Gil& gil_;
@@ -33,6 +34,7 @@ class Watcher final : public Task {
   mutable bool rested_ = false;  // holds were counted: the instants that passed were not missed
   const Nanos late_after_;
   StackSink* const stacks_;  // null: nobody asks by which stack the GIL is held
+  LookSink* const looks_;    // null: nobody asks for each of them
   CpuMeter cpu_;
 };
 

@@ -272,6 +272,12 @@ bool CPythonGil::asked_to_let_go(const HolderMark& mark) const noexcept {
              &layout_, reinterpret_cast<const void*>(static_cast<std::uintptr_t>(mark.state))) == 1;
 }
 
+std::optional<MemoryRange> CPythonGil::waiting_place() const noexcept {
+  MemoryRange place;
+  if (gilknocker_waiting_place(&layout_, &place.begin, &place.end) != 0) return std::nullopt;
+  return place;
+}
+
 // threading._active[ident]._name, without running any Python code or waiting for a lock. Whatever
 // is missing is no error: the program may have no threading, or a thread that it does not know.
 ThreadName CPythonGil::name_of(const HolderId& id) const {

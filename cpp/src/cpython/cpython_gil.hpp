@@ -32,6 +32,7 @@ class CPythonGil final : public Gil {
   std::optional<HolderMark> mark() const noexcept override;
   std::optional<HolderId> identify(const HolderMark& mark) const noexcept override;
   bool asked_to_let_go(const HolderMark& mark) const noexcept override;
+  std::optional<MemoryRange> waiting_place() const noexcept override;
   ThreadName name_of(const HolderId& id) const override;
   bool closes_for_others() const noexcept override;
   std::unique_ptr<GilSeat> open_seat() override;

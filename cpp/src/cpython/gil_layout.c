@@ -218,6 +218,12 @@ unsigned long gilknocker_switch_number(const struct gilknocker_gil* gil) {
   return __atomic_load_n(gil->switch_number, __ATOMIC_RELAXED);
 }
 
+int gilknocker_waiting_place(const struct gilknocker_gil* gil, uint64_t* begin, uint64_t* end) {
+  *begin = (uintptr_t)gil->whole;
+  *end = *begin + sizeof(struct _gil_runtime_state);
+  return gil->whole == NULL ? -1 : 0;
+}
+
 int gilknocker_drop_requested(const struct gilknocker_gil* gil) {
 #if PY_VERSION_HEX >= 0x030D0000
   const PyThreadState* holder = gilknocker_last_holder(gil);
@@ -336,6 +342,10 @@ int gilknocker_state_drop_requested(const struct gilknocker_gil* gil, const void
 
 int gilknocker_safe_read(void* to, const void* from, size_t size) {
   return (void)to, (void)from, (void)size, -1;
+}
+
+int gilknocker_waiting_place(const struct gilknocker_gil* gil, uint64_t* begin, uint64_t* end) {
+  return (void)gil, (void)begin, (void)end, -1;
 }
 
 int gilknocker_identify(const void* state, struct gilknocker_thread* thread) {

@@ -62,6 +62,9 @@ void* gilknocker_last_holder(const struct gilknocker_gil* gil);
  * holder, means that no other thread has held it in between. */
 unsigned long gilknocker_switch_number(const struct gilknocker_gil* gil);
 
+/* Where the locks are in which threads wait for it, and its own words. 0 if that is known. */
+int gilknocker_waiting_place(const struct gilknocker_gil* gil, uint64_t* begin, uint64_t* end);
+
 #ifdef __cplusplus
 }
 #endif
