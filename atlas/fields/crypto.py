@@ -267,20 +267,6 @@ def coincurve_sign(state: Any) -> None:
 
 
 @case(
-    "ecdsa",
-    "SigningKey.sign(message)",
-    size="150 times",
-    set_up=lambda: _with("ecdsa"),
-    guess="gives way",
-    why="written in Python",
-)
-def ecdsa_sign(state: Any) -> None:
-    key = state[0].SigningKey.generate()
-    for _i in range(150):
-        key.sign(b"message")
-
-
-@case(
     "PyJWT",
     "jwt.encode(..., 'HS256')",
     size="20,000 times",

@@ -145,15 +145,3 @@ def _frames() -> Any:
 def h3_cells(_: None) -> Any:
     cell = importlib.import_module("h3").latlng_to_cell
     return [cell(i / 10_000, i / 20_000, 9) for i in range(60_000)]
-
-
-@case(
-    "rtree",
-    "Index(generator)",
-    size="10,000 boxes",
-    guess="gives way",
-    why="a callback to Python code for each box, by ctypes",
-)
-def rtree_bulk(_: None) -> Any:
-    boxes = ((i, (i, i, i + 1, i + 1), None) for i in range(10_000))
-    return importlib.import_module("rtree.index").Index(boxes)

@@ -193,19 +193,6 @@ def reportlab_save(_: None) -> bytes:
 
 
 @case(
-    "pypdf",
-    "page.extract_text()",
-    size="6 pages",
-    set_up=lambda: _pdf(6),
-    guess="gives way",
-    why="written in Python",
-)
-def pypdf_text(data: bytes) -> Any:
-    reader = importlib.import_module("pypdf").PdfReader(io.BytesIO(data))
-    return [page.extract_text() for page in reader.pages]
-
-
-@case(
     "PyMuPDF",
     "page.get_text()",
     size="100 pages",

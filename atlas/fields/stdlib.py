@@ -227,16 +227,6 @@ def decode(data: bytes) -> str:
 
 
 @case(
-    "python", "str(n)", size="150,000 digits", set_up=lambda: 7**180_000, guess="keeps", why=_C_CALL
-)
-def int_to_str(number: int) -> str:
-    import sys
-
-    sys.set_int_max_str_digits(0)
-    return str(number)
-
-
-@case(
     "python",
     "a * b",
     size="ints of 1,600,000 bits",
