@@ -282,3 +282,22 @@ def test_a_process_that_counts_ends_well(name: str) -> None:
     command = [sys.executable, "-W", "error", "-c", PROGRAMS[name]]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, env={**os.environ})
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(_core.stack_problem() is not None, reason="stacks cannot be read here")
+def test_stacks_are_of_the_threads_that_are_counted() -> None:
+    def work() -> None:
+        until = time.thread_time() + 0.2
+        while time.thread_time() < until:
+            pass
+
+    with KnockKnock(500, method="count", stacks=True) as knocker:
+        run_together(work, 2)
+        wait_until(lambda: len(knocker.snapshot().stacks) >= 2)
+        snapshot = knocker.snapshot()
+    named = {
+        stack.thread
+        for stack in snapshot.stacks
+        if stack.frames and stack.frames[-1].function.rpartition(".")[2] == "work"
+    }
+    assert named == {"work-0", "work-1"}

@@ -69,7 +69,7 @@ if {first}:
     refused()
 import time
 from gilknocker import KnockKnock
-with KnockKnock(50) as knocker:
+with KnockKnock(50, method="look") as knocker:
     refused()
     seen = knocker.snapshot().ticks
     deadline = time.monotonic() + 20

@@ -214,19 +214,23 @@ import os, subprocess, threading, time, warnings
 from gilknocker import KnockKnock, _core
 from gilknocker.meters.lifecycle import PROCESS, WARNS_AFTER_HOOKS
 
+def measured():
+    seen = knocker.snapshot()
+    return seen.ticks + seen.counted_ns
+
 def fork():
     pid = os.fork()
     if not pid:
         fresh = not knocker.is_running and knocker.contention_metric == 0.0
-        fresh = fresh and knocker.snapshot().ticks == 0
+        fresh = fresh and measured() == 0
         with knocker:
-            while not knocker.snapshot().ticks:
+            while not measured():
                 time.sleep(0.001)
         os._exit(not fresh)
     assert knocker.is_running
     assert os.waitpid(pid, 0)[1] == 0
-    seen = knocker.snapshot().ticks
-    while knocker.snapshot().ticks == seen:
+    seen = measured()
+    while measured() == seen:
         time.sleep(0.001)
 
 def in_threads(function):

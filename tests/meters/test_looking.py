@@ -54,7 +54,7 @@ def spinners(count: int) -> Iterator[None]:
 def test_the_lock_word_was_found_and_proven() -> None:
     assert _core.look_problem() is None
     assert _core.probe_layout(0) is None
-    assert KnockKnock().snapshot().method == "look"
+    assert KnockKnock(method="look").snapshot().method == "look"
 
 
 def wrong_shifts() -> list[int]:
@@ -121,7 +121,7 @@ def agreement(held_micros: int, free_micros: int) -> float:
     """Return the share of looks that agree with the oracle, of those with one right answer."""
     with (
         Oracle(log=1 << 21) as oracle,
-        KnockKnock(1000, knock_interval_micros=500),
+        KnockKnock(1000, knock_interval_micros=500, method="look"),
         GilLoad(held_micros / 1e6, free_micros / 1e6),
     ):
         series = _core.look_series(10_000, 20_000)
@@ -149,7 +149,7 @@ def test_looks_agree_with_the_oracle(held: int, free: int) -> None:
 
 @needs_gil
 def test_own_holds_are_not_contention() -> None:
-    knockers = [KnockKnock(100, knock_interval_micros=100) for _ in range(3)]
+    knockers = [KnockKnock(100, knock_interval_micros=100, method="look") for _ in range(3)]
     for knocker in knockers:
         knocker.start()
     time.sleep(0.02)

@@ -63,7 +63,7 @@ def both_threads(knocker: KnockKnock) -> Iterator[dict[int, str]]:
 
 
 def test_many_at_once_in_an_idle_process() -> None:
-    knockers = [KnockKnock() for _ in range(64)]
+    knockers = [KnockKnock(method="look") for _ in range(64)]
     for knocker in knockers:
         knocker.start()
     wait_until(lambda: len(our_threads()) == 128)

@@ -60,7 +60,7 @@ def test_loads(held: int, free: int, interval: int) -> None:
 
     def miss() -> float:
         load = GilLoad(held / 1e6, free / 1e6)
-        knocker = KnockKnock(interval, knock_interval_micros=knock_interval)
+        knocker = KnockKnock(interval, knock_interval_micros=knock_interval, method="look")
         with Oracle() as oracle, load, knocker:
             time.sleep(0.02)
             knocker.reset_contention_metric()
@@ -74,7 +74,7 @@ def test_loads(held: int, free: int, interval: int) -> None:
 
 def test_differences_of_snapshots() -> None:
     def miss() -> float:
-        with Oracle() as oracle, KnockKnock() as knocker:
+        with Oracle() as oracle, KnockKnock(method="look") as knocker:
             hold_gil(0.2)
             with GilLoad(300e-6, 700e-6):
                 before = knocker.snapshot()
@@ -93,7 +93,7 @@ def test_differences_of_snapshots() -> None:
 )
 def test_a_spinner_holds_it_all_the_time(interval: int, seconds: float) -> None:
     def miss() -> float:
-        with KnockKnock(interval) as knocker:
+        with KnockKnock(interval, method="look") as knocker:
             until = time.monotonic() + seconds
             while time.monotonic() < until:
                 pass
@@ -114,7 +114,7 @@ def in_threads(work: Callable[[], None], oracle: Oracle | None = None) -> tuple[
     threads = [threading.Thread(target=run) for _ in range(4)]
     for thread in threads:
         thread.start()
-    with KnockKnock() as knocker:
+    with KnockKnock(method="look") as knocker:
         if oracle is not None:
             oracle.mark()
         gate.wait()
@@ -148,7 +148,7 @@ def off_the_truth(work: Callable[[], None]) -> float:
 
 
 def test_nothing_is_left_of_the_time_before_a_reset() -> None:
-    with KnockKnock(100_000) as knocker:
+    with KnockKnock(100_000, method="look") as knocker:
         hold_gil(1.5)  # so many looks that one beside it does not matter
         assert knocker.contention_metric > 0.9
         before_any_look = 0

@@ -30,13 +30,16 @@ int users = 0;
 // Written by anybody, relaxed: it is only ever looked at.
 constinit std::atomic<bool> distrusted{false};
 
+// As CPythonGil::holder() has it, so that looks, stacks and counts agree on who is who; from 1.
+std::uint64_t serial_of(const PyThreadState* state) noexcept { return state->id + 1; }
+
 // ---- the hooks' part ---------------------------------------------------------------------------
 
 // Of a thread that is met for the first time, or of one of ours: null then.
 [[gnu::noinline]] AccountHolder* meet(HeldAccount& of, const PyThreadState* state) noexcept {
   if (this_thread::is_ours() || CPythonGil::instance().is_own(state)) return nullptr;
   HolderId id;
-  id.serial = state->id;
+  id.serial = serial_of(state);
   id.ident = state->thread_id;
 #if PY_VERSION_HEX >= 0x030B0000
   id.native_id = static_cast<std::int64_t>(state->native_thread_id);
@@ -47,7 +50,7 @@ constinit std::atomic<bool> distrusted{false};
 }
 
 AccountHolder* holder_of(HeldAccount& of, const PyThreadState* state) noexcept {
-  AccountHolder* const known = of.find(state->id, state->interp);
+  AccountHolder* const known = of.find(serial_of(state), state->interp);
   return known != nullptr ? known : meet(of, state);
 }
 
@@ -108,7 +111,7 @@ std::unordered_set<std::uint64_t> living() {
   std::unordered_set<std::uint64_t> serials;
   const PyThreadState* state = PyInterpreterState_ThreadHead(PyInterpreterState_Get());
   for (; state != nullptr; state = PyThreadState_Next(const_cast<PyThreadState*>(state))) {
-    serials.insert(state->id);
+    serials.insert(serial_of(state));
   }
   return serials;
 }
