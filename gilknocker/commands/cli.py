@@ -46,6 +46,7 @@ options of run, before the program:
   --speedscope FILE    the same, for https://www.speedscope.app
   --collapsed FILE     the same, a line for each stack with its microseconds, as flamegraph.pl reads
   --children           watch all that the program starts too, from outside (docs/children.md)
+  --stalls DURATION    say at once who keeps the GIL from others for so long: --stalls 200ms
   --trace              count every hold and wait of every thread, rather than look and knock
   --chrome-trace FILE  the same, and write them to FILE for the Perfetto UI (gzipped: FILE.gz)
 

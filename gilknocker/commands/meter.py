@@ -62,6 +62,9 @@ class Meter:
         self._meter: KnockKnock | GilTracer = self._tracer or KnockKnock(
             interval_micros=options.interval_micros, stacks=options.stacks
         )
+        if options.stalls is not None:
+            _need_looks()
+        self._stalls = options.stalls
         self._keep_waits = options.html is not None
         # All imports come before the program: later there may be a json.py in its folder, or no
         # file to be had any more.
@@ -82,6 +85,10 @@ class Meter:
         atexit.register(self._end)
         if self._live is not None:
             PROCESS.start(self._live)
+        if self._stalls is not None and self._stderr.file is not None:
+            from gilknocker.meters.stall_watch import watch_stalls
+
+            watch_stalls(self._stalls, self._stderr.file.fd)
         self._meter.start()
 
     def cancel(self) -> None:
@@ -133,6 +140,15 @@ class Meter:
         for output in self._outputs:
             if not output.save(run, self._stderr):
                 return
+
+
+def _need_looks() -> None:
+    from gilknocker import _core
+    from gilknocker.meters import stall_watch  # noqa: F401 (before the program's modules)
+
+    problem = _core.look_problem()
+    if problem is not None:
+        raise UsageError(f"--stalls: {problem}")
 
 
 def _need_stacks() -> None:

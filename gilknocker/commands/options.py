@@ -6,6 +6,7 @@ Its options are few, and parsed by hand: argparse alone would take longer to imp
 
 from __future__ import annotations
 
+import os
 import sys
 
 TYPE_CHECKING = False
@@ -22,6 +23,10 @@ STARTED_WITH = frozenset(sys.modules)
 FILES = ("json", "html", "chrome_trace", "flame", "speedscope", "collapsed")
 # Files that are made of stacks.
 _OF_STACKS = ("--flame", "--speedscope", "--collapsed")
+
+
+# What --stalls says, for programs that are started by others.
+STALLS = "GILKNOCKER_STALLS"
 
 
 class UsageError(Exception):
@@ -43,6 +48,8 @@ class RunOptions:
         Whether to trace.
     stacks : bool
         Whether to read the stack of whoever holds the GIL.
+    stalls : str or None
+        How long the GIL may be kept before that is told of at once, as a duration; None for ever.
     json, html, chrome_trace, flame, speedscope, collapsed : str or None
         Where to write the report, the trace, and the stacks.
     kind : {"script", "module", "code"}
@@ -66,6 +73,7 @@ class RunOptions:
         "live",
         "speedscope",
         "stacks",
+        "stalls",
         "target",
         "trace",
     )
@@ -78,6 +86,7 @@ class RunOptions:
     chrome_trace: str | None
     trace: bool
     stacks: bool
+    stalls: str | None
     flame: str | None
     speedscope: str | None
     collapsed: str | None
@@ -94,6 +103,7 @@ class RunOptions:
         self.chrome_trace = None
         self.trace = False
         self.stacks = False
+        self.stalls = None
         self.flame = None
         self.speedscope = None
         self.collapsed = None
@@ -131,6 +141,10 @@ def parse_run(words: Sequence[str]) -> RunOptions:
     else:
         raise UsageError("run needs a program: SCRIPT, -m MODULE or -c CODE")
     options.arguments = rest
+    if options.children and options.stalls is not None:
+        raise UsageError("--children watches from outside, and --stalls from within: not both")
+    if options.stalls is None and not options.children and os.environ.get(STALLS):
+        options.stalls = _tolerated(STALLS, os.environ[STALLS])
     if options.trace and options.interval_micros is not None:
         raise UsageError("--interval-micros is for looks, and --trace takes none: not both")
     if options.trace and options.stacks:
@@ -160,6 +174,8 @@ def _take_option(options: RunOptions, word: str, rest: list[str]) -> None:
         setattr(options, name[2:].replace("-", "_"), path)
         options.trace |= name == "--chrome-trace"
         options.stacks |= name in _OF_STACKS
+    elif name == "--stalls":
+        options.stalls = _tolerated(name, value if equals else _value(name, rest))
     elif name == "--interval-micros":
         options.interval_micros = _micros(value if equals else _value(name, rest))
     elif word == "-":
@@ -174,6 +190,16 @@ def _value(name: str, rest: list[str]) -> str:
     if not rest:
         raise UsageError(f"{name} needs a value")
     return rest.pop(0)
+
+
+def _tolerated(name: str, text: str) -> str:
+    from gilknocker.meters.stall_watch import checked_tolerance
+
+    try:
+        checked_tolerance(name, text)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    return text
 
 
 def _micros(text: str) -> int:

@@ -120,7 +120,7 @@ class StallWatch:
         *,
         format: str,
     ) -> None:
-        self._longer_than_ns = _checked_duration(longer_than)
+        self._longer_than_ns = checked_tolerance("longer_than", longer_than)
         if format not in FORMATS:
             raise ValueError(f"format must be 'text' or 'json', not {shown(format)}")
         if callback is not None and not callable(callback):
@@ -292,10 +292,11 @@ def _unraisable(error: BaseException, where: object) -> None:
     sys.unraisablehook(Unraisable)  # type: ignore[arg-type]
 
 
-def _checked_duration(value: str) -> int:
-    ns = parse_duration("longer_than", value)
+def checked_tolerance(name: str, value: str) -> int:
+    """Return what is tolerated in ns, or raise TypeError or ValueError."""
+    ns = parse_duration(name, value)
     if not LEAST_NS <= ns <= MOST_NS:
-        raise ValueError(f"longer_than must be from 10 ms to 3600 s, not {shown(value)}")
+        raise ValueError(f"{name} must be from 10 ms to 3600 s, not {shown(value)}")
     return ns
 
 
