@@ -16,6 +16,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -159,16 +160,18 @@ def steal() -> float:
 
 
 def once(python: str, kind: str, case: cases.Case) -> dict[str, Any]:
-    """Return what one process says."""
-    done = subprocess.run(
-        [python, "-m", "atlas.measure", kind, case.field, case.name],
-        cwd=BUILD,  # the sources of gilknocker have no compiled modules
-        env={**os.environ, "PYTHONPATH": str(paths()), "PYTHONWARNINGS": "ignore"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_SECONDS,
-    )
+    """Return what one process says; the files that its set-up writes are gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="atlas-") as scratch:
+        own = {"PYTHONPATH": str(paths()), "PYTHONWARNINGS": "ignore", "TMPDIR": scratch}
+        done = subprocess.run(
+            [python, "-m", "atlas.measure", kind, case.field, case.name],
+            cwd=BUILD,  # the sources of gilknocker have no compiled modules
+            env={**os.environ, **own},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_SECONDS,
+        )
     if done.returncode:
         raise ValueError(done.stderr or f"exit status {done.returncode}")
     answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
