@@ -17,6 +17,7 @@ from registry import fault
 from subject import check_goes_on, in_child, in_threads, kept, make, numbers, started
 
 SECONDS = float(os.environ.get("TORTURE_SECONDS", "0.25"))  # of each life
+FORKS = int(os.environ.get("TORTURE_FORKS", "20"))  # none: no life forks
 GIL: bool = getattr(sys, "_is_gil_enabled", lambda: True)()
 
 
@@ -52,8 +53,8 @@ def _beside(walk: Callable[[], object]) -> None:
             in_child(child, orderly=False)
 
     # Without a GIL a child may get the lock by which another thread stops the world: CPython 3.13's
-    # own, also with plain threads.
-    others = [[use], [use, use], [use, fork] if GIL else [use]]
+    # own, also with plain threads. And under AddressSanitizer that of its allocator.
+    others = [[use], [use, use], [use, fork] if GIL and FORKS else [use]]
     jobs = [walk_on, *numbers.choice(others)]
     remaining = iter(jobs)
     in_threads(lambda: next(remaining)(), len(jobs))
