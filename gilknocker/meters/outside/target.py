@@ -39,8 +39,7 @@ class Thread(NamedTuple):
     name: str
 
 
-@lru_cache(maxsize=32)
-def _names(path: str, file: tuple[int, ...]) -> tuple[dict[str, int], int | None]:
+def _read_names(path: str, file: tuple[int, ...]) -> tuple[dict[str, int], int | None]:
     """Return the addresses that a file gives to what is looked for, and its first address.
 
     That is None where it is loaded at that address and no other. To be asked once for each `file`:
@@ -51,6 +50,9 @@ def _names(path: str, file: tuple[int, ...]) -> tuple[dict[str, int], int | None
     if "_PyRuntime" not in found and (section := elf.section(".PyRuntime")):
         found["_PyRuntime"] = section
     return found, None if elf.is_fixed else elf.first_address
+
+
+_names = lru_cache(maxsize=32)(_read_names)
 
 
 class Target:
