@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+import threading
 from _thread import allocate_lock
 from functools import partial
 from typing import TYPE_CHECKING
@@ -72,7 +73,7 @@ def watch_stalls(
         nobody reads the rest is lost. Nothing is written to another file that gets its number.
     callback : callable, optional
         Called with a `Stall` for each that is over, of the newest 64 at that time; by a thread of
-        ours, one after another. What it raises goes to ``sys.unraisablehook``.
+        ours, one after another. What it raises goes to ``threading.excepthook``.
     format : {"text", "json"}, default "text"
         What is written: blocks to read, or lines of JSON (docs/stalls.md).
 
@@ -278,18 +279,8 @@ class _Caller:
             try:
                 self._callback(stall)
             except BaseException as error:
-                _unraisable(error, self._callback)
-
-
-def _unraisable(error: BaseException, where: object) -> None:
-    class Unraisable:
-        exc_type = type(error)
-        exc_value = error
-        exc_traceback = error.__traceback__
-        err_msg = "Exception ignored in the callback of gilknocker.watch_stalls"
-        object = where
-
-    sys.unraisablehook(Unraisable)  # type: ignore[arg-type]
+                raised = (type(error), error, error.__traceback__, None)
+                threading.excepthook(threading.ExceptHookArgs(raised))
 
 
 def checked_tolerance(name: str, value: str) -> int:

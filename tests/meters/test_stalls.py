@@ -188,7 +188,7 @@ def test_what_a_callback_raises_is_reported_and_the_next_is_called(
     pipe: Pipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     raised: list[Any] = []
-    monkeypatch.setattr(sys, "unraisablehook", raised.append)
+    monkeypatch.setattr(threading, "excepthook", raised.append)
     seen: list[Stall] = []
 
     def callback(stall: Stall) -> None:
@@ -198,6 +198,21 @@ def test_what_a_callback_raises_is_reported_and_the_next_is_called(
     with watch_stalls(TOLERATED, pipe.write_end, callback):
         stall_until(lambda: len(seen) >= 2)
     assert [one.exc_type for one in raised] == [ZeroDivisionError] * len(seen)
+
+
+def test_where_nobody_listens_what_a_callback_raises_is_printed() -> None:
+    status, stderr = run(
+        """
+        calls = []
+        def callback(stall):
+            calls.append(stall)
+            raise ZeroDivisionError("of a callback")
+        watch_stalls('100 ms', open(os.devnull, 'w'), callback)
+        while len(calls) < 2: hold(0.4), time.sleep(0.05)
+        """
+    )
+    assert status == 0
+    assert stderr.count("ZeroDivisionError: of a callback") >= 2
 
 
 def test_a_callback_may_stop_the_watch(pipe: Pipe) -> None:
