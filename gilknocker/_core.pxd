@@ -370,6 +370,8 @@ cdef extern from "gilknocker/trace_book.hpp" namespace "gilknocker" nogil:
         int64_t observed
         ThreadTotals all
         int64_t crowd_held
+        ThreadTotals folded
+        int64_t folded_threads
         int64_t in_flight
         int64_t wait_total
         int64_t wait_max
@@ -390,6 +392,9 @@ cdef extern from "gilknocker/trace_book.hpp" namespace "gilknocker" nogil:
 
 cdef extern from "gilknocker/trace_book.hpp" namespace "gilknocker::TraceBook" nogil:
     cdef size_t kThreads
+    cdef unsigned int kFirstOwn
+    cdef unsigned int kCrowdSerial
+    cdef unsigned int kFoldedSerial
 
 
 # With the GIL held, all of them: they let go of it where they have to.

@@ -1,7 +1,11 @@
 # The part of _core.pyx that is about the tracer.
 
-# So many threads can be told apart.
+# So many threads can be told apart at a time.
 MOST_THREADS = <int>kThreads
+# Serials of the meter's own threads begin there; those of what stands for many threads.
+FIRST_OWN_SERIAL = <int>kFirstOwn
+CROWD_SERIAL = <int>kCrowdSerial
+FOLDED_SERIAL = <int>kFoldedSerial
 
 
 def prepare_tracing() -> str | None:
@@ -42,6 +46,11 @@ cdef dict totals_of(const ThreadTotals& totals):
         "longest_hold_ns": totals.longest_hold,
         "longest_wait_ns": totals.longest_wait,
     }
+
+
+cdef tuple row_of(const ThreadReading& one):
+    return (one.native_id, one.serial, one.since, bool(one.ours), bool(one.alive),
+            one.holding_since, one.totals.held)
 
 
 cdef class Tracer:
@@ -114,8 +123,13 @@ cdef class Tracer:
         cdef ThreadShare share = share_of_this_thread(self._here()[0])
         return (share.held, share.waited, share.held_by_others) if share.known else None
 
-    def read(self, bint events=False) -> dict[str, Any]:
-        """All numbers of one instant, with the newest intervals of that instant if asked for."""
+    def read(self, bint events=False, bint times=False) -> dict[str, Any]:
+        """All numbers of one instant; of that instant the newest intervals, and what each thread did.
+
+        Of each thread: native id, serial, since when it is known, whether it is ours, whether it is
+        there, since when it holds the GIL (0: it does not), how long it held it. A plain tuple, for
+        there may be hundreds, and the GIL is held meanwhile.
+        """
         cdef TraceBook* book = self._here()
         cdef TraceReading reading = move(read_book(book[0]))
         # Before any Python code, which might let other threads run.
@@ -131,22 +145,14 @@ cdef class Tracer:
             "end_unix_ns": self._start_unix + (reading.end - reading.start),
             "observed_ns": reading.observed,
             "crowd_held_ns": reading.crowd_held,
+            "folded": totals_of(reading.folded),
+            "folded_threads": reading.folded_threads,
             "in_flight_ns": reading.in_flight,
             "wait_total_ns": reading.wait_total,
             "wait_max_ns": reading.wait_max,
             "wait_histogram": bytes_of(reading.waits),
             "hold_histogram": bytes_of(reading.holds),
             "all": totals_of(reading.all),
-            "threads": [
-                {
-                    "native_id": one.native_id,
-                    "serial": one.serial,
-                    "since_ns": one.since,
-                    "ours": bool(one.ours),
-                    "alive": bool(one.alive),
-                    "holding_since_ns": one.holding_since,
-                    **totals_of(one.totals),
-                }
-                for one in reading.threads
-            ],
+            "threads": [row_of(one) for one in reading.threads],
+            "times": [totals_of(one.totals) for one in reading.threads] if times else None,
         }

@@ -12,46 +12,113 @@ std::uint64_t next_id() noexcept {
   return last.fetch_add(1, std::memory_order_relaxed) + 1;
 }
 
+// Rarely enough to cost next to nothing, often enough that what ended does not pile up.
+constexpr std::size_t kFoldAfter = 32;
+
+Nanos weight(const TracedThread& thread) noexcept {
+  if (thread.ours()) return -1;
+  const ThreadTotals totals = thread.totals(0);  // it has ended: nothing goes on
+  return totals.held + totals.waited;
+}
+
 }  // namespace
 
 TraceBook::TraceBook(std::size_t events, Nanos now, std::size_t threads, Nanos least_event)
     : id_(next_id()),
       least_event_(least_event),
-      threads_(threads),
+      slots_(threads),
+      free_(threads),
+      ended_(threads),
       events_(events),
+      fold_after_(kFoldAfter),
       start_(now),
       end_(now) {
   crowd_.open(0, false, false, now);
+  crowd_.mark(kCrowdSerial, {});
 }
 
 // ---- by the hooks ------------------------------------------------------------------------------
 
-TracedThread& TraceBook::enter(std::int64_t native_id, bool ours, Nanos now) noexcept {
+TracedThread& TraceBook::enter(std::int64_t native_id, bool ours, Nanos now, EndMark end) noexcept {
   if (expected_ != 0) {
-    if (TracedThread* const thread = met(native_id, ours)) return *thread;
+    if (TracedThread* const thread = met(native_id, ours, end)) return *thread;
   }
-  TracedThread* const thread = add(native_id, ours, false, now);
+  TracedThread* const thread = add(native_id, ours, false, now, end);
   return thread != nullptr ? *thread : crowd_;
 }
 
-TracedThread* TraceBook::met(std::int64_t native_id, bool ours) noexcept {
-  for (std::size_t i = 0; i < expected_end_; ++i) {
-    TracedThread& thread = threads_[i];
-    if (thread.native_id() == native_id && !thread.ended() && thread.meet(ours)) {
-      --expected_;
-      return &thread;
+TracedThread* TraceBook::met(std::int64_t native_id, bool ours, EndMark end) noexcept {
+  TracedThread* found = nullptr;
+  for_each([&](TracedThread& thread) {
+    if (found == nullptr && thread.native_id() == native_id && !thread.ended() &&
+        thread.meet(ours)) {
+      found = &thread;
     }
-  }
-  return nullptr;
+  });
+  if (found == nullptr) return nullptr;
+  --expected_;
+  found->mark(ours ? next_serial(true) : found->serial(), end);
+  return found;
 }
 
-TracedThread* TraceBook::add(std::int64_t native_id, bool ours, bool expected, Nanos now) noexcept {
+TraceBook::Slot* TraceBook::free_slot() noexcept {
+  if (free_count_ != 0) return &slots_[free_[--free_count_]];
   const std::size_t index = opened_.load(std::memory_order_relaxed);
-  if (index == threads_.size()) return nullptr;
-  TracedThread& thread = *new (&threads_[index]) TracedThread{};
-  thread.open(native_id, ours, expected, now);
-  opened_.store(index + 1, std::memory_order_release);
-  return &thread;
+  return index == slots_.size() ? nullptr : new (&slots_[index]) Slot{};
+}
+
+std::uint32_t TraceBook::next_serial(bool ours) noexcept {
+  if (ours) return kFirstOwn + own_serials_++ % kFirstOwn;
+  return std::min(serials_++, kFoldedSerial - 1);
+}
+
+TracedThread* TraceBook::add(std::int64_t native_id, bool ours, bool expected, Nanos now,
+                             EndMark end) noexcept {
+  Slot* const slot = free_slot();
+  if (slot == nullptr) return nullptr;
+  slot->thread.open(native_id, ours, expected, now);
+  slot->thread.mark(next_serial(ours), end);
+  slot->in_use.store(true, std::memory_order_release);
+  const auto index = static_cast<std::size_t>(slot - &slots_[0]);
+  if (index == opened_.load(std::memory_order_relaxed)) {
+    opened_.store(index + 1, std::memory_order_release);
+  }
+  ++entered_;
+  return &slot->thread;
+}
+
+void TraceBook::fold() noexcept {
+  std::size_t ended = 0;
+  std::size_t alive = 0;
+  const std::size_t count = opened();
+  for (std::size_t i = 0; i < count; ++i) {
+    if (!slots_[i].in_use.load(std::memory_order_relaxed)) continue;
+    TracedThread& thread = slots_[i].thread;
+    if (thread.end_mark().has_ended() && !thread.holding()) thread.end();
+    if (thread.ended()) {
+      ended_[ended++] = static_cast<std::uint32_t>(i);
+    } else {
+      ++alive;
+    }
+  }
+  if (ended > kEndedKept) {
+    std::nth_element(&ended_[0], &ended_[kEndedKept], &ended_[0] + ended,
+                     [this](std::uint32_t a, std::uint32_t b) {
+                       return weight(slots_[a].thread) > weight(slots_[b].thread);
+                     });
+  }
+  for (std::size_t i = kEndedKept; i < ended; ++i) {
+    Slot& slot = slots_[ended_[i]];
+    const ThreadTotals totals = slot.thread.totals(0);
+    if (!slot.thread.ours()) {
+      folded_ += totals;
+      folded_threads_ += totals.lived != 0 || totals.acquisitions != 0;  // since a reset
+    }
+    slot.in_use.store(false, std::memory_order_relaxed);
+    free_[free_count_++] = ended_[i];
+  }
+  entered_ = 0;
+  fold_after_ = std::max(kFoldAfter, alive / 8);
 }
 
 void TraceBook::asked(TracedThread& thread, Nanos now, bool wanted_it_all_along) noexcept {
@@ -60,6 +127,8 @@ void TraceBook::asked(TracedThread& thread, Nanos now, bool wanted_it_all_along)
 }
 
 void TraceBook::acquired(TracedThread& thread, Nanos now, bool wanted_it_all_along) noexcept {
+  if (entered_ >= fold_after_) [[unlikely]]
+    fold();
   const Ended wait = thread.acquired(now, wanted_it_all_along && &thread != &crowd_);
   if (!wait) return;
   log(TraceEvent::kWait, thread, wait);
@@ -80,43 +149,38 @@ void TraceBook::released(TracedThread& thread, Nanos now, bool forced) noexcept 
   holds_.add(duration);
 }
 
-std::uint32_t TraceBook::serial_of(const TracedThread& thread) const noexcept {
-  return static_cast<std::uint32_t>(
-      &thread == &crowd_ ? threads_.size() : static_cast<std::size_t>(&thread - &threads_[0]));
-}
-
 void TraceBook::log(TraceEvent::Kind kind, const TracedThread& thread, Ended interval) noexcept {
   if (events_.size() == 0 || interval.end - interval.start < least_event_) return;
   // Not written_ % size: a division takes as long as all the rest.
   if (next_ == events_.size()) next_ = 0;
-  events_[next_++] = {interval.start, interval.end, serial_of(thread), kind};
+  events_[next_++] = {interval.start, interval.end, thread.serial(), kind};
   ++written_;
 }
 
 // ---- by readers --------------------------------------------------------------------------------
 
 void TraceBook::expect(std::int64_t native_id, Nanos now) noexcept {
-  for (std::size_t i = 0; i < opened(); ++i) {
-    if (threads_[i].native_id() == native_id && !threads_[i].ended()) return;
-  }
-  if (add(native_id, false, true, now) == nullptr) return;
-  ++expected_;
-  expected_end_ = opened();
+  bool known = false;
+  for_each([&](const TracedThread& thread) {
+    known = known ||
+            (thread.native_id() == native_id && !thread.ended() && !thread.end_mark().has_ended());
+  });
+  if (!known && add(native_id, false, true, now, {}) != nullptr) ++expected_;
 }
 
 void TraceBook::begin(Nanos now) noexcept {
   if (observed_ == 0) start_ = now;
   resumed_ = now;
-  for (std::size_t i = 0; i < opened(); ++i) threads_[i].resume(now);
+  for_each([now](TracedThread& thread) { thread.resume(now); });
   crowd_.resume(now);
 }
 
 void TraceBook::end(Nanos now, const IsAlive& is_alive) {
   find_ended(now, is_alive);
-  for (std::size_t i = 0; i < opened(); ++i) {
-    if (!threads_[i].ours()) held_total_ += threads_[i].holding_for(now);
-    threads_[i].pause(now);
-  }
+  for_each([this, now](TracedThread& thread) {
+    if (!thread.ours()) held_total_ += thread.holding_for(now);
+    thread.pause(now);
+  });
   crowd_.pause(now);
   observed_ += now - resumed_;
   resumed_ = 0;
@@ -124,25 +188,43 @@ void TraceBook::end(Nanos now, const IsAlive& is_alive) {
 }
 
 void TraceBook::reset(Nanos now) noexcept {
-  for (std::size_t i = 0; i < opened(); ++i) threads_[i].reset(now);
+  for_each([now](TracedThread& thread) { thread.reset(now); });
   crowd_.reset(now);
   ++epoch_;
   start_ = end_ = now;
   if (resumed_ != 0) resumed_ = now;
   observed_ = held_total_ = wait_total_ = wait_max_ = 0;
+  folded_ = {};
+  folded_threads_ = 0;
   waits_.clear();
   holds_.clear();
   written_ = next_ = 0;
 }
 
+std::vector<TracedThread*> TraceBook::in_order() {
+  std::vector<TracedThread*> threads;
+  threads.reserve(opened());
+  for_each([&threads](TracedThread& thread) { threads.push_back(&thread); });
+  std::sort(threads.begin(), threads.end(),
+            [](const TracedThread* a, const TracedThread* b) { return a->serial() < b->serial(); });
+  return threads;
+}
+
 void TraceBook::find_ended(Nanos now, const IsAlive& is_alive) {
+  const std::vector<TracedThread*> threads = in_order();
+  const bool some_unmarked = std::any_of(threads.begin(), threads.end(), [](const auto* thread) {
+    return !thread->ended() && thread->end_mark().count == nullptr;
+  });
   // The system gives out numbers again: of two threads with one number the newer is there.
   std::unordered_set<std::int64_t> newer;
-  for (std::size_t i = opened(); i-- > 0;) {
-    TracedThread& thread = threads_[i];
-    const bool newest = newer.insert(thread.native_id()).second;
+  for (std::size_t i = threads.size(); i-- > 0;) {
+    TracedThread& thread = *threads[i];
+    const bool newest = some_unmarked && newer.insert(thread.native_id()).second;
     if (thread.ended()) continue;
-    if (thread.holding() || (newest && is_alive(thread.native_id()))) {
+    const EndMark& end = thread.end_mark();
+    const bool here =
+        end.count != nullptr ? !end.has_ended() : newest && is_alive(thread.native_id());
+    if (thread.holding() || here) {
       thread.seen(now);
     } else {
       thread.end();
@@ -165,20 +247,22 @@ TraceReading TraceBook::read(Nanos now, const IsAlive& is_alive) {
   reading.all += crowd_.totals(end);
   reading.all.lived = 0;  // the crowd is no thread
   reading.crowd_held = reading.all.held;
-  const std::size_t count = opened();
-  reading.threads.reserve(count);
-  for (std::size_t i = 0; i < count; ++i) {
-    const TracedThread& thread = threads_[i];
-    ThreadReading one{.native_id = thread.native_id(),
-                      .serial = static_cast<std::int64_t>(i),
-                      .since = thread.since(),
-                      .ours = thread.ours(),
-                      .alive = !thread.ended(),
-                      .holding_since = thread.holding_since(),
-                      .totals = thread.totals(end)};
+  reading.all += folded_;
+  reading.folded = folded_;
+  reading.folded_threads = folded_threads_;
+  const std::vector<TracedThread*> threads = in_order();
+  reading.threads.reserve(threads.size());
+  for (const TracedThread* const thread : threads) {
+    ThreadReading one{.native_id = thread->native_id(),
+                      .serial = thread->serial(),
+                      .since = thread->since(),
+                      .ours = thread->ours(),
+                      .alive = !thread->ended(),
+                      .holding_since = thread->holding_since(),
+                      .totals = thread->totals(end)};
     if (!one.ours) {
       reading.all += one.totals;
-      reading.in_flight = std::max(reading.in_flight, thread.waiting_for(end));
+      reading.in_flight = std::max(reading.in_flight, thread->waiting_for(end));
     }
     reading.threads.push_back(one);
   }
@@ -193,8 +277,12 @@ ThreadShare TraceBook::share_of(const TracedThread& thread, Nanos now) const noe
   return {own.held, own.waited, held_total_ - (counted ? ended : 0), &thread != &crowd_};
 }
 
-std::int64_t TraceBook::native_id(std::uint32_t serial) const noexcept {
-  return serial < opened() ? threads_[serial].native_id() : 0;
+std::int64_t TraceBook::native_id(std::uint32_t serial) noexcept {
+  std::int64_t found = 0;
+  for_each([&](const TracedThread& thread) {
+    if (thread.serial() == serial) found = thread.native_id();
+  });
+  return found;
 }
 
 std::vector<TraceEvent> TraceBook::events() const {

@@ -49,6 +49,24 @@ TEST(per_thread_each_has_its_own_and_keeps_it) {
   CHECK_EQ(mine->number, 1U);
 }
 
+TEST(per_thread_tells_when_a_thread_has_ended) {
+  PerThread<Thing>& all = things(1);
+  const std::atomic<std::uint32_t>* ends = nullptr;
+  std::uint32_t before = 0;
+  in_thread([&] {
+    ends = PerThread<Thing>::ends_of(all.mine());
+    before = ends->load();
+    CHECK_EQ(all.mine()->number, 7U);
+    CHECK_EQ(ends->load(), before);
+  });
+  CHECK(ends->load() != before);
+  in_thread([&] {  // the next one has the same record, and another end
+    CHECK(PerThread<Thing>::ends_of(all.mine()) == ends);
+    before = ends->load();
+  });
+  CHECK(ends->load() != before);
+}
+
 TEST(per_thread_of_threads_that_end_is_given_out_again_as_new) {
   PerThread<Thing>& all = things(2);
   all.mine();

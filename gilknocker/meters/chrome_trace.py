@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gilknocker import _core
 from gilknocker._files import Target
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def write(
     progress : callable, optional
         Told again and again which share has been written, 0 to 1.
     """
+    threads = [one for one in threads if one.native_id]  # not those that are many in one row
     if len(events):
         start_ns = min(start_ns, int(events["start"].min()))
 
@@ -90,8 +92,7 @@ def _rows(
     for first in range(0, len(events), _BLOCK):
         progress(first / len(events))
         yield _block(events[first : first + _BLOCK], pid, tids, start_ns)
-    ours = [thread.serial for thread in threads if thread.ours]
-    for at, fraction in _held_fractions(events, ours, start_ns):
+    for at, fraction in _held_fractions(events, start_ns):
         args = b'"args": {"held": %.4f}' % fraction
         yield (
             b',\n{"ph": "C", "pid": %d, "tid": %d, "ts": %d.%03d, "name": "held fraction", %b}'
@@ -183,11 +184,9 @@ def _micros(nanos: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
     return text
 
 
-def _held_fractions(
-    events: npt.NDArray[np.void], ours: list[int], start_ns: int
-) -> Iterator[tuple[int, float]]:
+def _held_fractions(events: npt.NDArray[np.void], start_ns: int) -> Iterator[tuple[int, float]]:
     """Yield the start of each of `_COUNTS` equal spans, and the held fraction in it."""
-    holds = events[(events["kind"] == 0) & ~np.isin(events["thread"], ours)]
+    holds = events[(events["kind"] == 0) & (events["thread"] < _core.FIRST_OWN_SERIAL)]
     if not len(holds):
         return
     start, end = holds["start"] - start_ns, holds["end"] - start_ns

@@ -10,11 +10,18 @@ from gilknocker.meters.known_threads import ident_of, name_of_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
+    from typing import Protocol
+
+    class Listener(Protocol):
+        """Who wants names: ``GilTracer``."""
+
+        def _keep_names(self) -> None: ...
+
 
 __all__ = ["ThreadNames"]
 
-# How many numbers of threads to remember names for.
-_MOST = 20_000
+# How many numbers of threads to remember names for, before those that are wanted are taken out.
+_MOST = 4_096
 # How many of those that had one number: the system gives it out again.
 _SAME = 4
 
@@ -32,11 +39,11 @@ class ThreadNames:
 
     Parameters
     ----------
-    listeners : collection
+    listeners : collection of GilTracer
         Who listens; nobody if it is empty.
     """
 
-    def __init__(self, listeners: Collection[object]) -> None:
+    def __init__(self, listeners: Collection[Listener]) -> None:
         self._listeners = listeners
         self._begun: dict[int, list[tuple[int, str]]] = {}  # by native id: when, and its name
         self._original: Callable[[threading.Thread], None] | None = None
@@ -76,10 +83,17 @@ class ThreadNames:
     def _keep(self, name: str) -> None:
         """Note the name of the calling thread."""
         if len(self._begun) >= _MOST:
-            self._begun.pop(next(iter(self._begun)), None)
+            self._make_room()
         begun = self._begun.setdefault(_core.native_id(), [])
         begun.append((_core.monotonic_ns(), name))
         del begun[:-_SAME]
+
+    def _make_room(self) -> None:
+        """Forget the older half, once the listeners have taken what they want of it."""
+        for listener in list(self._listeners):
+            listener._keep_names()
+        for native_id in list(self._begun)[: _MOST // 2]:
+            self._begun.pop(native_id, None)
 
     def name_of(self, native_id: int, first_seen_ns: int) -> str | None:
         """Return what the thread was called that had a number from some instant on.

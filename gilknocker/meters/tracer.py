@@ -15,7 +15,7 @@ from gilknocker._checks import checked_index
 from gilknocker.meters.known_threads import known_threads, name_by_native_id
 from gilknocker.meters.lifecycle import FORKS
 from gilknocker.meters.thread_names import ThreadNames
-from gilknocker.snapshot.fields import CROWD_ID, CROWD_NAME
+from gilknocker.snapshot.fields import CROWD_ID, CROWD_NAME, FOLDED_NAME
 from gilknocker.snapshot.raw_waits import StoredWaits
 from gilknocker.snapshot.sources import from_trace
 from gilknocker.snapshot.thread_times import ThreadTimes
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["GilTracer", "GilTracerUnsupported", "LongHold"]
 
 MOST_EVENTS = 2**32
+_SPARE = 256  # names that may be kept beyond those that are needed
 _MOST_LONG = 4_096  # events of a tracer that keeps the long ones
 
 # What the meter's own threads are called in tables.
@@ -97,8 +98,12 @@ class GilTracer:
     -----
     The main interpreter's GIL is traced, also where sub-interpreters share it; those with a GIL of
     their own are not seen. Up to 4 tracers can run at once. A tracer goes on in the parent of a
-    fork; in the child it is one that was never started. It keeps numbers of up to 16,384 threads:
-    the holds of more are counted, as those of a holder "(other threads)", their waits are not.
+    fork; in the child it is one that was never started.
+
+    It has numbers of up to 16,384 threads at a time: the holds of more are counted, as those of a
+    holder "(other threads)", their waits are not. Of threads that ended it keeps those 256 apart
+    that held the GIL or waited for it longest; all others are one row, "(other ended threads)",
+    which says how many they are.
 
     Like a stopwatch it goes on counting when it is started again, and what was going on at a stop
     counts up to there. A thread that was made to let go of the GIL (a forced release) and asks for
@@ -125,7 +130,7 @@ class GilTracer:
         self._core = _core.Tracer(size)
         self._totals: tuple[ref[Totals], ...] = ()  # who is told before a reset
         self._names: dict[int, str] = {}  # by serial
-        self._threads_known = 0  # when it was last read, those that have ended too
+        self._lost_waits = False  # when it was last read: whether there were too many threads
         self._named_in = 0  # whose serials they are: a forked child has another sampler
 
     @classmethod
@@ -221,21 +226,31 @@ class GilTracer:
             "hold_max_ns": every["longest_hold_ns"],
             "switch_interval_ns": round(getswitchinterval() * 1e9),
             "_holders": tuple(
-                (thread["native_id"], thread["serial"], self._name(thread), thread["held_ns"])
-                for thread in reading["threads"]
-                if thread["held_ns"] and not thread["ours"]
+                (native_id, serial, self._name(serial, native_id), held_ns)
+                for native_id, serial, _, ours, _, _, held_ns in reading["threads"]
+                if held_ns and not ours
             )
-            + _crowd(reading),
+            + _together(reading),
         }
         return from_trace(fields, reading["wait_histogram"], reading["hold_histogram"], raw)
 
     def threads(self) -> list[ThreadTimes]:
         """Return what each thread did, in the order in which they came.
 
-        The meter's own come last. Threads that ended before the last reset are left out.
+        The meter's own come last, and before them, in one row without a native id, those that ended
+        and are not kept apart. Threads that ended before the last reset are left out.
         """
-        threads = [self._times(thread) for thread in self._read()["threads"]]
+        reading = self._read(times=True)
+        threads = [
+            _row(times, native_id, serial, self._name(serial, native_id), ours, alive)
+            for (native_id, serial, _, ours, alive, _, _), times in zip(
+                reading["threads"], reading["times"], strict=True
+            )
+        ]
         seen = [one for one in threads if one.alive or one.lifetime_ns or one.acquisitions]
+        if count := reading["folded_threads"]:
+            name = f"{FOLDED_NAME[:-1]}: {count:,})"
+            seen.append(_row(reading["folded"], 0, _core.FOLDED_SERIAL, name, False, False))
         return sorted(seen, key=lambda thread: thread.ours)
 
     def this_thread(self) -> tuple[int, int, int] | None:
@@ -267,8 +282,9 @@ class GilTracer:
         -------
         ndarray
             Structured, shape ``(n,)``: ``start`` and ``end`` (int64, ns of
-            ``time.monotonic_ns``), ``thread`` (uint32, `ThreadTimes.serial`; beyond 16,383 for
-            threads that found no room) and ``kind`` (uint32, `HOLD` or `WAIT`). Read-only.
+            ``time.monotonic_ns``), ``thread`` (uint32, `ThreadTimes.serial`; 536,870,911 for all
+            threads that found no room, more for the meter's own) and ``kind`` (uint32, `HOLD` or
+            `WAIT`). Read-only.
 
         Notes
         -----
@@ -279,8 +295,9 @@ class GilTracer:
     def _long_holds(self) -> list[LongHold]:
         """Return the holds that are among the events, and the one that goes on: without numpy."""
         reading = self._read(events=True)
-        names = {thread["serial"]: self._name(thread) for thread in reading["threads"]}
-        ours = {thread["serial"] for thread in reading["threads"] if thread["ours"]}
+        names = {
+            serial: self._name(serial, native_id) for native_id, serial, *_ in reading["threads"]
+        }
         numbers = memoryview(reading["events"])
         words, halves = numbers.cast("q"), numbers.cast("I")
         holds = [
@@ -288,12 +305,12 @@ class GilTracer:
             for start, end, serial, kind in zip(
                 words[::3], words[1::3], halves[4::6], halves[5::6], strict=True
             )
-            if kind == self.HOLD and serial not in ours
+            if kind == self.HOLD and serial < _core.FIRST_OWN_SERIAL
         ]
         return holds + [
-            LongHold(thread["holding_since_ns"], reading["end_ns"], names[thread["serial"]])
-            for thread in reading["threads"]
-            if thread["holding_since_ns"] and not thread["ours"]
+            LongHold(holding_since_ns, reading["end_ns"], names[serial])
+            for _, serial, _, ours, _, holding_since_ns, _ in reading["threads"]
+            if holding_since_ns and not ours
         ]
 
     def to_chrome_trace(self, path: str | os.PathLike[str]) -> None:
@@ -332,39 +349,40 @@ class GilTracer:
     def __str__(self) -> str:
         return f"{'running' if self.is_running else 'stopped'}, {self.snapshot()}"
 
-    def _read(self, events: bool = False) -> dict[str, Any]:
-        reading = self._core.read(events)
-        self._threads_known = len(reading["threads"])
+    def _read(self, events: bool = False, times: bool = False) -> dict[str, Any]:
+        reading = self._core.read(events, times)
+        self._lost_waits = bool(reading["crowd_held_ns"])
         here = name_by_native_id()
+        known = self._names
         if self._named_in != reading["sampler_id"]:
             self._named_in = reading["sampler_id"]
-            self._names.clear()
-        for thread in reading["threads"]:
-            serial, native_id = thread["serial"], thread["native_id"]
-            name = here.get(native_id) if thread["alive"] else None
-            if name is None and serial not in self._names:
-                name = _NAMES.name_of(native_id, thread["since_ns"])
+            known.clear()
+        threads = reading["threads"]
+        for native_id, serial, since_ns, _, alive, _, _ in threads:
+            name = here.get(native_id) if alive else None
+            if name is None and serial not in known:
+                name = _NAMES.name_of(native_id, since_ns)
             if name is not None:
-                self._names[serial] = name
+                known[serial] = name
+        if len(known) > 2 * len(threads) + _SPARE:
+            kept = {row[1] for row in threads}
+            for serial in [*known]:
+                if serial not in kept:
+                    known.pop(serial, None)
         return reading
 
-    def _name(self, thread: dict[str, Any]) -> str:
-        return _OURS if thread["ours"] else self._names.get(thread["serial"], _unnamed(thread))
+    def _keep_names(self) -> None:
+        """Find out the names of the threads that it knows: soon they may be forgotten."""
+        self._read()
 
-    def _times(self, thread: dict[str, Any]) -> ThreadTimes:
-        released = thread["lifetime_ns"] - thread["held_ns"] - thread["waited_ns"]
-        fields = {**thread, "name": self._name(thread), "released_ns": released}
-        return ThreadTimes(**{name: fields[name] for name in ThreadTimes._fields})
+    def _name(self, serial: int, native_id: int) -> str:
+        if serial >= _core.FIRST_OWN_SERIAL:
+            return _OURS
+        return self._names.get(serial) or f"thread {native_id}"
 
     def _raw(self, reading: dict[str, Any]) -> tuple[StoredWaits, StoredWaits]:
-        import numpy as np
-
         events = _as_events(reading["events"])
-        ours = [thread["serial"] for thread in reading["threads"] if thread["ours"]]
-        wanted = np.ones(len(events), dtype=bool)
-        for serial in ours:  # few; np.isin would import more of numpy, maybe at exit
-            wanted &= events["thread"] != serial
-        events = events[wanted]
+        events = events[events["thread"] < _core.FIRST_OWN_SERIAL]
         return tuple(  # type: ignore[return-value]
             _stored(events[events["kind"] == kind], reading["all"][counted])
             for kind, counted in ((self.WAIT, "waits"), (self.HOLD, "holds"))
@@ -385,14 +403,28 @@ def _native_ids() -> list[int]:
     return list({_core.native_id(), *(native_id for _, native_id, _ in known_threads())} - {0})
 
 
-def _crowd(reading: dict[str, Any]) -> tuple[tuple[int, int, str, int], ...]:
-    """Return what all threads that found no room did, as one holder."""
-    held = reading["crowd_held_ns"]
-    return ((CROWD_ID, len(reading["threads"]), CROWD_NAME, held),) if held else ()
+def _together(reading: dict[str, Any]) -> tuple[tuple[int, int, str, int], ...]:
+    """Return as a holder each the threads that found no room, and those that are folded."""
+    found = (
+        (CROWD_ID, _core.CROWD_SERIAL, CROWD_NAME, reading["crowd_held_ns"]),
+        (CROWD_ID, _core.FOLDED_SERIAL, FOLDED_NAME, reading["folded"]["held_ns"]),
+    )
+    return tuple(holder for holder in found if holder[-1])
 
 
-def _unnamed(thread: dict[str, Any]) -> str:
-    return f"thread {thread['native_id']}"
+def _row(
+    times: dict[str, int], native_id: int, serial: int, name: str, ours: bool, alive: bool
+) -> ThreadTimes:
+    fields: dict[str, Any] = {
+        **times,
+        "native_id": native_id,
+        "serial": serial,
+        "name": name,
+        "ours": ours,
+        "alive": alive,
+        "released_ns": times["lifetime_ns"] - times["held_ns"] - times["waited_ns"],
+    }
+    return ThreadTimes(**{field: fields[field] for field in ThreadTimes._fields})
 
 
 def _stored(events: npt.NDArray[np.void], counted: int) -> StoredWaits:

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from gilknocker._checks import MAX_INT64
-from gilknocker.snapshot.fields import COUNTS, EXACT, ORIGIN, SETTINGS, gil_state, weights
+from gilknocker.snapshot.fields import (
+    COUNTS,
+    CROWD_ID,
+    EXACT,
+    GATHERED_NAMES,
+    ORIGIN,
+    SETTINGS,
+    gil_state,
+    weights,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -116,11 +125,17 @@ def _holds_of_window(later: Snapshot, earlier: Snapshot) -> dict[str, Any]:
 
 def _holders_of_window(later: Snapshot, earlier: Snapshot) -> _StoredHolders:
     before = {(native_id, serial): held for native_id, serial, _, held in earlier._holders}
-    window = (
-        (native_id, serial, name, held - before.get((native_id, serial), 0))
+    window = [
+        (native_id, serial, name, held - before.pop((native_id, serial), 0))
         for native_id, serial, name, held in later._holders
+    ]
+    # Who is not kept apart any more went to the others with all that it had: that is no news.
+    gone = sum(before.values())
+    return tuple(
+        (native_id, serial, name, news)
+        for native_id, serial, name, held in window
+        if (news := held - gone * (native_id == CROWD_ID and name in GATHERED_NAMES)) > 0
     )
-    return tuple(holder for holder in window if holder[-1] > 0)
 
 
 def _merged_holders(a: Snapshot, b: Snapshot) -> _StoredHolders:

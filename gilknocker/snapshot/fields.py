@@ -71,6 +71,10 @@ EXACT = ("count", "trace")
 # own; no thread has its native id.
 CROWD_ID = 0
 CROWD_NAME = "(other threads)"
+# Neither has the one for all threads that ended and are not kept apart.
+FOLDED_NAME = "(other ended threads)"
+# What the holders are called to which those go that are not kept apart any more.
+GATHERED_NAMES = (FOLDED_NAME, "other threads")
 
 # Of the normal distribution: 95 % lie within so many standard deviations.
 _Z95 = 1.959963984540054
@@ -89,7 +93,7 @@ def crowd_held_ns(snapshot: Snapshot) -> int:
     """Return for how long threads held the GIL whose waits a trace could not know, ns."""
     if snapshot.method != "trace":
         return 0
-    return sum(held for native_id, *_, held in snapshot._holders if native_id == CROWD_ID)
+    return sum(held for *_, name, held in snapshot._holders if name == CROWD_NAME)
 
 
 def weights(snapshot: Snapshot) -> tuple[float, float, float]:

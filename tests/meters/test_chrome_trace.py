@@ -23,9 +23,11 @@ from needs import needs_tracer
 from runs import RUN, environment
 from traces import DAY, EVENT, many, thread
 
-from gilknocker import GilTracer, ThreadTimes
+from gilknocker import GilTracer, ThreadTimes, _core
 from gilknocker._files import Target
 from gilknocker.meters import chrome_trace
+
+OURS = _core.FIRST_OWN_SERIAL
 
 
 def events_of(rows: list[tuple[int, int, int, int]]) -> npt.NDArray[np.void]:
@@ -133,8 +135,8 @@ def test_held_fractions_at_400_days(tmp_path: Path) -> None:
 
 
 def test_our_own_holds_are_not_in_the_held_fraction(tmp_path: Path) -> None:
-    events = events_of([(0, 500, 0, 0), (500, 1000, 1, 0)])
-    data = written(tmp_path / "trace", events, [thread(0, 1, ours=True), thread(1, 2)], 0)
+    events = events_of([(0, 500, OURS, 0), (500, 1000, 1, 0)])
+    data = written(tmp_path / "trace", events, [thread(OURS, 1, ours=True), thread(1, 2)], 0)
     held = [entry["args"]["held"] for entry in data["traceEvents"] if entry["ph"] == "C"]
     assert set(held) == {Decimal("1.0000")}
 

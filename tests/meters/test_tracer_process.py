@@ -123,34 +123,70 @@ assert 2_000_000 < resident() - before < 10_000_000, resident() - before
     )
 
 
-def test_threads_without_numbers_of_their_own_are_a_holder_and_a_note() -> None:
+def test_threads_that_ended_make_room_for_others_and_are_counted() -> None:
     runs(
         """
 import _thread
 from gilknocker import Snapshot
 from gilknocker.reports.words import caveats
-MOST = 16_384
+SHORT = 17_000  # more than the tracer has numbers for at a time
 ended = threading.Semaphore(0)
 def short():
     ended.release()
-tracer = GilTracer(0)
-with tracer:
-    for _ in range(MOST):  # each opens a row, and is gone
+def resident():
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+def beget(count):
+    for _ in range(count):
         _thread.start_new_thread(short, ())
         ended.acquire()
+tracer = GilTracer(0)
+with tracer:
+    long = threading.Thread(target=spin, args=(0.2,), name="long")
+    long.start(); long.join()
+    beget(2_000)
+    earlier, memory = tracer.snapshot(), resident()
+    beget(SHORT)
     before = tracer.snapshot()
-    together(spin, 2)
-after = tracer.snapshot()
-own = [holder for holder in after.holders if holder.name == "(other threads)"]
-known = sum(thread.held_ns for thread in tracer.threads() if not thread.ours)
-assert abs(sum(holder.share for holder in after.holders) - 1) < 1e-9
-[crowd] = own
-assert abs(crowd.share - (1 - known / tracer.snapshot().held_ns)) < 1e-6, (crowd, known)
-assert any("more threads than a trace keeps" in note for note in caveats(after))
+    assert resident() - memory < 500_000, resident() - memory
+    together(lambda: spin(0.5), 4)
+    after = tracer.snapshot()
+assert not any("more threads than a trace keeps" in note for note in caveats(after))
 window = after - before
-[crowd] = [holder for holder in window.holders if holder.name == "(other threads)"]
-assert crowd.share * window.held_ns > 0.05e9  # the two that spun
+assert window.waited_ns > 0.5e9, window  # of four at once: three wait at any time
+names = [holder.name for holder in window.holders]
+assert sum(holder.share for holder in window.holders) > 0.999
+# What ended before the window is no part of it, though it was folded within it.
+shares = {holder.name: holder.share for holder in window.holders}
+assert shares.get("(other ended threads)", 0) < 0.01, shares
 assert Snapshot.from_dict(window.to_dict()).holders == window.holders
+threads = tracer.threads()
+[folded] = [one for one in threads if one.name.startswith("(other ended threads: ")]
+assert len(threads) < 400
+count = int(folded.name[:-1].rpartition(" ")[2].replace(",", ""))
+assert count + len(threads) - 1 >= SHORT + 2_000, (count, len(threads))
+assert {"long", "MainThread"} <= {one.name for one in threads}  # by far the longest
+total = tracer.snapshot()
+program = [one for one in threads if not one.ours]
+assert sum(one.held_ns for one in program) == total.held_ns
+assert sum(one.waits for one in program) == total.knocks
+tracer.reset()
+assert not any(one.name.startswith("(other") for one in tracer.threads())
+"""
+    )
+
+
+def test_names_of_threads_that_mattered_are_kept_though_many_came_after_them() -> None:
+    runs(
+        """
+def short(): pass
+with GilTracer(0) as tracer:
+    long = threading.Thread(target=spin, args=(0.1,), name="long")
+    long.start(); long.join()
+    for _ in range(10_000):  # nobody asks for a name meanwhile
+        thread = threading.Thread(target=short)
+        thread.start(); thread.join()
+    assert "long" in {holder.name for holder in tracer.snapshot().holders}
 """
     )
 

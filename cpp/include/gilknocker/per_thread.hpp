@@ -11,6 +11,8 @@
 //   prepare()             once, before them.
 //   keep_only_mine()      in a forked child, whose only thread calls.
 //   a record              belongs to its thread, until that ends.
+//   ends_of()             what it points to is counted up by a thread that ends, with release, and
+//                         read by anybody, with acquire: who sees it sees what that thread wrote.
 //   free_, used_          by any thread. Free records are a stack, its head counted, so that one
 //   that
 //                         was taken and given back meanwhile is another. A record is given back
@@ -76,11 +78,19 @@ class PerThread {
     return value != nullptr ? value : make();
   }
 
+  // How many threads whose record this was have ended: another number than before tells that the
+  // one from before has. Valid for ever. REQUIRES: `value` is a record's.
+  static const std::atomic<std::uint32_t>* ends_of(const T* value) noexcept {
+    const auto* const at = reinterpret_cast<const std::byte*>(value) - offsetof(Record, value);
+    return &reinterpret_cast<const Record*>(at)->ends;
+  }
+
   void keep_only_mine() noexcept;
 
  private:
   struct Record {
     PerThread* owner;
+    std::atomic<std::uint32_t> ends;
     std::atomic<std::uint32_t> next;  // below it on the stack, counted from 1
     bool ending;                      // of the thread
     T value;
@@ -155,6 +165,7 @@ typename PerThread<T>::Record* PerThread<T>::pop() noexcept {
 
 template <typename T>
 void PerThread<T>::push(Record* record) noexcept {
+  record->ends.fetch_add(1, std::memory_order_release);
   const auto index = static_cast<std::uint32_t>(record - &(*records_)[0]) + 1;
   std::uint64_t top = free_.load(std::memory_order_relaxed);
   do {

@@ -4,8 +4,10 @@
 //   enter(), asked(), acquired(), released()   called with the lock held: one at a time. Plain
 //       integers suffice for their sums, for readers hold the GIL: nobody takes or drops it then.
 //   everything else                            called with the GIL held.
-//   opened_   is written by enter(), also for a thread that only asks and has no GIL: atomic,
-//             published with release after the slot was filled in, read with acquire.
+//   acquired()                                 is called with the GIL held, too.
+//   opened_, in_use   are written by enter(), also for a thread that only asks and has no GIL:
+//                     atomic, published with release after the slot was filled in, read with
+//                     acquire. A slot is given back by fold() only, with the lock and the GIL.
 // Nothing here allocates once it is constructed, but read() and the copies.
 #pragma once
 
@@ -57,8 +59,10 @@ struct TraceReading {
   Nanos observed = 0;
   ThreadTotals all;  // of the program's threads, each with what is going on counted up to the end
   Nanos crowd_held = 0;  // of that, by threads that found no room: their waits are not known
-  Nanos in_flight = 0;   // of the wait that has been going on for longest
-  Nanos wait_total = 0;  // of the waits that ended
+  ThreadTotals folded;   // of that, by threads that ended and are kept together,
+  std::int64_t folded_threads = 0;  // so many
+  Nanos in_flight = 0;              // of the wait that has been going on for longest
+  Nanos wait_total = 0;             // of the waits that ended
   Nanos wait_max = 0;
   std::vector<HistogramBucket> waits;
   std::vector<HistogramBucket> holds;
@@ -70,7 +74,15 @@ class TraceBook : private LiveCount<TraceBook> {
   using LiveCount<TraceBook>::value;
   using IsAlive = std::function<bool(std::int64_t native_id)>;
 
+  // So many at a time. Of those that ended the kEndedKept are kept apart that held the GIL or
+  // waited for it longest: all others are put together, and their slots used again.
   static constexpr std::size_t kThreads = 16'384;
+  static constexpr std::size_t kEndedKept = 256;
+  // Serials: from 0, in the order in which they came; those of the meter's own threads from
+  // kFirstOwn.
+  static constexpr std::uint32_t kFirstOwn = 1U << 29;
+  static constexpr std::uint32_t kCrowdSerial = kFirstOwn - 1;
+  static constexpr std::uint32_t kFoldedSerial = kFirstOwn - 2;
 
   // Keeps the newest `events` of the intervals that are at least so long. Throws std::bad_alloc.
   explicit TraceBook(std::size_t events, Nanos now, std::size_t threads = kThreads,
@@ -80,7 +92,7 @@ class TraceBook : private LiveCount<TraceBook> {
   std::uint64_t id() const noexcept { return id_; }
 
   // ---- by the hooks ----
-  TracedThread& enter(std::int64_t native_id, bool ours, Nanos now) noexcept;
+  TracedThread& enter(std::int64_t native_id, bool ours, Nanos now, EndMark end = {}) noexcept;
   TracedThread& crowd() noexcept { return crowd_; }  // of a thread that finds no room
   void asked(TracedThread& thread, Nanos now, bool wanted_it_all_along) noexcept;
   void acquired(TracedThread& thread, Nanos now, bool wanted_it_all_along) noexcept;
@@ -101,26 +113,48 @@ class TraceBook : private LiveCount<TraceBook> {
   ThreadShare share_of(const TracedThread& thread, Nanos now) const noexcept;
   // The newest intervals, oldest first.
   std::vector<TraceEvent> events() const;
-  std::int64_t native_id(std::uint32_t serial) const noexcept;  // 0 of the crowd
+  std::int64_t native_id(std::uint32_t serial) noexcept;  // 0 of the crowd, and of those folded
 
  private:
   std::size_t opened() const noexcept { return opened_.load(std::memory_order_acquire); }
-  TracedThread* add(std::int64_t native_id, bool ours, bool expected, Nanos now) noexcept;
-  TracedThread* met(std::int64_t native_id, bool ours) noexcept;
-  std::uint32_t serial_of(const TracedThread& thread) const noexcept;
+  // A thread's numbers, in use or to be used again.
+  struct Slot {
+    TracedThread thread;
+    std::atomic<bool> in_use;
+  };
+  template <typename Do>
+  void for_each(Do each) {
+    const std::size_t count = opened();
+    for (std::size_t i = 0; i < count; ++i) {
+      if (slots_[i].in_use.load(std::memory_order_acquire)) each(slots_[i].thread);
+    }
+  }
+  Slot* free_slot() noexcept;
+  TracedThread* add(std::int64_t native_id, bool ours, bool expected, Nanos now,
+                    EndMark end) noexcept;
+  std::uint32_t next_serial(bool ours) noexcept;
+  TracedThread* met(std::int64_t native_id, bool ours, EndMark end) noexcept;
+  void fold() noexcept;
   void log(TraceEvent::Kind kind, const TracedThread& thread, Ended interval) noexcept;
+  std::vector<TracedThread*> in_order();  // by their serials
   void find_ended(Nanos now, const IsAlive& is_alive);
 
   const std::uint64_t id_;
   const Nanos least_event_;
-  MappedArray<TracedThread> threads_;
+  MappedArray<Slot> slots_;
+  MappedArray<std::uint32_t> free_;   // indices; with the lock
+  MappedArray<std::uint32_t> ended_;  // of fold()
   MappedArray<TraceEvent> events_;
   TracedThread crowd_{};  // stands for all threads that find no room
   std::atomic<std::size_t> opened_{0};
-  std::size_t expected_ = 0;      // those not met yet, all among
-  std::size_t expected_end_ = 0;  // the first so many
-  std::size_t written_ = 0;       // events, also those overwritten since
-  std::size_t next_ = 0;          // where in the ring the next one goes, or one past its end
+  std::size_t expected_ = 0;    // those not met yet
+  std::size_t free_count_ = 0;  // with the lock, as are the next three
+  std::size_t entered_ = 0;     // since fold() was last called, which is to be
+  std::size_t fold_after_;      // after so many
+  std::uint32_t serials_ = 0;   // given out
+  std::uint32_t own_serials_ = 0;
+  std::size_t written_ = 0;  // events, also those overwritten since
+  std::size_t next_ = 0;     // where in the ring the next one goes, or one past its end
 
   std::int64_t epoch_ = 0;
   Nanos start_;
@@ -128,6 +162,8 @@ class TraceBook : private LiveCount<TraceBook> {
   Nanos resumed_ = 0;  // 0: not running
   Nanos observed_ = 0;
   Nanos held_total_ = 0;  // of the program's holds that ended
+  ThreadTotals folded_;   // with the lock and the GIL, or the GIL where no hook is in acquired()
+  std::int64_t folded_threads_ = 0;
   Nanos wait_total_ = 0;
   Nanos wait_max_ = 0;
   WaitHistogram waits_;

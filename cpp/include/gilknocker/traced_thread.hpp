@@ -42,10 +42,27 @@ struct Ended {
   explicit operator bool() const noexcept { return end != 0; }
 };
 
+// Tells when one thread has ended: `count` is another then. Of no thread if it is null.
+struct EndMark {
+  const std::atomic<std::uint32_t>* count = nullptr;
+  std::uint32_t before = 0;
+
+  bool has_ended() const noexcept {
+    return count != nullptr && count->load(std::memory_order_acquire) != before;
+  }
+};
+
 class TracedThread {
  public:
   // `expected`: it is known to be there, but was not met yet.
   void open(std::int64_t native_id, bool ours, bool expected, Nanos now) noexcept;
+  // What it is called, and by what its end is known.
+  void mark(std::uint32_t serial, EndMark end) noexcept {
+    serial_ = serial;
+    end_mark_ = end;
+  }
+  std::uint32_t serial() const noexcept { return serial_; }
+  const EndMark& end_mark() const noexcept { return end_mark_; }
   // At the first time true, of a thread that was expected. Whose it is was not known before, and
   // nothing was counted.
   bool meet(bool ours) noexcept;
@@ -86,6 +103,8 @@ class TracedThread {
   bool ours_;
   bool expected_;
   bool ended_;
+  std::uint32_t serial_;
+  EndMark end_mark_;
   Nanos living_since_;               // 0: paused or ended
   Nanos holding_since_;              // 0: it does not hold the GIL
   Nanos seen_;                       // when a reader last found it there

@@ -23,7 +23,10 @@ TracedThread& thread_in(TraceBook& book, std::size_t index, HookThread* me, Nano
   if (me == nullptr) return book.crowd();
   HookThread::Seat& seat = me->seats[index];
   if (seat.book != book.id()) {
-    seat = {book.id(), &book.enter(syscall(SYS_gettid), this_thread::is_ours(), now)};
+    const auto* const ends = PerThread<HookThread>::ends_of(me);
+    // Its own thread's end: nobody counts it up meanwhile.
+    const EndMark end{ends, ends->load(std::memory_order_relaxed)};
+    seat = {book.id(), &book.enter(syscall(SYS_gettid), this_thread::is_ours(), now, end)};
   }
   return *seat.thread;
 }

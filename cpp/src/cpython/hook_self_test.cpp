@@ -104,7 +104,7 @@ class HandOver {
   }
 
   // REQUIRES: the thread that waited holds the GIL, so that nothing has ended since its wait.
-  bool agrees(Nanos asks, Nanos has) const {
+  bool agrees(Nanos asks, Nanos has) {
     const std::vector<TraceEvent> events = book_.events();
     if (events.empty()) return false;
     const TraceEvent& last = events.back();

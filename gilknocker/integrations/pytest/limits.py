@@ -188,8 +188,8 @@ def _judge_wait(limit: Limit, reading: Reading) -> Verdict:
         return Verdict(limit, "undecided", None, message)
     if traced and reading.has_lost_waits:
         message = (
-            f"limit_gil_wait: there were more than {MOST_THREADS:,} threads, and the waits of the "
-            "later ones are not known"
+            f"limit_gil_wait: there were more than {MOST_THREADS:,} threads at a time, and the "
+            "waits of the later ones are not known"
         )
         return Verdict(limit, "undecided", None, message)
     figure = reading.percentile(limit.percentile)

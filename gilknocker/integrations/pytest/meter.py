@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from gilknocker._core import MOST_THREADS
 from gilknocker.integrations.pytest.waits import Waits
 from gilknocker.reports.reasons import kept_by_one
 from gilknocker.snapshot.fields import effective_ticks
@@ -24,8 +23,6 @@ __all__ = ["Meter", "Reading"]
 _LEAST_INSTANTS = 10
 # Python code lets a knock wait for 5 ms: half of the least limit that does not warn.
 _MOST_OF = 0.7
-# A tracer keeps what it knows of threads that have ended, and reads it all each time.
-_MANY_THREADS = 200
 
 
 @dataclass(frozen=True)
@@ -213,7 +210,7 @@ class Meter:
         lost = False
         if self._tracer is not None:
             traced = self._tracer.snapshot()
-            lost = self._tracer._threads_known >= MOST_THREADS
+            lost = self._tracer._lost_waits
             if 0 < self._holds_ns <= traced.hold_max_ns:
                 long_holds = self._tracer._long_holds()
         # Under "trace" knocks are only there to ask, under "knock" only holds are traced.
@@ -236,10 +233,6 @@ class Meter:
 
     def _start_tracer(self, tracer: GilTracer) -> None:
         try:
-            if tracer._threads_known > _MANY_THREADS and (fresh := _new_tracer(self._holds_ns)):
-                fresh.start()  # before the other stops: the hooks stay where they are
-                tracer.stop()
-                self._tracer = tracer = fresh
             if not tracer.is_running:
                 tracer.start()
         except Exception:  # the pointers that it redirects are somebody else's by now, say
