@@ -10,12 +10,6 @@ from gilknocker.meters.known_threads import ident_of, name_of_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
-    from typing import Protocol
-
-    class Listener(Protocol):
-        """Who wants names: ``GilTracer``."""
-
-        def _keep_names(self) -> None: ...
 
 
 __all__ = ["ThreadNames"]
@@ -39,12 +33,17 @@ class ThreadNames:
 
     Parameters
     ----------
-    listeners : collection of GilTracer
+    listeners : collection
         Who listens; nobody if it is empty.
+    before_forgetting : callable
+        Called when names are soon to be forgotten: whoever wants some takes them now.
     """
 
-    def __init__(self, listeners: Collection[Listener]) -> None:
+    def __init__(
+        self, listeners: Collection[object], before_forgetting: Callable[[], object] = lambda: None
+    ) -> None:
         self._listeners = listeners
+        self._before_forgetting = before_forgetting
         self._begun: dict[int, list[tuple[int, str]]] = {}  # by native id: when, and its name
         self._original: Callable[[threading.Thread], None] | None = None
 
@@ -89,9 +88,8 @@ class ThreadNames:
         del begun[:-_SAME]
 
     def _make_room(self) -> None:
-        """Forget the older half, once the listeners have taken what they want of it."""
-        for listener in list(self._listeners):
-            listener._keep_names()
+        """Forget the older half, once it was said that it will be."""
+        self._before_forgetting()
         for native_id in list(self._begun)[: _MOST // 2]:
             self._begun.pop(native_id, None)
 

@@ -43,7 +43,15 @@ _MOST_LONG = 4_096  # events of a tracer that keeps the long ones
 # What the meter's own threads are called in tables.
 _OURS = "(gilknocker)"
 _RUNNING: WeakSet[GilTracer] = WeakSet()
-_NAMES = ThreadNames(_RUNNING)
+
+
+def _keep_names() -> None:
+    """Find out the names of the threads that the tracers know: soon they may be forgotten."""
+    for tracer in list(_RUNNING):
+        tracer._read()
+
+
+_NAMES = ThreadNames(_RUNNING, _keep_names)
 
 
 def _tried_out() -> str:
@@ -370,10 +378,6 @@ class GilTracer:
                 if serial not in kept:
                     known.pop(serial, None)
         return reading
-
-    def _keep_names(self) -> None:
-        """Find out the names of the threads that it knows: soon they may be forgotten."""
-        self._read()
 
     def _name(self, serial: int, native_id: int) -> str:
         if serial >= _core.FIRST_OWN_SERIAL:
