@@ -324,7 +324,7 @@ def test_it_comes_while_the_gil_is_held() -> None:
         line = json.loads(process.stderr.readline())
         came = time.monotonic_ns() - line["since_ns"]
         process.kill()
-    assert came < 3e9  # a wide bound, for busy machines
+    assert came < 3e9  # benchmarks/stalls.py holds 0.25 s
 
 
 def test_it_goes_on_though_nobody_keeps_it_and_ends_with_the_program() -> None:
