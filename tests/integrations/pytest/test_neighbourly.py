@@ -319,7 +319,7 @@ def test_many_threads_that_have_ended_make_no_test_slow(pytester: pytest.Pyteste
         import pytest, threading
 
         def test_short_threads():
-            for _ in range(300):
+            for _ in range(1000):
                 thread = threading.Thread(target=int)
                 thread.start()
                 thread.join()
@@ -332,4 +332,5 @@ def test_many_threads_that_have_ended_make_no_test_slow(pytester: pytest.Pyteste
     result = run(pytester, "--gilknocker", "-s", separately=True)
     result.assert_outcomes(passed=4)
     [line] = [line for line in result.outlines if line.startswith("known:")]
-    assert int(line.split()[-1]) < 10
+    # The tracer keeps 256 apart, and looks for those that ended each 32 threads.
+    assert int(line.split()[-1]) <= 256 + 32 + 10
