@@ -7,6 +7,11 @@ prepare_company() { # EXTRA: what tests/EXTRA needs
 for x in notebook beside clients frozen; do
   eval "prepare_$x() { prepare_company $x; }; measure_$x() { suite '$work/$x' tests/$x; }"
 done
+prepare_nuitka() {
+  venv "$work/nuitka" python3
+  "$work/nuitka/bin/pip" install -q "$(main_wheel)[test,frozen]"
+}
+measure_nuitka() { GILKNOCKER_NUITKA=1 suite "$work/nuitka" tests/frozen -k nuitka; }
 prepare_integrations() {
   prepare_company integrations
   command -v promtool >/dev/null || (unpack "$work/prometheus" prometheus) ||

@@ -132,6 +132,7 @@ def test_the_command_line(freeze: Callable[[str], Path], tmp_path: Path) -> None
     assert "B - A" in run(program, "compare", "r.json", "r.json", cwd=tmp_path).stdout
 
 
+@pytest.mark.skipif(not os.environ.get("GILKNOCKER_NUITKA"), reason="takes minutes: see .ci/run")
 def test_a_program_that_nuitka_compiled(tmp_path: Path) -> None:
     """Without numpy, which it would compile for minutes; it is found as any import is."""
     pytest.importorskip("nuitka", reason="needs the extra [frozen]")
