@@ -167,11 +167,7 @@ void StallWatch::note_stack() noexcept {
 void StallWatch::finish(Nanos at) noexcept {
   stalled_ = false;
   stall_.held = at - stall_.since;
-  if (told_ && written_) {
-    static_cast<void>(output_->write(plan_.format == StallFormat::kJson
-                                         ? text_.json(stall_, StallEvent::kEnd, pid_, unwritten_)
-                                         : text_.text(stall_, StallEvent::kEnd, pid_, unwritten_)));
-  }
+  if (told_ && written_) tell(StallEvent::kEnd);
   if (!written_) ++unwritten_;
   keep();
 }

@@ -176,7 +176,7 @@ void TraceBook::begin(Nanos now) noexcept {
 }
 
 void TraceBook::end(Nanos now, const IsAlive& is_alive) {
-  find_ended(now, is_alive);
+  find_ended(in_order(), now, is_alive);
   for_each([this, now](TracedThread& thread) {
     if (!thread.ours()) held_total_ += thread.holding_for(now);
     thread.pause(now);
@@ -210,8 +210,8 @@ std::vector<TracedThread*> TraceBook::in_order() {
   return threads;
 }
 
-void TraceBook::find_ended(Nanos now, const IsAlive& is_alive) {
-  const std::vector<TracedThread*> threads = in_order();
+void TraceBook::find_ended(const std::vector<TracedThread*>& threads, Nanos now,
+                           const IsAlive& is_alive) {
   const bool some_unmarked = std::any_of(threads.begin(), threads.end(), [](const auto* thread) {
     return !thread->ended() && thread->end_mark().count == nullptr;
   });
@@ -233,7 +233,8 @@ void TraceBook::find_ended(Nanos now, const IsAlive& is_alive) {
 }
 
 TraceReading TraceBook::read(Nanos now, const IsAlive& is_alive) {
-  if (running()) find_ended(now, is_alive);
+  const std::vector<TracedThread*> threads = in_order();
+  if (running()) find_ended(threads, now, is_alive);
   const Nanos end = running() ? now : end_;
   TraceReading reading;
   reading.epoch = epoch_;
@@ -250,7 +251,6 @@ TraceReading TraceBook::read(Nanos now, const IsAlive& is_alive) {
   reading.all += folded_;
   reading.folded = folded_;
   reading.folded_threads = folded_threads_;
-  const std::vector<TracedThread*> threads = in_order();
   reading.threads.reserve(threads.size());
   for (const TracedThread* const thread : threads) {
     ThreadReading one{.native_id = thread->native_id(),

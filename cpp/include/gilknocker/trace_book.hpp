@@ -137,7 +137,8 @@ class TraceBook : private LiveCount<TraceBook> {
   void fold() noexcept;
   void log(TraceEvent::Kind kind, const TracedThread& thread, Ended interval) noexcept;
   std::vector<TracedThread*> in_order();  // by their serials
-  void find_ended(Nanos now, const IsAlive& is_alive);
+  // REQUIRES: `threads` are all there are, in order.
+  void find_ended(const std::vector<TracedThread*>& threads, Nanos now, const IsAlive& is_alive);
 
   const std::uint64_t id_;
   const Nanos least_event_;
