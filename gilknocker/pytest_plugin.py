@@ -52,7 +52,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
     for line in MARKERS:
         config.addinivalue_line("markers", line)
-    if settle(config).enabled:
+    settings = settle(config)
+    if settings.enabled or settings.stalls is not None:
         _begin(config)
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from gilknocker import _core, snapshot, testing
 from gilknocker.integrations.pytest import fixtures, limits, meter, session
-from gilknocker.meters import knock_knock
+from gilknocker.meters import knock_knock, stall_watch
 from gilknocker.snapshot import histogram, value
 
 KEPT = (
@@ -21,6 +21,7 @@ KEPT = (
     _core,
     histogram,
     knock_knock,
+    stall_watch,
     snapshot,
     value,
     testing,

@@ -22,11 +22,11 @@ from gilknocker.meters.thread_names import ThreadNames
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
-    from typing import IO, Literal, NoReturn
+    from typing import IO, Any, Literal, NoReturn
 
     from typing_extensions import Self
 
-__all__ = ["StallWatch", "StallsUnsupported", "watch_stalls"]
+__all__ = ["StallWatch", "StallsUnsupported", "checked_tolerance", "silent_watch", "watch_stalls"]
 
 LEAST_NS = 10_000_000  # twice the switch interval, in which pure Python gives way
 MOST_NS = 3_600_000_000_000
@@ -38,6 +38,7 @@ MOST_BETWEEN_LOOKS_NS = 5_000_000  # what is told is told so much too late, twic
 LEAST_BETWEEN_LOOKS_NS = 1_000_000
 CONTENDED_AFTER_NS = 1_000_000  # as knocks are judged; nobody asks here
 STOP_TIMEOUT_NS = 1_000_000_000
+_NOWHERE: Any = object()  # in the place of a file: what is found is only kept
 
 
 class StallsUnsupported(RuntimeError):
@@ -108,6 +109,11 @@ def watch_stalls(
     >>> watch.stop()
     """
     return StallWatch(longer_than, file, callback, format=format)
+
+
+def silent_watch(longer_than: str) -> StallWatch:
+    """Return a watch that writes nothing: its `StallWatch.stalls` are read."""
+    return StallWatch(longer_than, _NOWHERE, None, format="text")
 
 
 class StallWatch:
@@ -293,6 +299,8 @@ def checked_tolerance(name: str, value: str) -> int:
 
 def _descriptor(file: IO[str] | IO[bytes] | int | None) -> int:
     """Return where to write; -1 for nowhere."""
+    if file is _NOWHERE:
+        return -1
     if isinstance(file, int):
         if isinstance(file, bool) or not 0 <= file < 2**31:
             raise ValueError(f"file must be a descriptor, 0 or more, not {shown(file)}")

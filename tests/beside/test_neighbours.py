@@ -122,6 +122,26 @@ def test_workers(pytester: pytest.Pytester) -> None:
     assert "gilknocker" not in (pytester.path / "x.xml").read_text()
 
 
+def test_stalls_in_workers(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+        from gilknocker.testing import hold_gil
+
+        @pytest.mark.parametrize("n", range(4))
+        def test_it(n):
+            hold_gil(0.3 if n % 2 else 0.001, sleep=True)
+        """
+    )
+    words = ("--gilknocker-stalls=100ms", "--gilknocker-json=x.json", "-n2", "-q")
+    result = pytester.runpytest_subprocess(*words, timeout=300)
+    result.assert_outcomes(passed=4)
+    stalls = json.loads((pytester.path / "x.json").read_text())["stalls"]
+    assert {stall["nodeid"].partition("::")[2] for stall in stalls} == {"test_it[1]", "test_it[3]"}
+    assert {stall["worker"] for stall in stalls} <= {"gw0", "gw1"}
+    result.stdout.fnmatch_lines(["Stalls: *, 2 times:"])
+
+
 def test_limits_in_workers(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """

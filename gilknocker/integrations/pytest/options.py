@@ -94,6 +94,8 @@ class Settings(SimpleNamespace):
         Where to write all figures.
     limits : bool
         Whether tests must keep to the limits that they are marked with.
+    stalls : int or None
+        From which length on stalls are told of, ns; None for not at all.
     """
 
     enabled: bool
@@ -103,6 +105,7 @@ class Settings(SimpleNamespace):
     method: str
     json: str | None
     limits: bool
+    stalls: int | None
 
 
 def _switch(text: str) -> bool:
@@ -137,6 +140,12 @@ def _path(text: str) -> str:
     if not text or os.path.isdir(text) or not os.path.isdir(os.path.dirname(os.path.abspath(text))):
         raise ValueError
     return text
+
+
+def _tolerance(text: str) -> int:
+    from gilknocker.meters.stall_watch import checked_tolerance  # only where it will be used
+
+    return checked_tolerance("", text)
 
 
 OPTIONS = (
@@ -197,6 +206,14 @@ OPTIONS = (
         metavar="{on,off}",
         allowed="on or off (also 1, true, yes, 0, false, no)",
         read=_switch,
+    ),
+    Option(
+        name="gilknocker_stalls",
+        default=None,
+        help="tell which tests keep the GIL from all other threads for longer, and in which line",
+        metavar="DURATION",
+        allowed="a duration from 10 ms to 3600 s with its unit, such as 200ms",
+        read=_tolerance,
     ),
 )
 
@@ -282,6 +299,9 @@ def settle(config: pytest.Config) -> Settings:
         enabled=values.pop("gilknocker"),
         **{name.removeprefix("gilknocker_"): value for name, value in values.items()},
     )
-    if config.getoption("gilknocker_json") is not None and not settings.enabled:
-        raise pytest.UsageError("--gilknocker-json needs --gilknocker: nothing would be measured")
+    measures = settings.enabled or settings.stalls is not None
+    if config.getoption("gilknocker_json") is not None and not measures:
+        raise pytest.UsageError(
+            "--gilknocker-json needs --gilknocker or --gilknocker-stalls: nothing would be measured"
+        )
     return settings

@@ -56,9 +56,10 @@ def write_section(
     reporter: pytest.TerminalReporter,
     records: Sequence[Record],
     unmeasured: Sequence[str],
+    stalls: Sequence[str],
     settings: Settings,
 ) -> None:
-    """Print the section; without --gilknocker only what could not be decided or measured, if any.
+    """Print the section; without --gilknocker only the rest of it, if there is any.
 
     Parameters
     ----------
@@ -68,6 +69,8 @@ def write_section(
         The tests that were measured.
     unmeasured : sequence of str
         The tests that could not be, with the reason.
+    stalls : sequence of str
+        The lines about stalls.
     settings : Settings
         The options.
     """
@@ -77,12 +80,14 @@ def write_section(
         for limit in record.figures["limits"]
         if limit["state"] == "undecided"
     ]
-    if not (settings.enabled or undecided or unmeasured):
+    if not (settings.enabled or undecided or unmeasured or stalls):
         return
     reporter.section("use of the GIL (gilknocker)")
     if settings.enabled:
         for line in _table(records, settings):
             reporter.write_line(fitting(line, sys.stdout))
+    for line in stalls:
+        reporter.write_line(fitting(line, sys.stdout))
     if undecided:
         reporter.write_line("Limits that could not be decided:")
         for line in undecided:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from gilknocker.integrations.pytest.meter import Meter, Reading
     from gilknocker.integrations.pytest.options import Settings
     from gilknocker.integrations.pytest.plan import Plan
+    from gilknocker.integrations.pytest.stalls import StallsByTest
 
 __all__ = ["Session", "begin"]
 
@@ -61,17 +62,21 @@ class Session:
     def __init__(self, config: pytest.Config) -> None:
         self.settings: Settings = settle(config)
         if config.option.collectonly:
-            self.settings.enabled = False
+            self.settings.enabled, self.settings.stalls = False, None
         self.bodies = Bodies()
         self._config = config
         # In a worker of pytest-xdist, which leaves the figures to its controller.
         self._is_worker = hasattr(config, "workerinput")
+        self._stalls: StallsByTest | None = None
+        if self.settings.stalls is not None:
+            self._stalls = _stalls_by_test(self.settings.stalls, config)
         self._records: dict[tuple[str, str], Record] = {}
         self._unmeasured: list[str] = []  # tests that could not be, with the reason
         self._problem = ""
         # Now: tests may change the folder.
         self._target: Target | None = None
-        if self.settings.json is not None and self.settings.enabled and not self._is_worker:
+        measures = self.settings.enabled or self._stalls is not None
+        if self.settings.json is not None and measures and not self._is_worker:
             self._target = _target(self.settings.json)
         # Kept from test to test, for starting and stopping cost more than two readings.
         self._meter: Meter | None = None
@@ -83,6 +88,8 @@ class Session:
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Forget an earlier run of the test, and start what will measure its body."""
         forget(item)
+        if self._stalls is not None:
+            self._stalls.enter(item.nodeid, "setup")
         try:
             plan = plan_of(item, self.settings)
             if plan is not None:
@@ -98,6 +105,8 @@ class Session:
             for words in filter(None, map(too_short, plan.limits)):
                 item.warn(pytest.PytestWarning(words))
         self.bodies.enter(item)
+        if self._stalls is not None:
+            self._stalls.enter(item.nodeid, "call")
         meter = None if plan is None else self._begun(item, plan)
         outcome = yield
         reading = None if meter is None else self._ended(item, plan, meter)
@@ -106,9 +115,13 @@ class Session:
             self._take(item, plan, reading, outcome)
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)  # tryfirst: when all fixtures are gone
-    def pytest_runtest_teardown(self) -> Generator[None, None, None]:
+    def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, None, None]:
         """End our threads: the next test may be one that nobody wants to measure."""
+        if self._stalls is not None:
+            self._stalls.enter(item.nodeid, "teardown")
         yield
+        if self._stalls is not None:
+            self._stalls.take()
         if not self.settings.enabled:
             self._drop_meter()
 
@@ -125,31 +138,47 @@ class Session:
     def pytest_sessionfinish(self) -> None:
         """Write the file, or tell the controller of pytest-xdist what went wrong."""
         self._drop_meter()
+        if self._stalls is not None:
+            self._stalls.stop()
         if self._is_worker:
-            self._config.workeroutput[_NAME] = self._unmeasured  # type: ignore[attr-defined]
+            self._config.workeroutput[_NAME] = {  # type: ignore[attr-defined]
+                "unmeasured": self._unmeasured,
+                "stalls": None if self._stalls is None else self._stalls.found,
+                "problem": "" if self._stalls is None else self._stalls.problem,
+            }
             return
         if self._target is None:
             return
         try:
-            write_json(self._target, self._records.values())
+            write_json(self._target, self._records.values(), self._stalls)
         except OSError as error:  # the tests have run: what they say stands
             self._problem = f"no figures in {self.settings.json!r}: {error}"
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
         """Take over what went wrong in a worker of pytest-xdist."""
-        self._unmeasured += getattr(node, "workeroutput", {}).get(_NAME, [])
+        told = getattr(node, "workeroutput", {}).get(_NAME)
+        if told is None:
+            return
+        self._unmeasured += told["unmeasured"]
+        if self._stalls is not None:
+            self._stalls.found += told["stalls"] or []
+            self._stalls.problem = self._stalls.problem or told["problem"]
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the section, and limits that could not be decided."""
         records = list(self._records.values())
-        write_section(terminalreporter, records, self._unmeasured, self.settings)
+        root = str(self._config.rootpath)
+        stalls = [] if self._stalls is None else self._stalls.lines(self.settings.count, root)
+        write_section(terminalreporter, records, self._unmeasured, stalls, self.settings)
         if self._problem:
             terminalreporter.write_line(f"gilknocker: error: {self._problem}", red=True)
 
     def pytest_unconfigure(self) -> None:
         """End our threads, also where a session was interrupted."""
         self._drop_meter()
+        if self._stalls is not None:
+            self._stalls.stop()
 
     def _keep(self, report: pytest.TestReport) -> None:
         """Keep the figures of a test.
@@ -236,6 +265,13 @@ def _target(path: str) -> Target:
         return Target(path)
     except OSError as error:
         raise pytest.UsageError(f"--gilknocker-json cannot be {path!r}: {error}") from None
+
+
+def _stalls_by_test(longer_than_ns: int, config: pytest.Config) -> StallsByTest:
+    from gilknocker.integrations.pytest.stalls import StallsByTest
+
+    worker = getattr(config, "workerinput", {}).get("workerid", "")
+    return StallsByTest(longer_than_ns, worker)
 
 
 def _require_tracer() -> None:

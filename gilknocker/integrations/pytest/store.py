@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from gilknocker._files import Target
     from gilknocker.integrations.pytest.section import Record
+    from gilknocker.integrations.pytest.stalls import StallsByTest
 
 __all__ = ["FORMAT", "VERSION", "write_json"]
 
@@ -20,7 +21,7 @@ FORMAT = "gilknocker.pytest"
 VERSION = 1
 
 
-def write_json(target: Target, records: Iterable[Record]) -> None:
+def write_json(target: Target, records: Iterable[Record], stalls: StallsByTest | None) -> None:
     """Write the file.
 
     Raises
@@ -42,5 +43,6 @@ def write_json(target: Target, records: Iterable[Record]) -> None:
             }
             for record in records
         ],
+        "stalls": None if stalls is None or stalls.problem else stalls.found,
     }
     target.write_text(json.dumps(content, indent=1) + "\n")

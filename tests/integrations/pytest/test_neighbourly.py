@@ -90,7 +90,9 @@ PATCHED = """
 
 
 @needs_tracer
-@pytest.mark.parametrize("words", [(), ("--gilknocker", "--gilknocker-json=x.json")])
+@pytest.mark.parametrize(
+    "words", [(), ("--gilknocker", "--gilknocker-json=x.json", "--gilknocker-stalls=20ms")]
+)
 def test_what_a_test_may_replace_is_not_called(
     pytester: pytest.Pytester, words: tuple[str, ...]
 ) -> None:

@@ -24,6 +24,7 @@ VALUES: dict[str, st.SearchStrategy[tuple[str, Any]]] = {
     "gilknocker_method": st.sampled_from(METHODS).map(lambda word: (word, word)),
     "gilknocker_json": st.text("abc", min_size=1).map(lambda name: (name, name)),
     "gilknocker_limits": st.sampled_from([("off", False), ("on", True), ("0", False)]),
+    "gilknocker_stalls": st.integers(10, 3_600_000).map(lambda n: (f"{n} ms", n * 1_000_000)),
 }
 BAD: dict[str, list[str]] = {
     "gilknocker": ["2", "maybe", " "],
@@ -33,6 +34,7 @@ BAD: dict[str, list[str]] = {
     "gilknocker_method": ["look", "AUTO"],
     "gilknocker_json": [".", "no/such/folder/x.json"],
     "gilknocker_limits": ["none", "2"],
+    "gilknocker_stalls": ["200", "9ms", "3601s", "soon", "-1s"],
 }
 
 
@@ -178,6 +180,7 @@ def test_bad_options_are_usage_errors(
 
     assert "--gilknocker-sort must be held, hold or wait, not 'x'" in error("--gilknocker-sort=x")
     assert "--gilknocker-json needs --gilknocker" in error("--gilknocker-json=x")
+    assert "--gilknocker-stalls must be a duration from 10 ms" in error("--gilknocker-stalls=1ms")
     pytester.makeini("[pytest]\ngilknocker_count = -1\n")
     assert "gilknocker_count (ini file) must be an integer from 0 to" in error()
     monkeypatch.setenv("PYTEST_GILKNOCKER_COUNT", "many")

@@ -1,0 +1,197 @@
+"""``--gilknocker-stalls``: which test a stall was in, and at which line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from needs import needs_gil
+from pytest_runs import run
+
+from gilknocker import _core
+from gilknocker.integrations.pytest.stalls import phase_with_most, stack_tail
+
+pytest_plugins = ["pytester"]
+
+needs_looks = pytest.mark.skipif(_core.look_problem() is not None, reason="no looks here")
+needs_stacks = pytest.mark.skipif(_core.stack_problem() is not None, reason="no stacks here")
+
+SUITE = """
+    import threading, time
+    import pytest
+    from gilknocker.testing import hold_gil
+
+    def stall(seconds):
+        hold_gil(seconds, sleep=True)
+
+    @pytest.fixture
+    def slow():
+        stall(0.4)
+        yield
+        stall(0.4)
+
+    def test_quick():
+        pass
+
+    def test_stalls():
+        stall(0.6)  # the longest
+
+    def test_around(slow):
+        time.sleep(0.05)
+
+    def test_python():
+        end = time.monotonic() + 0.5
+        while time.monotonic() < end:
+            pass
+
+    def test_fails_anyway():
+        stall(0.4)
+        assert 0
+
+    def test_in_a_thread():
+        thread = threading.Thread(target=stall, args=(0.4,), name="a worker")
+        thread.start()
+        thread.join()
+
+    def test_last():
+        stall(0.4)
+"""
+
+
+def stalls_in(path: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(path.read_text())["stalls"]
+    return found
+
+
+@needs_gil
+@needs_looks
+@needs_stacks
+def test_a_stall_is_named_with_its_test_and_line(pytester: pytest.Pytester) -> None:
+    file = pytester.makepyfile(SUITE)
+    result = run(pytester, "--gilknocker-stalls=200ms", "--gilknocker-json=x.json")
+    result.assert_outcomes(passed=6, failed=1)  # a stall fails nothing by itself
+    stalls = stalls_in(pytester.path / "x.json")
+    assert [(stall["nodeid"].partition("::")[2], stall["when"]) for stall in stalls] == [
+        ("test_stalls", "call"),
+        ("test_around", "setup"),
+        ("test_around", "teardown"),
+        ("test_fails_anyway", "call"),
+        ("test_in_a_thread", "call"),
+        ("test_last", "call"),  # it was under way when its body was over
+    ]
+    for stall in stalls:
+        assert stall["held_ns"] > 0.3e9
+        assert stall["thread"] == ("a worker" if "thread" in stall["nodeid"] else "MainThread")
+        assert ["stall", str(file), 6] in stall["frames"]
+    assert ["test_stalls", str(file), 18] in stalls[0]["frames"]
+
+    lines = result.outlines
+    [start] = [n for n, line in enumerate(lines) if line.startswith("Stalls: ")]
+    assert lines[start].endswith("kept from all others for 200 ms or longer, 6 times:")
+    assert lines[start + 1].endswith(f" ms  {file.name}::test_stalls")
+    assert lines[start + 2].startswith("    by MainThread")
+    assert lines[start + 3].startswith("      hold_gil (")
+    assert lines[start + 4] == f"      stall ({file.name}:6)"
+    assert lines[start + 5] == f"      test_stalls ({file.name}:18)"
+    assert any(line.endswith("::test_around, in its set-up") for line in lines)
+    assert any(line.endswith("::test_around, in its teardown or after it") for line in lines)
+
+
+@needs_gil
+@needs_looks
+def test_beside_the_table_and_as_many_as_are_asked_for(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(SUITE)
+    pytester.makeini("[pytest]\ngilknocker_stalls = 200 ms\n")
+    words = ("--gilknocker", "--gilknocker-count=1", "--gilknocker-json=x.json")
+    result = run(pytester, *words, "-k", "stalls or last or quick")
+    assert len(stalls_in(pytester.path / "x.json")) == 2
+    assert len(json.loads((pytester.path / "x.json").read_text())["tests"]) == 3
+    lines = result.outlines
+    assert lines.index("  1 more: --gilknocker-count=0 shows all") > lines.index(
+        "1 more: --gilknocker-count=0 shows all"
+    )
+
+
+@needs_gil
+@needs_looks
+def test_none(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("def test_it(): pass")
+    result = run(pytester, "--gilknocker-stalls=60 s", "--gilknocker-json=x.json")
+    assert stalls_in(pytester.path / "x.json") == []
+    line = "No stall: nobody kept the GIL from all others for 60.0 s or longer"
+    assert line in result.outlines
+
+
+@needs_gil
+@needs_looks
+def test_one_that_does_not_end_is_told_of_at_once(pytester: pytest.Pytester) -> None:
+    """Past what pytest captures, for its test may never end."""
+    pytester.makeconftest(
+        "from gilknocker.integrations.pytest import stalls; stalls.HUNG_NS = 300_000_000"
+    )
+    pytester.makepyfile(
+        """
+        import os
+        from gilknocker.testing import hold_gil
+
+        def test_never_ends():
+            hold_gil(1.0, sleep=True)
+            os._exit(7)
+        """
+    )
+    result = run(pytester, "--gilknocker-stalls=100ms", separately=True)
+    assert result.ret == 7
+    result.stderr.fnmatch_lines(
+        ["gilknocker: stall 1 of process *'MainThread'*has held the GIL for 0.*"]
+    )
+
+
+def test_where_they_cannot_be_watched_for(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest("from gilknocker import _core; _core.look_problem = lambda: 'no looks'")
+    pytester.makepyfile("def test_it(): pass")
+    words = ("--gilknocker-stalls=200ms", "--gilknocker-json=x.json")
+    result = run(pytester, *words, separately=True)
+    result.assert_outcomes(passed=1)
+    assert "Stalls were not watched for: stalls cannot be watched for here: no looks" in (
+        result.outlines
+    )
+    assert json.loads((pytester.path / "x.json").read_text())["stalls"] is None
+
+
+@given(
+    st.lists(st.integers(0, 40), min_size=1, max_size=6, unique=True).map(sorted),
+    st.integers(0, 40),
+    st.integers(1, 40),
+)
+def test_it_is_the_phase_that_has_most_of_the_stall(
+    begins: list[int], since: int, length: int
+) -> None:
+    marks = [(begin, f"test {n}", "call") for n, begin in enumerate(begins)]
+    found, _ = phase_with_most(reversed(marks), since, since + length)
+    counts = [0] * len(begins)
+    for at in range(since, since + length):  # each ns is of the phase that began last
+        if at >= begins[0]:
+            counts[max(n for n, begin in enumerate(begins) if begin <= at)] += 1
+    if any(counts):
+        number = int(found.partition(" ")[2])
+        assert counts[number] == max(counts)
+
+
+def test_the_calls_that_are_shown() -> None:
+    inner = [(f"f{n}", "/lib/deep.py", n) for n in range(1, 9)]
+    test = ("test_it", "/root/tests/test_a.py", 3)
+    outer = ("run", "/lib/pytest.py", 1)
+    assert stack_tail([outer, test], "tests/test_a.py::test_it", "/root") == [
+        "test_it (tests/test_a.py:3)"
+    ]
+    assert stack_tail([outer, test, *inner], "tests/test_a.py::test_it", "/root") == [
+        *(f"f{n} (/lib/deep.py:{n})" for n in (8, 7, 6, 5)),
+        "(4 more)",
+        "test_it (tests/test_a.py:3)",
+    ]
+    assert stack_tail(inner, "tests/test_a.py::test_it", "/root")[-1] == "f4 (/lib/deep.py:4)"
+    assert stack_tail([], "tests/test_a.py::test_it", "/root") == []
