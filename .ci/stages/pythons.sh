@@ -28,7 +28,7 @@ part_only=(--ignore=tests/integrations --ignore=tests/commands --ignore=tests/re
   --ignore=tests/snapshot/test_value.py --ignore=tests/snapshot/test_as_dict.py
   --ignore=tests/snapshot/test_pickle_state.py --ignore=tests/snapshot/test_histogram.py
   --ignore=tests/meters/test_arguments.py --ignore=tests/meters/test_truth.py
-  --ignore=tests/test_torture.py --ignore=tests/test_rooms.py)
+  --ignore=tests/test_documents.py --ignore=tests/test_torture.py --ignore=tests/test_rooms.py)
 measure_debug() { suite "$work/debug" "${part_only[@]}"; }
 prepare_python() { # X.Y[td]
   local python install=$root/../shared/tools/install-pythons env=$work/python-$1
