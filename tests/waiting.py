@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 10) -> None:
-    """Wait until `condition` is true.
+def wait_until(condition: Callable[[], object], seconds: float = 10, every: float = 0.001) -> None:
+    """Wait until `condition` is true, looking again `every` so many seconds.
 
     Raises
     ------
@@ -17,4 +17,4 @@ def wait_until(condition: Callable[[], object], seconds: float = 10) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.001)
+        time.sleep(every)
