@@ -103,6 +103,11 @@ def _name(callable: Callable[[], object]) -> str:
     return getattr(callable, "__qualname__", None) or shown(callable)
 
 
+def _file_of(callable: Callable[[], object]) -> str:
+    """Return where it is written, as its frames have it; "" if it is no function of Python."""
+    return str(getattr(getattr(callable, "__code__", None), "co_filename", ""))
+
+
 def _kept_for_too_long(callable: Callable[[], object], reading: Reading, limit_ns: int) -> str:
     from gilknocker.integrations.pytest.limits import TOO_BUSY, hold_lines
 
@@ -120,7 +125,7 @@ def _kept_for_too_long(callable: Callable[[], object], reading: Reading, limit_n
             else f"{format_percent(1 - fraction)} %"
         )
         + " of that another thread could have run",
-        *hold_lines(reading, hold),
+        *hold_lines(reading, hold, _file_of(callable)),
     ]
     if reading.untimely > TOO_BUSY:
         lines.append("but the machine was very busy: that may be why")

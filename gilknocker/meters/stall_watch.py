@@ -112,7 +112,7 @@ def watch_stalls(
 
 
 def silent_watch(longer_than: str) -> StallWatch:
-    """Return a watch that writes nothing: its `StallWatch.stalls` are read."""
+    """Return a watch that writes nothing, for who reads its stalls; a forked child has none."""
     return StallWatch(longer_than, _NOWHERE, None, format="text")
 
 
@@ -136,6 +136,7 @@ class StallWatch:
         if problem is not None:
             raise StallsUnsupported(f"stalls cannot be watched for here: {problem}")
         interval_ns = self._longer_than_ns // LOOKS
+        self._is_silent = file is _NOWHERE
         self._file = file  # so that nobody closes it by dropping it
         self._sampler = _core.Sampler(
             max(LEAST_BETWEEN_LOOKS_NS, min(interval_ns, MOST_BETWEEN_LOOKS_NS)),
@@ -167,6 +168,9 @@ class StallWatch:
             PROCESS.start(self._caller)
 
     def _start_in_child(self) -> None:
+        if self._is_silent:
+            _WATCHES.discard(self)
+            return
         if self._callback is not None:
             self._caller = _Caller(self._sampler, self._callback)
         try:

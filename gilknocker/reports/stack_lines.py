@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gilknocker._units import format_percent
+from gilknocker.reports.stacks import short_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,7 +15,6 @@ __all__ = ["costly_lines"]
 LEAST_SHARE = 0.01
 # Of the waits: less than that is not worth the words.
 LEAST_WAITS = 0.05
-_PARTS = 2  # of a path: the file and its folder
 
 
 def costly_lines(snapshot: Snapshot, most: int = 5) -> list[str]:
@@ -54,11 +54,7 @@ def _text(frame: tuple[str, str, int], share: float, waits: float, native: float
     from gilknocker.snapshot.stacks import LEAST_NATIVE
 
     function, file, line = frame
-    place = f"{_short(file)}:{line} " if file else ""
+    place = f"{short_path(file)}:{line} " if file else ""
     in_native = ", in native code" if native >= LEAST_NATIVE else ""
     paid = f"; {format_percent(waits)} % of the waits were for it" if waits >= LEAST_WAITS else ""
     return f"{format_percent(share)} % {place}{function}{in_native}{paid}"
-
-
-def _short(path: str) -> str:
-    return "/".join(path.replace("\\", "/").split("/")[-_PARTS:])

@@ -14,7 +14,15 @@ if TYPE_CHECKING:
     _Frame: TypeAlias = tuple[str, str, int]
     _Counted: TypeAlias = tuple[Sequence[_Frame], int]  # frames, and how often they were found
 
-__all__ = ["ORDERS", "Place", "frame_words", "places", "stack_lines"]
+__all__ = [
+    "ORDERS",
+    "Place",
+    "frame_words",
+    "places",
+    "short_frame_words",
+    "short_path",
+    "stack_lines",
+]
 
 # By what places are sorted, on request.
 ORDERS = ("last second", "all", "name")
@@ -24,6 +32,17 @@ def frame_words(frame: _Frame) -> str:
     """Return a frame as ``function (file:line)``; a line that is not known is left out."""
     function, file, line = frame
     return printable(f"{function} ({file}:{line})" if line > 0 else f"{function} ({file})")
+
+
+def short_frame_words(frame: _Frame) -> str:
+    """Return the same with no more of the path than the file and its folder."""
+    function, file, line = frame
+    return frame_words((function, short_path(file), line))
+
+
+def short_path(path: str) -> str:
+    """Return the last two parts of a path: the file and its folder."""
+    return "/".join(path.replace("\\", "/").split("/")[-2:])
 
 
 def stack_lines(frames: Sequence[_Frame] | None, indent: str) -> Iterator[str]:

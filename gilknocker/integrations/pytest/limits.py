@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from sys import getswitchinterval  # now: a test may replace it
 
-from gilknocker._core import MOST_THREADS
-from gilknocker._units import format_ns, format_percent
+from gilknocker._core import MOST_THREADS, stack_problem
+from gilknocker._units import format_ns, format_percent, printable
 from gilknocker.integrations.pytest.bars import bars
+from gilknocker.integrations.pytest.stalls import stack_tail
+from gilknocker.reports.stacks import short_frame_words
 from gilknocker.reports.words import LEAST_KNOCKS, LEAST_LOOKS
 
 TYPE_CHECKING = False
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
     from gilknocker.integrations.pytest.meter import Reading
     from gilknocker.integrations.pytest.waits import Waits
+    from gilknocker.meters.stalls import Stall
     from gilknocker.meters.tracer import LongHold
 
 __all__ = [
@@ -117,28 +120,52 @@ def too_short(limit: Limit) -> str:
     )
 
 
-def judge(limit: Limit, reading: Reading) -> Verdict:
-    """Return whether the body of a test kept to a limit."""
+def judge(limit: Limit, reading: Reading, own: str = "", root: str = "") -> Verdict:
+    """Return whether the body of a test kept to a limit.
+
+    Parameters
+    ----------
+    limit : Limit
+        What it must not exceed.
+    reading : Reading
+        What was measured.
+    own, root : str, optional
+        The file of the test, and the folder that files are shown relative to.
+    """
     if reading.times.gil_enabled is False:
         return Verdict(limit, "kept")
     if limit.name == "limit_gil_hold":
-        return _judge_hold(limit, reading)
+        return _judge_hold(limit, reading, own, root)
     if limit.name == "limit_gil_wait":
         return _judge_wait(limit, reading)
     return _judge_share(limit, reading)
 
 
-def hold_lines(reading: Reading, hold: LongHold | None) -> list[str]:
-    """Return when the longest hold was, how it is known, and how long the others were."""
+def hold_lines(reading: Reading, hold: LongHold | None, own: str = "", root: str = "") -> list[str]:
+    """Return whose the longest hold was, when and where, how it is known, and how long others were.
+
+    Parameters
+    ----------
+    reading : Reading
+        What was measured.
+    hold : LongHold or None
+        The hold, where holds are traced.
+    own, root : str, optional
+        As those of `judge`.
+    """
+    stall = reading.stall_in(hold)
+    where = [] if stall is None else _stack(stall, own, root)
     if reading.traced is not None:
-        when = []
-        if hold is not None:
-            begin, end = (at - reading.times.start_ns for at in (hold.start_ns, hold.end_ns))
-            when = [f"by {hold.thread}, from {_instant(begin)} to {_instant(end)} after the begin"]
+        when = [] if hold is None else [_when(reading, hold.thread, hold.start_ns, hold.end_ns)]
         histogram = reading.traced.hold_histogram
-        return [*when, "every hold was traced: exact", *_distribution("holds", histogram)]
+        return [*when, *where, "every hold was traced: exact", *_distribution("holds", histogram)]
     asked = reading.asked
+    when = []
+    if stall is not None:
+        when = [_when(reading, stall.thread, stall.since_ns, stall.since_ns + stall.held_ns)]
     return [
+        *when,
+        *where,
         f"estimated from the longest wait of {_count(len(asked.spans), 'knock')}, "
         f"{format_ns(asked.interval_ns)} apart: one thread had it, and waits that end with its "
         "holds are about equally long, as these are; the hold had begun before the knock",
@@ -146,7 +173,23 @@ def hold_lines(reading: Reading, hold: LongHold | None) -> list[str]:
     ]
 
 
-def _judge_hold(limit: Limit, reading: Reading) -> Verdict:
+def _when(reading: Reading, thread: str, start_ns: int, end_ns: int) -> str:
+    start, end = (_instant(at - reading.times.start_ns) for at in (start_ns, end_ns))
+    who = printable(thread) or "a thread without a name"
+    return f"by {who}, from {start} to {end} after the begin"
+
+
+def _stack(stall: Stall, own: str, root: str) -> list[str]:
+    if not stall.frames:
+        problem = stack_problem()
+        return [f"in which line is not known: {problem or 'its stack could not be read'}"]
+    return [
+        "the most recent call first:",
+        *(f"  {at}" for at in stack_tail(stall.frames, own, root)),
+    ]
+
+
+def _judge_hold(limit: Limit, reading: Reading, own: str, root: str) -> Verdict:
     longest = reading.longest_hold_ns
     if reading.is_kept_from_us(limit.ns):
         hold = reading.hold_kept_from_us(limit.ns)
@@ -155,11 +198,14 @@ def _judge_hold(limit: Limit, reading: Reading) -> Verdict:
         if reading.untimely > TOO_BUSY:
             return _too_busy(limit, longest, reading)
         about = "about " if reading.traced is None else ""
+        stall = reading.stall_in(hold)
+        where = f", in {short_frame_words(stall.frames[-1])}" if stall and stall.frames else ""
         headline = (
             f"limit_gil_hold: the GIL was held for {about}{format_ns(longest, 3)} without a "
-            f"release; the limit is {limit}"
+            f"release{where}; the limit is {limit}"
         )
-        return Verdict(limit, "exceeded", longest, _lines([headline, *hold_lines(reading, hold)]))
+        lines = [headline, *hold_lines(reading, hold, own, root)]
+        return Verdict(limit, "exceeded", longest, _lines(lines))
     if longest > limit.ns:
         message = (
             f"limit_gil_hold: the GIL was held for {format_ns(longest, 3)}, but no knock came "

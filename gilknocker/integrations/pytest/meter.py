@@ -6,7 +6,7 @@ go of: beside busy threads it would not be had back for long.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from gilknocker.integrations.pytest.waits import Waits
@@ -16,6 +16,8 @@ from gilknocker.snapshot.fields import effective_ticks
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from gilknocker import GilTracer, KnockKnock, Snapshot
+    from gilknocker.meters.stall_watch import StallWatch
+    from gilknocker.meters.stalls import Stall
     from gilknocker.meters.tracer import LongHold
 
 __all__ = ["Meter", "Reading"]
@@ -44,6 +46,8 @@ class Reading:
         Those that were long enough to matter, also the one that goes on.
     has_lost_waits : bool
         Whether there were more threads than a tracer has room for: their waits it does not know.
+    stalls : tuple of Stall
+        Those in which holds were long enough to matter, with their lines: where these can be told.
     """
 
     times: Snapshot
@@ -52,6 +56,7 @@ class Reading:
     traced: Snapshot | None = None
     long_holds: tuple[LongHold, ...] = ()
     has_lost_waits: bool = False
+    stalls: tuple[Stall, ...] = ()
 
     @property
     def is_exact(self) -> bool:
@@ -128,6 +133,19 @@ class Reading:
         ]
         return max(kept, key=lambda hold: hold.end_ns - hold.start_ns, default=None)
 
+    def stall_in(self, hold: LongHold | None) -> Stall | None:
+        """Return what was seen of a hold while it lasted; of the longest one without `hold`."""
+        if not self.stalls:
+            return None
+        of = self.times if hold is None else hold
+        start, end = of.start_ns, of.end_ns
+        shared = {
+            stall: min(stall.since_ns + stall.held_ns, end) - max(stall.since_ns, start)
+            for stall in self.stalls
+        }
+        found = max(shared, key=lambda stall: shared[stall], default=None)
+        return found if found is not None and shared[found] > 0 else None
+
     def is_kept_from_us(self, ns: int) -> bool:
         """Whether the GIL was held for longer than `ns` although we asked for it.
 
@@ -168,6 +186,7 @@ class Meter:
         self._holds_ns = holds_ns
         self._tracer: GilTracer | None = None
         self._knocker: KnockKnock | None = None
+        self._stall_watch: StallWatch | None = None
         if method != "knock" or holds_ns:
             self._tracer = _new_tracer(holds_ns)
         if method != "trace" or holds_ns or self._tracer is None:
@@ -187,6 +206,8 @@ class Meter:
             self._knocker = self._new_knocker()
         if self._knocker is not None and not self._knocker.is_running:
             self._knocker.start()
+        if self._holds_ns and self._stall_watch is None:
+            self._stall_watch = _new_stall_watch(self._holds_ns)
 
     def begin(self) -> None:
         """Forget all before this instant: what is under way counts from now.
@@ -217,13 +238,25 @@ class Meter:
         times = sampled if traced is None or self._method == "knock" else traced
         waits = traced if sampled is None or (traced and self._method == "trace") else sampled
         assert times is not None and waits is not None
-        return Reading(times, waits, sampled, traced, tuple(long_holds), lost)
+        reading = Reading(times, waits, sampled, traced, tuple(long_holds), lost)
+        if self._holds_ns and reading.may_be_kept_from_us(self._holds_ns):
+            return replace(reading, stalls=self._stalls())
+        return reading
 
     def stop(self) -> None:
         """End its threads."""
-        for part in (self._knocker, self._tracer):
+        for part in (self._knocker, self._tracer, self._stall_watch):
             if part is not None:
                 part.stop()
+        self._stall_watch = None
+
+    def _stalls(self) -> tuple[Stall, ...]:
+        """Return the stalls so far, also one that is not known to be over: that ends the watch."""
+        watch, self._stall_watch = self._stall_watch, None
+        if watch is None:
+            return ()
+        watch.stop()
+        return watch.stalls
 
     def _new_knocker(self) -> KnockKnock:
         from gilknocker import KnockKnock
@@ -237,6 +270,16 @@ class Meter:
                 tracer.start()
         except Exception:  # the pointers that it redirects are somebody else's by now, say
             self._tracer = None
+
+
+def _new_stall_watch(holds_ns: int) -> StallWatch | None:
+    """Return a watch that sees what is held for longer; None where there can be none."""
+    from gilknocker.meters.stall_watch import LEAST_NS, silent_watch
+
+    try:
+        return silent_watch(f"{max(holds_ns // 2, LEAST_NS)} ns")
+    except (RuntimeError, ValueError):
+        return None
 
 
 def _new_tracer(holds_ns: int) -> GilTracer | None:

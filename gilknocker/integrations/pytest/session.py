@@ -221,7 +221,8 @@ class Session:
     ) -> None:
         """Put the figures where others find them; let the test fail if it exceeded a limit."""
         try:
-            verdicts = [judge(limit, reading) for limit in plan.limits]
+            own, root = str(item.path), str(item.config.rootpath)
+            verdicts = [judge(limit, reading, own, root) for limit in plan.limits]
             figures = figures_of(reading, verdicts)
             attach(item, figures)
             extra_info = getattr(getattr(item, "funcargs", {}).get("benchmark"), "extra_info", None)

@@ -108,10 +108,11 @@ class StallsByTest:
         lines = [f"Stalls: the GIL was kept from all others for {tolerated} or longer, {times}:"]
         ordered = sorted(self.found, key=lambda stall: -stall["held_ns"])
         for stall in ordered[: count or None]:
+            own = os.path.join(root, stall["nodeid"].partition("::")[0])
             lines += [
                 f"  {format_ns(stall['held_ns'], 3)}  {stall['nodeid']}{_PHASES[stall['when']]}",
                 f"    {_by(stall)}",
-                *(f"      {line}" for line in stack_tail(stall["frames"], stall["nodeid"], root)),
+                *(f"      {line}" for line in stack_tail(stall["frames"], own, root)),
             ]
         if 0 < count < len(ordered):
             lines.append(f"  {len(ordered) - count} more: --gilknocker-count=0 shows all")
@@ -169,19 +170,18 @@ def phase_with_most(
     return found
 
 
-def stack_tail(frames: _Frames, nodeid: str, root: str) -> list[str]:
+def stack_tail(frames: _Frames, own: str, root: str) -> list[str]:
     """Return the most recent calls first: a few, and that which the test's own file begins with.
 
     Parameters
     ----------
     frames : sequence of (str, str, int)
         Function, file and line, the outermost first.
-    nodeid : str
-        The name of the test.
+    own : str
+        The file of the test; "" for none.
     root : str
-        The folder that this, and then the files, are relative to.
+        The folder that files are shown relative to.
     """
-    own = os.path.join(root, nodeid.partition("::")[0])
     recent = list(reversed(frames))
     depth = max((n for n, frame in enumerate(recent) if frame[1] == own), default=None)
     shown = recent[: _MOST_FRAMES if depth is None else min(depth + 1, _MOST_FRAMES)]
@@ -193,7 +193,8 @@ def stack_tail(frames: _Frames, nodeid: str, root: str) -> list[str]:
 
 def _place(frame: tuple[str, str, int] | list[Any], root: str) -> str:
     function, file, line = frame
-    return frame_words((function, file.removeprefix(os.path.join(root, "")), line))
+    # No function of os.path, which a test may have replaced.
+    return frame_words((function, file.removeprefix(f"{root}{os.sep}"), line))
 
 
 def _by(stall: dict[str, Any]) -> str:

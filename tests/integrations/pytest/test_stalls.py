@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from needs import needs_gil
+from needs import needs_gil, needs_tracer
 from pytest_runs import run
 
 from gilknocker import _core
@@ -162,6 +162,73 @@ def test_where_they_cannot_be_watched_for(pytester: pytest.Pytester) -> None:
     assert json.loads((pytester.path / "x.json").read_text())["stalls"] is None
 
 
+LIMITED = """
+    import threading
+    import pytest
+    from gilknocker.testing import assert_releases_gil, hold_gil
+
+    pytestmark = pytest.mark.limit_gil_hold("50 ms")
+
+    def keep():
+        hold_gil(0.3, sleep=True)
+
+    def test_main():
+        keep()
+
+    def test_in_a_thread():
+        thread = threading.Thread(target=keep, name="a worker")
+        thread.start()
+        thread.join()
+
+    @pytest.mark.limit_gil_hold(None)
+    def test_call():
+        assert_releases_gil(keep, max_hold="50 ms")
+
+    def test_kept():
+        pass
+"""
+
+
+@needs_gil
+@needs_looks
+@needs_stacks
+@pytest.mark.parametrize("tracer", [pytest.param(True, marks=needs_tracer), False])
+def test_a_limit_on_holds_names_thread_and_line(pytester: pytest.Pytester, tracer: bool) -> None:
+    file = pytester.makepyfile(LIMITED)
+    if not tracer:
+        pytester.makeconftest(
+            """
+            from gilknocker.integrations.pytest import limits, meter
+            limits.TOO_BUSY = 2
+            meter._new_tracer = lambda holds_ns: None
+            meter.kept_by_one = lambda snapshot: True  # that takes a longer body
+            """
+        )
+    words = ("--gilknocker", "--gilknocker-json=x.json")
+    result = run(pytester, *words, separately=not tracer)
+    result.assert_outcomes(failed=3, passed=1)
+    where = "in hold_gil (gilknocker/testing.py:*); the limit is 50 ms"
+    about = "" if tracer else "about "
+    result.stdout.fnmatch_lines(
+        [
+            f"limit_gil_hold: the GIL was held for {about}* ms without a release, {where}",
+            "  by MainThread, from * to * after the begin",
+            "  the most recent call first:",
+            "    hold_gil (*testing.py:*)",
+            f"    keep ({file.name}:8)",
+            f"    test_main ({file.name}:11)",
+            "  by a worker, from * to * after the begin",
+            f"    keep ({file.name}:8)",
+            "E *AssertionError: keep kept the GIL for *",
+            f"E *keep (*{file.name}:8)",
+            f"E *test_call (*{file.name}:20)",
+        ]
+    )
+    tests = json.loads((pytester.path / "x.json").read_text())["tests"]
+    messages = [limit["message"] for test in tests for limit in test["limits"]]
+    assert sum("in hold_gil (gilknocker/testing.py:" in message for message in messages) == 2
+
+
 @given(
     st.lists(st.integers(0, 40), min_size=1, max_size=6, unique=True).map(sorted),
     st.integers(0, 40),
@@ -185,13 +252,11 @@ def test_the_calls_that_are_shown() -> None:
     inner = [(f"f{n}", "/lib/deep.py", n) for n in range(1, 9)]
     test = ("test_it", "/root/tests/test_a.py", 3)
     outer = ("run", "/lib/pytest.py", 1)
-    assert stack_tail([outer, test], "tests/test_a.py::test_it", "/root") == [
-        "test_it (tests/test_a.py:3)"
-    ]
-    assert stack_tail([outer, test, *inner], "tests/test_a.py::test_it", "/root") == [
+    assert stack_tail([outer, test], test[1], "/root") == ["test_it (tests/test_a.py:3)"]
+    assert stack_tail([outer, test, *inner], test[1], "/root") == [
         *(f"f{n} (/lib/deep.py:{n})" for n in (8, 7, 6, 5)),
         "(4 more)",
         "test_it (tests/test_a.py:3)",
     ]
-    assert stack_tail(inner, "tests/test_a.py::test_it", "/root")[-1] == "f4 (/lib/deep.py:4)"
-    assert stack_tail([], "tests/test_a.py::test_it", "/root") == []
+    assert stack_tail(inner, test[1], "/root")[-1] == "f4 (/lib/deep.py:4)"
+    assert stack_tail([], test[1], "/root") == []
