@@ -448,7 +448,6 @@ cdef extern from "gilknocker/holder_stack.hpp" namespace "gilknocker" nogil:
     cdef enum class StackLook(unsigned char):
         kFree
         kWhole
-        kMoved
         kUnreadable
 
     cdef cppclass HolderStack:

@@ -69,7 +69,7 @@ def held_stack_series(Py_ssize_t count, int64_t pause_ns) -> list[tuple[
         int, int, tuple[tuple[str, str, int], ...]]]:
     """Look `count` times at the GIL's holder, `pause_ns` apart, with the GIL released: for tests.
 
-    Returns of each look what it came to (0 free, 1 whole, 2 moved, 3 unreadable, 4 unnamed), how
+    Returns of each look what it came to (0 free, 1 whole, 2 unreadable, 3 unnamed), how
     long it took in ns, and the frames of a whole stack, the oldest first.
     """
     if stacks_problem() != NULL:
@@ -95,8 +95,8 @@ def held_stack_series(Py_ssize_t count, int64_t pause_ns) -> list[tuple[
             for _ in range(3):
                 outcome = <int>holder.get().look(raw.get(), &mark)
                 if outcome == 1 and not table.get().resolve(raw.get()[0], &seen[i]):
-                    outcome = 4
-                if outcome != 4:
+                    outcome = 3
+                if outcome != 3:
                     break
                 seen[i].clear()
             spent.push_back(the_clock.now() - begun)

@@ -16,25 +16,26 @@ std::size_t FrameTable::Hash::operator()(const Frame& frame) const noexcept {
   return value * 31 + static_cast<std::size_t>(frame.line);
 }
 
+// The newest first: they are the first to be freed.
 bool FrameTable::resolve(const RawStack& raw, Stack* stack) {
   if (codes_.size() > kMostCodes) codes_.clear();
-  forget_the_dead(raw);
+  identify_all(raw);
   stack->clear();
-  for (std::size_t i = raw.size; i-- != 0;) {
-    const RawFrame& frame = raw.frames[i];
-    const Id* id = known(frame);
-    if (id == nullptr) id = learn(frame, raw.deaths);
+  for (std::size_t i = 0; i < raw.size; ++i) {
+    const Id* const id = id_of(raw.frames[i]);
     if (id == nullptr) return false;
     // A frame that has called another and belongs to no line is the interpreter's own: what calls
     // __init__ for a class.
     if (i != 0 && frames_[*id].line == kNoLine) continue;
     stack->push_back(*id);
   }
+  std::reverse(stack->begin(), stack->end());
   return true;
 }
 
-// Code objects that may have been freed, and their addresses used again, since they were read.
-void FrameTable::forget_the_dead(const RawStack& raw) {
+// Those that are new, and those that may have been freed since they were read, and their addresses
+// used again.
+void FrameTable::identify_all(const RawStack& raw) {
   std::array<std::uint64_t, CodeReader::kMostIdentities> doubtful;
   std::array<CodeIdentity, CodeReader::kMostIdentities> now;
   std::array<bool, CodeReader::kMostIdentities> found;
@@ -42,13 +43,13 @@ void FrameTable::forget_the_dead(const RawStack& raw) {
   const auto settle = [&] {
     reader_.identify(doubtful.data(), count, now.data(), found.data());
     for (std::size_t k = 0; k < count; ++k) {
-      const auto entry = codes_.find(doubtful[k]);
-      if (entry == codes_.end()) continue;  // asked twice, and forgotten the first time
-      if (found[k] && now[k] == entry->second.identity) {
-        entry->second.deaths = raw.deaths;
-      } else {
-        codes_.erase(entry);
+      if (!found[k]) {
+        codes_.erase(doubtful[k]);
+        continue;
       }
+      Code& code = codes_[doubtful[k]];
+      if (code.identity != now[k]) code = {now[k], 0, {}};
+      code.deaths = raw.deaths;
     }
     count = 0;
   };
@@ -58,29 +59,23 @@ void FrameTable::forget_the_dead(const RawStack& raw) {
     if (code == last) continue;
     last = code;
     const auto entry = codes_.find(code);
-    if (entry == codes_.end()) continue;
-    if (counts_deaths_ && entry->second.deaths == raw.deaths) continue;
+    if (entry != codes_.end() && counts_deaths_ && entry->second.deaths == raw.deaths) continue;
     doubtful[count++] = code;
     if (count == doubtful.size()) settle();
   }
   if (count != 0) settle();
 }
 
-const FrameTable::Id* FrameTable::known(const RawFrame& frame) const noexcept {
+// Null if it cannot be told.
+const FrameTable::Id* FrameTable::id_of(const RawFrame& frame) {
   const auto entry = codes_.find(frame.code);
   if (entry == codes_.end()) return nullptr;
-  for (const auto& line : entry->second.lines) {
+  Code& code = entry->second;
+  for (const auto& line : code.lines) {
     if (line.first == frame.instruction) return &line.second;
   }
-  return nullptr;
-}
-
-const FrameTable::Id* FrameTable::learn(const RawFrame& frame, std::uint64_t deaths) {
   FrameName name;
-  CodeIdentity identity;
-  if (!reader_.name(frame, &name, &identity)) return nullptr;
-  Code& code = codes_[frame.code];
-  if (!(code.identity == identity)) code = {identity, deaths, {}};
+  if (!reader_.name(frame, code.identity, &name)) return nullptr;
   const Id id = add({std::string(name.function.view()), std::string(name.file.view()), name.line});
   code.lines.emplace_back(frame.instruction, id);
   return &code.lines.back().second;

@@ -6,7 +6,7 @@ namespace gilknocker {
 // may be who had it before.
 std::optional<HolderMark> HolderStack::settled_mark() const noexcept {
   std::optional<HolderMark> mark = gil_.mark();
-  for (int i = 0; i < kTries; ++i) {
+  for (int i = 0; i < kSettling; ++i) {
     const std::optional<HolderMark> again = gil_.mark();
     if (!again || again == mark) break;
     mark = again;
@@ -19,12 +19,7 @@ StackLook HolderStack::look(RawStack* stack, HolderMark* mark) noexcept {
   if (!before) return StackLook::kFree;
   *mark = *before;
   for (int i = 0; i < kTries; ++i) {
-    const StackReader::Outcome outcome = reader_.read(mark->state, stack);
-    const bool moved = gil_.mark() != before;
-    if (outcome == StackReader::Outcome::kWhole && !(moved && stack->size == 0)) {
-      return StackLook::kWhole;
-    }
-    if (moved) return StackLook::kMoved;
+    if (reader_.read(mark->state, stack) == StackReader::Outcome::kWhole) return StackLook::kWhole;
   }
   return StackLook::kUnreadable;
 }

@@ -142,6 +142,7 @@ class FakePython {
   void code(std::uint64_t at, const std::string& function, const std::string& file, int first_line,
             const std::vector<unsigned char>& table) {
     memory.map(at, 0x1000);
+    memory.put(at, std::uint64_t{1});  // reference
     memory.put(at + offsets.object_type, offsets.code_type);
     if (offsets.code_count != GILKNOCKER_NONE) {
       memory.put(at + offsets.code_count, std::uint64_t{1'000});

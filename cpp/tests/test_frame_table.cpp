@@ -98,6 +98,31 @@ TEST(what_is_no_code_object_has_no_name) {
   CHECK(!name_of(python, 0));
 }
 
+TEST(a_code_object_that_is_freed_has_no_name_though_its_memory_still_tells_one) {
+  FakePython python(Layout::kCurrentFrame);
+  python.code(kCode, "f", "file", 1, kLocations);
+  const auto named_with = [&](std::uint64_t references) {
+    python.memory.put(kCode + python.offsets.object_type - 8, references);
+    return name_of(python, 0).has_value();
+  };
+  CHECK(named_with(1));
+  CHECK(named_with(0xFFFF'FFFF));            // immortal
+  CHECK(named_with(0x0040'0000'C000'0000));  // and with flags, since 3.14
+  CHECK(!named_with(0));                     // being taken down, or the last of its free list
+  CHECK(!named_with(0x7F12'3456'7890));      // the next of its free list
+}
+
+TEST(a_long_line_table_is_read_to_its_end) {
+  FakePython python(Layout::kCurrentFrame);
+  std::vector<unsigned char> table;
+  for (int i = 0; i < 600; ++i) table.insert(table.end(), {0x83, 0});  // four instructions each
+  table.insert(table.end(), {0xE1, 0, 0});                             // two lines further
+  python.code(kCode, "f", "file", 40, table);
+  python.memory.put(kCode + python.offsets.code_count, std::uint64_t{2'402});
+  CHECK_EQ(name_of(python, 4'792)->line, 40);
+  CHECK_EQ(name_of(python, 4'800)->line, 42);
+}
+
 TEST(line_tables_of_garbage_are_survived) {
   for_seeds(2'000, [](Random& random) {
     std::vector<unsigned char> table(static_cast<std::size_t>(integer_in(random, 0, 40)));

@@ -75,7 +75,7 @@ def places(now: Iterable[_Counted], total: Iterable[_Counted]) -> list[Place]:
 def _shares(stacks: Iterable[_Counted]) -> dict[str, float]:
     counts: dict[str, int] = {}
     for frames, ticks in stacks:
-        name = frame_words(frames[-1]) if frames else "unknown: it changed hands meanwhile"
+        name = frame_words(frames[-1]) if frames else "unknown: it could not be read"
         counts[name] = counts.get(name, 0) + ticks
     whole = max(sum(counts.values()), 1)
     return {name: ticks / whole for name, ticks in counts.items()}

@@ -1,8 +1,10 @@
 // What a frame is called: function, file and line, from the bytes of its code object alone.
 //
 // A code object can be freed and its memory used again at any time. So its fields are read before
-// and after what they point to: the same both times, and of type code, means that they are of one
-// object, which kept its strings alive meanwhile.
+// and after what they point to, in the same system call: the same both times, of type code, and
+// with references left both times, means that they are of one object, which kept its strings alive
+// meanwhile. (One that is taken down has none left, and lets go of its strings only then; what is
+// freed holds an address there, or nothing.)
 //
 // Thread safety: a CodeReader belongs to one thread. Nothing is allocated.
 #pragma once
@@ -57,19 +59,39 @@ class CodeReader {
 
   // False if the code object is not there, or is none, or changed while it was read.
   bool name(const RawFrame& frame, FrameName* name, CodeIdentity* identity) noexcept;
+  // Of one that was that a moment ago. Two system calls in all, but for what is long.
+  bool name(const RawFrame& frame, const CodeIdentity& identity, FrameName* name) noexcept;
 
  private:
   static constexpr std::size_t kLargestCode = 320;
   static constexpr std::size_t kLongestTable = std::size_t{1} << 20;
+  static constexpr std::uint64_t kPage = 4096;
+
+  // An object's first bytes: mostly all of it.
+  struct Beginning {
+    std::uint64_t address = 0;
+    std::size_t size = 0;
+    std::array<unsigned char, 1024> bytes;
+
+    Piece piece(std::uint64_t object, std::size_t least) noexcept;
+  };
 
   bool identity_of(const unsigned char* code, CodeIdentity* identity) const noexcept;
-  bool string(std::uint64_t address, char* to, std::size_t room, std::size_t* size) noexcept;
-  bool line(const RawFrame& frame, const CodeIdentity& identity, std::int32_t* line) noexcept;
+  // `size` bytes of an object, from `offset` on; null if they are not there.
+  const unsigned char* bytes_of(const Beginning& object, std::uint64_t offset,
+                                std::size_t size) noexcept;
+  bool string(const Beginning& object, char* to, std::size_t room, std::size_t* size) noexcept;
+  bool line(const Beginning& table, const RawFrame& frame, const CodeIdentity& identity,
+            std::int32_t* line) noexcept;
 
   const Memory& memory_;
   const StackOffsets offsets_;
   std::array<std::array<unsigned char, kLargestCode>, kMostIdentities> codes_;
-  std::array<unsigned char, kLongestTable> bytes_;  // a line table's, or a string's
+  Beginning function_;
+  Beginning file_;
+  Beginning table_;
+  std::array<unsigned char, kLongestTable> bytes_;  // of what did not fit in there
+  bool read_more_ = false;
 };
 
 }  // namespace gilknocker

@@ -52,16 +52,15 @@ class FrameTable {
 
   struct Code {
     CodeIdentity identity;
-    std::uint64_t deaths = 0;                        // known to live when that many had died
+    std::uint64_t deaths = 0;                        // it lived when at least that many had died
     std::vector<std::pair<std::int32_t, Id>> lines;  // by instruction
   };
   struct Hash {
     std::size_t operator()(const Frame& frame) const noexcept;
   };
 
-  void forget_the_dead(const RawStack& raw);
-  const Id* known(const RawFrame& frame) const noexcept;
-  const Id* learn(const RawFrame& frame, std::uint64_t deaths);
+  void identify_all(const RawStack& raw);
+  const Id* id_of(const RawFrame& frame);
 
   CodeReader reader_;
   const bool counts_deaths_;

@@ -1,8 +1,8 @@
-// The stack of whoever holds the GIL at this instant, of which it is known whether it is one.
+// The stack of whoever holds the GIL at this instant.
 //
 // A thread changes its Python frames only with the GIL held. So one that let go while its stack was
-// read left it as it was: what was read is its stack at the look, or some microseconds later. Only
-// that of a thread that has ended since is gone, or another's.
+// read left it as it was: what was read is its stack at the look, or some microseconds later. One
+// that ended meanwhile left none: it was as good as at its end at the look already.
 //
 // Thread safety: belongs to one thread. Nothing is allocated, no lock is taken.
 #pragma once
@@ -18,9 +18,8 @@ namespace gilknocker {
 
 enum class StackLook : unsigned char {
   kFree,       // nobody holds the GIL
-  kWhole,      // the stack of the thread that held it at the look
-  kMoved,      // that thread let go meanwhile, and left no stack: it ended
-  kUnreadable  // held all the while, and yet there was no stack to be read
+  kWhole,      // the stack of the thread that held it at the look; empty: it had no Python frame
+  kUnreadable  // there was no stack to be read
 };
 
 class HolderStack {
@@ -29,11 +28,14 @@ class HolderStack {
       : gil_(gil), reader_(memory, offsets) {}
 
   // *stack is of *mark's thread if it is kWhole. An attempt that met the instant in which a frame
-  // is made or taken down is made again, while the same thread holds the GIL.
+  // is made or taken down is made again: also when the thread has let go since, for its frames are
+  // at rest then.
   StackLook look(RawStack* stack, HolderMark* mark) noexcept;
 
  private:
-  static constexpr int kTries = 4;
+  static constexpr int kSettling = 4;
+  // Beside a generator that does nothing but yield two of five attempts are in vain.
+  static constexpr int kTries = 16;
 
   std::optional<HolderMark> settled_mark() const noexcept;
 

@@ -34,8 +34,8 @@ _NUMBERS = iter(range(1, 2**62))
 class HeldBy(NamedTuple):
     """A stack that looks found holding the GIL.
 
-    `frames` are ``(function, file, line)``, the oldest first; none where the GIL changed hands
-    while the stack was read. `ticks` is how many looks found it.
+    `frames` are ``(function, file, line)``, the oldest first; none where they could not be
+    read. `ticks` is how many looks found it.
     """
 
     native_id: int
