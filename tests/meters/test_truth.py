@@ -97,7 +97,10 @@ def test_a_spinner_holds_it_all_the_time(interval: int, seconds: float) -> None:
             until = time.monotonic() + seconds
             while time.monotonic() < until:
                 pass
-            assert knocker.snapshot().ticks > 0.2 * seconds / interval * 1e6
+            # The watcher gets a CPU beside it: how much later than on a machine of its own, is not
+            # told here.
+            while knocker.snapshot().ticks <= 0.2 * seconds / interval * 1e6:
+                assert time.monotonic() < until + 60
             return 0.9 - knocker.contention_metric
 
     settles(miss)
@@ -143,7 +146,8 @@ def off_the_truth(work: Callable[[], None]) -> float:
     """Return by how much four threads' fraction is off the oracle's, less 0.1."""
     with Oracle() as oracle:
         snapshot, truth = in_threads(work, oracle)
-    assert snapshot.ticks > 50
+    if snapshot.ticks <= 50:
+        return 1.0  # too few looks to tell
     return abs(fraction_of(snapshot) - truth) - 0.1
 
 
