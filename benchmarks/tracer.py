@@ -82,7 +82,7 @@ def main() -> int:
     for name, bound in (("sums", 60), ("events", 90)):
         more = least[name] - least["none"]
         verdicts.at_most(f"a release and acquire, {name}: longer by", more, bound, "ns")
-    # Nothing is left of it (tests/meters/test_tracer_process.py), so this is what noise is.
+    # Nothing is left of it (tests/meters/test_tracer_relocations.py), so this is what noise is.
     print(f"the same again, stopped: longer by {least['stopped'] - least['none']:.1f} ns")
     for work in (some_gil, a_lotta_gil):
         longer = 100 * slowdown(work, rounds)
