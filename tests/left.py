@@ -10,6 +10,8 @@ from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
+from own_threads import our_names
+
 # What Python keeps until it exits.
 KEPT = (b"multiprocessing.resource_tracker", b"multiprocessing.forkserver")
 
@@ -26,7 +28,7 @@ class Left:
         left = Counter(
             f"thread {thread.name}" for thread in set(threading.enumerate()) - self._threads
         )
-        left.update(f"thread {name}" for name in own_threads())
+        left.update(f"thread {name}" for name in our_names())
         left.update(f"child {command}" for command in self._new_children().values())
         core = sys.modules.get("gilknocker._core")  # a test that has not imported it left nothing
         if core is not None:
@@ -44,15 +46,6 @@ class Left:
 
     def _new_children(self) -> dict[int, str]:
         return {pid: name for pid, name in children().items() if pid not in self._children}
-
-
-def own_threads() -> list[str]:
-    """Return the names of the threads that are the meter's own."""
-    names = []
-    for comm in Path("/proc/self/task").glob("*/comm"):
-        with suppress(OSError):  # it ended meanwhile
-            names.append(comm.read_text().strip())
-    return [name for name in names if name.startswith("gilknock")]
 
 
 def children() -> dict[int, str]:

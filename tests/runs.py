@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -39,6 +40,17 @@ def python(
         timeout=TIMEOUT,
     )
     return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+def run_strictly(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a piece of code with warnings as errors."""
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(program), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
 
 
 def environment(**extra: str) -> dict[str, str]:

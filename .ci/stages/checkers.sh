@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # A part of the test suite, the extension in Python under a checker of memory. Only when named.
-checked_part=(tests/meters/test_start_stop.py tests/meters/test_threads.py tests/meters/test_knock_knock.py
-  tests/meters/test_tracer.py tests/meters/test_machine.py tests/meters/test_looking.py)
+checked_part=(tests/meters/test_start_stop.py tests/meters/test_stuck_knocks.py
+  tests/meters/test_threads.py tests/meters/test_knock_knock.py tests/meters/test_tracer.py
+  tests/meters/test_machine.py tests/meters/test_looking.py)
 prepare_asan() {
   venv "$work/asan" python3
   GILKNOCKER_SANITIZE=address "$work/asan/bin/pip" install -q "${sdist}[test]"

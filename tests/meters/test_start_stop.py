@@ -5,22 +5,16 @@ What another process must show (exit handlers, limits, signals that kill) runs i
 
 from __future__ import annotations
 
-import ctypes
 import gc
-import subprocess
-import sys
-import textwrap
 import threading
 import time
-import warnings
-from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from needs import needs_gil
+from own_threads import NAMES, our_names
+from runs import run_strictly
 from waiting import wait_until
 
 from gilknocker import KnockKnock, Snapshot
@@ -30,38 +24,9 @@ from gilknocker.testing import hold_gil
 pytestmark = pytest.mark.thread_unsafe(reason="they look at the whole process")
 
 
-WATCHER, KNOCKER = NAMES = ("gilknock-watch", "gilknock-knock")
-
-
-def thread_names() -> dict[int, str]:
-    """Return the name of each thread, as the operating system knows them, by its number."""
-    names = {}
-    for folder in Path("/proc/self/task").iterdir():
-        try:
-            names[int(folder.name)] = (folder / "comm").read_text().strip()
-        except OSError:  # it ended meanwhile
-            continue
-    return names
-
-
-def our_threads() -> list[str]:
-    return sorted(name for name in thread_names().values() if name.startswith("gilknock"))
-
-
 def measured(seen: Snapshot) -> int:
     """Return how much it knows of when the GIL was held: looks, or counted time."""
     return seen.ticks + seen.counted_ns
-
-
-def run_python(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run `program` with warnings as errors."""
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-c", textwrap.dedent(program), *arguments],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
 
 
 # ---- start and stop ---------------------------------------------------------------------
@@ -75,7 +40,7 @@ def test_not_started() -> None:
     assert knocker.contention_metric == 0.0
     assert knocker.snapshot().observed_ns == 0
     assert len(knocker.wait_times) == 0
-    wait_until(lambda: our_threads() == [])
+    wait_until(lambda: our_names() == [])
 
 
 def test_starting_and_stopping_twice_is_once() -> None:
@@ -83,12 +48,12 @@ def test_starting_and_stopping_twice_is_once() -> None:
     for _ in range(3):
         knocker.start()
         assert knocker.is_running
-    wait_until(lambda: our_threads() == sorted(NAMES))
+    wait_until(lambda: our_names() == sorted(NAMES))
     time.sleep(0.02)  # threads too many would have their names by now
-    assert our_threads() == sorted(NAMES)
+    assert our_names() == sorted(NAMES)
     knocker.stop()
     assert not knocker.is_running
-    wait_until(lambda: our_threads() == [])
+    wait_until(lambda: our_names() == [])
     stopped = knocker.snapshot(waits=True)
     knocker.stop()
     assert knocker.snapshot(waits=True) == stopped
@@ -144,124 +109,6 @@ def test_with_block() -> None:
     assert not knocker.is_running
 
 
-# ---- a knock that is stuck --------------------------------------------------------------
-
-
-# Called without letting go of the GIL, for which a stuck knock is waiting.
-LIBC = ctypes.PyDLL(None)
-
-
-def exists(thread: int) -> bool:
-    return LIBC.kill(thread, 0) == 0  # musl has no tgkill()
-
-
-def crowds(knocker: KnockKnock) -> Iterator[int]:
-    """Start `knocker`; yield its thread number while it and others that will keep it want the GIL.
-
-    Who gets it next is chance, so there are many attempts: mostly a knock waits for several holds.
-    """
-    for _ in range(30):
-        knocker.start()
-        wait_until(lambda: our_threads() == sorted(NAMES))
-        [(number, _)] = [item for item in thread_names().items() if item[1] == KNOCKER]
-        go = threading.Event()
-
-        def hold(go: threading.Event = go) -> None:
-            go.wait()
-            hold_gil(0.15, sleep=True)
-
-        threads = [threading.Thread(target=hold) for _ in range(5)]
-        for thread in threads:
-            thread.start()
-        go.set()
-        hold_gil(0.003, sleep=True)  # all ask meanwhile, none for so long that we must make way
-        try:
-            yield number
-        finally:
-            for thread in threads:
-                thread.join()
-    pytest.fail("no knock was stuck in 30 attempts")
-
-
-def impatient() -> KnockKnock:
-    return KnockKnock(200, 0.05, knock_interval_micros=200)
-
-
-@needs_gil
-def test_stop_leaves_a_stuck_knock_alone() -> None:
-    knocker = impatient()
-    for thread in crowds(knocker):
-        begin = time.monotonic()
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            knocker.stop()
-        stuck = exists(thread)
-        seconds = time.monotonic() - begin
-        assert not knocker.is_running
-        seen = knocker.snapshot(waits=True)
-        knocker.stop()
-        if stuck and seen.in_flight_ns:  # not one that was about to leave its seat
-            break
-    assert 0.05 <= seconds < 5  # getting the GIL back comes on top
-    assert [warning.category for warning in caught] == [RuntimeWarning]
-    assert str(caught[0].message) == (
-        "a knock was still waiting for the GIL 50 ms after stop(): "
-        "its thread will end by itself, later"
-    )
-    assert caught[0].filename == __file__
-    assert seen.in_flight_ns > 0
-    wait_until(lambda: our_threads() == [])
-    assert knocker.snapshot(waits=True) == seen
-
-
-@needs_gil
-def test_restart_while_a_knock_is_stuck() -> None:
-    knocker = impatient()
-    for thread in crowds(knocker):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            knocker.stop()
-        stuck = exists(thread)
-        knocker.start()
-        assert knocker.is_running
-        if stuck:
-            break
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the crowd is still here: this one may be stuck too
-            knocker.stop()
-    before = knocker.snapshot(waits=True)
-    wait_until(lambda: our_threads() == sorted(NAMES))
-    wait_until(lambda: knocker.snapshot().knocks > before.knocks)
-    wait_until(lambda: measured(knocker.snapshot()) > measured(before))
-    knocker.stop()
-    wait_until(lambda: our_threads() == [])
-    window = knocker.snapshot(waits=True) - before
-    assert 0 <= window.ticks_held <= window.ticks
-    assert window.observed_ns <= time.monotonic_ns() - before.end_ns
-    assert window.wait_times.size == window.knocks
-    assert window.wait_times.sum() == window.wait_total_ns
-    # The stuck knock was asked for before, and is left out.
-    assert (np.diff(window.knock_times) > 0).all()
-    assert window.in_flight_ns == 0
-
-
-@needs_gil
-def test_state_has_changed_when_the_warning_is_an_error() -> None:
-    knocker = impatient()
-    for _ in crowds(knocker):
-        try:
-            knocker.stop()  # warnings are errors in these tests
-        except RuntimeWarning as warning:
-            assert not knocker.is_running
-            assert "was still waiting for the GIL" in str(warning)
-            break
-        assert not knocker.is_running
-    knocker.start()
-    assert knocker.is_running
-    wait_until(lambda: our_threads() == sorted(NAMES))
-    knocker.stop()
-
-
 # ---- reset ------------------------------------------------------------------------------
 
 
@@ -305,21 +152,21 @@ def test_reset(running: bool) -> None:
 def test_drop() -> None:
     knocker = KnockKnock()
     knocker.start()
-    wait_until(lambda: our_threads() == sorted(NAMES))
+    wait_until(lambda: our_names() == sorted(NAMES))
     del knocker
-    wait_until(lambda: our_threads() == [])
+    wait_until(lambda: our_names() == [])
 
 
 def test_drop_in_a_cycle_by_another_thread() -> None:
     cycle: list[Any] = [KnockKnock()]
     cycle.append(cycle)
     cycle[0].start()
-    wait_until(lambda: our_threads() == sorted(NAMES))
+    wait_until(lambda: our_names() == sorted(NAMES))
     del cycle
     thread = threading.Thread(target=gc.collect)
     thread.start()
     thread.join()
-    wait_until(lambda: our_threads() == [])
+    wait_until(lambda: our_names() == [])
 
 
 def test_drop_while_another_thread_holds_the_gil() -> None:
@@ -332,14 +179,14 @@ def test_drop_while_another_thread_holds_the_gil() -> None:
     while knockers:
         knockers.pop()
     thread.join()
-    wait_until(lambda: our_threads() == [])
+    wait_until(lambda: our_names() == [])
 
 
 # ---- at exit, and where no thread can be had ---------------------------------------------
 
 
 def test_start_after_the_exit_handler() -> None:
-    done = run_python(
+    done = run_strictly(
         """
         import atexit
         def late():
@@ -357,7 +204,7 @@ def test_start_after_the_exit_handler() -> None:
             running.reset_contention_metric()
             assert running.contention_metric == 0.0
         atexit.register(late)  # before ours, so it is called after it
-        from gilknocker import KnockKnock
+        from gilknocker import KnockKnock, Snapshot
         running, stopped = KnockKnock(), KnockKnock()
         running.start()
         while not running.contention_metric:
@@ -372,7 +219,7 @@ def test_start_after_the_exit_handler() -> None:
 def test_thread_that_cannot_be_had(stacks: int) -> None:
     # No limit of processes binds root, but a thread needs address space for its stack. With room
     # for one stack, the knocker's thread is refused when the watcher's runs already.
-    done = run_python(
+    done = run_strictly(
         """
         import os, resource, sys, time
         from pathlib import Path

@@ -5,9 +5,7 @@ from __future__ import annotations
 import faulthandler
 import random
 import signal
-import subprocess
 import sys
-import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,46 +14,20 @@ from pathlib import Path
 
 import pytest
 from oracle import Oracle
+from own_threads import NAMES, our_threads, thread_names
+from runs import run_strictly
 from waiting import wait_until
 
 from gilknocker import KnockKnock
 
 pytestmark = pytest.mark.thread_unsafe(reason="they look at the whole process")
 
-NAMES = ["gilknock-knock", "gilknock-watch"]
-
-
-def thread_names() -> dict[int, str]:
-    """Return the name of each thread, as the operating system knows them, by its number."""
-    names = {}
-    for folder in Path("/proc/self/task").iterdir():
-        try:
-            names[int(folder.name)] = (folder / "comm").read_text().strip()
-        except OSError:  # it ended meanwhile
-            continue
-    return names
-
-
-def our_threads() -> dict[int, str]:
-    return {n: name for n, name in thread_names().items() if name.startswith("gilknock")}
-
-
-def run_python(program: str) -> subprocess.CompletedProcess[str]:
-    """Run `program` with warnings as errors."""
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-c", textwrap.dedent(program)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
 
 @contextmanager
 def both_threads(knocker: KnockKnock) -> Iterator[dict[int, str]]:
     """Run `knocker`; yield the names of its threads by the operating system's numbers."""
     with knocker:
-        wait_until(lambda: sorted(our_threads().values()) == NAMES)
+        wait_until(lambda: sorted(our_threads().values()) == sorted(NAMES))
         yield our_threads()
 
 
@@ -163,7 +135,7 @@ def test_names() -> None:
         # Less what ended meanwhile: a thread that was joined is still there for a moment.
         assert thread_names().items() <= (before | names).items()
         assert names.items() <= thread_names().items()
-        assert sorted(names.values()) == NAMES
+        assert sorted(names.values()) == sorted(NAMES)
     wait_until(lambda: thread_names().items() <= before.items())
 
 
@@ -202,7 +174,7 @@ def test_all_signals_but_faults_are_blocked_in_our_threads() -> None:
 
 
 def test_signal_that_the_program_blocks_after_start_waits() -> None:
-    done = run_python(
+    done = run_strictly(
         """
         import os, signal, time
         from gilknocker import KnockKnock
