@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 10, every: float = 0.001) -> None:
+def wait_until(condition: Callable[[], object], seconds: float = 60, every: float = 0.001) -> None:
     """Wait until `condition` is true, looking again `every` so many seconds.
 
     Raises

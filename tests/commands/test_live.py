@@ -46,7 +46,7 @@ def on_terminal(*words: str, term: str = "xterm", columns: int = 80) -> tuple[in
         output += data
     os.close(master)
     try:
-        return process.wait(timeout=10), output.decode()
+        return process.wait(timeout=60), output.decode()
     finally:
         process.kill()
 

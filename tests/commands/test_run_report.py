@@ -248,7 +248,7 @@ def test_json_to_a_pipe_wherever_the_program_goes(tmp_path: Path) -> None:
     with subprocess.Popen(["cat", tmp_path / "pipe"], stdout=subprocess.PIPE) as reader:
         metered("-c", "import os; os.chdir('/')", options=["--json", "pipe"], cwd=tmp_path)
         try:
-            assert json.loads(reader.communicate(timeout=10)[0])["exit_status"] == 0
+            assert json.loads(reader.communicate(timeout=60)[0])["exit_status"] == 0
         finally:
             reader.kill()
 
