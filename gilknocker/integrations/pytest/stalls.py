@@ -180,7 +180,7 @@ def stack_tail(frames: _Frames, own: str, root: str) -> list[str]:
     own : str
         The file of the test; "" for none.
     root : str
-        The folder that files are shown relative to.
+        The folder that files are shown relative to; "" for none.
     """
     recent = list(reversed(frames))
     depth = max((n for n, frame in enumerate(recent) if frame[1] == own), default=None)
@@ -194,7 +194,8 @@ def stack_tail(frames: _Frames, own: str, root: str) -> list[str]:
 def _place(frame: tuple[str, str, int] | list[Any], root: str) -> str:
     function, file, line = frame
     # No function of os.path, which a test may have replaced.
-    return frame_words((function, file.removeprefix(f"{root}{os.sep}"), line))
+    inside = file.removeprefix(f"{root}{os.sep}") if root else file
+    return frame_words((function, inside, line))
 
 
 def _by(stall: dict[str, Any]) -> str:

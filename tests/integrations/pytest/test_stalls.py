@@ -260,3 +260,4 @@ def test_the_calls_that_are_shown() -> None:
     ]
     assert stack_tail(inner, test[1], "/root")[-1] == "f4 (/lib/deep.py:4)"
     assert stack_tail([], test[1], "/root") == []
+    assert stack_tail([test], "", "") == ["test_it (/root/tests/test_a.py:3)"]
