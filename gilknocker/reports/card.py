@@ -17,6 +17,7 @@ from html import escape
 
 from gilknocker._units import format_ns, format_percent
 from gilknocker.reports import words
+from gilknocker.reports.stack_lines import LEAST_SHARE, lines_by_cost
 from gilknocker.reports.svg import ACCENT, held_bar, percent_width, wait_distribution
 
 TYPE_CHECKING = False
@@ -30,6 +31,7 @@ __all__ = ["STYLE", "card", "comparison_card", "notebook_card", "one_line"]
 SHOWN_HOLDERS = 6
 _FIGURES = (50, 90, 99)
 _NAME = 24  # letters
+_PLACE = 40
 
 _STYLES = {
     "gilknocker": (
@@ -47,6 +49,9 @@ _STYLES = {
     "gk-figure": "font-size:17px;font-weight:600;font-variant-numeric:tabular-nums",
     "gk-row": "display:flex;align-items:center;gap:.7em",
     "gk-name": "flex:0 0 12.5em;overflow:hidden;text-overflow:ellipsis;white-space:nowrap",
+    "gk-place": (
+        "flex:0 1 22em;min-width:0;overflow:hidden;text-overflow:ellipsis;white-space:nowrap"
+    ),
     "gk-track": "flex:1 1 5em;height:9px;border-radius:3px;background:rgba(128,128,128,.2)",
     "gk-fill": f"display:block;height:100%;border-radius:3px;background:{ACCENT}",
     "gk-share": "flex:0 0 4em;text-align:right;font-variant-numeric:tabular-nums",
@@ -68,7 +73,7 @@ STYLE = ".gilknocker svg{display:block;height:auto;overflow:visible}\n" + "".joi
 _INK = "#767676"
 
 
-def card(snapshot: Snapshot, *, children_cpu_ns: int = 0) -> str:
+def card(snapshot: Snapshot, *, children_cpu_ns: int = 0, notes: Sequence[str] = ()) -> str:
     """Return a fragment of HTML for a page that has `STYLE`: a ``div`` with everything in it.
 
     The time it takes does not depend on the number of waits: at most a few milliseconds.
@@ -79,22 +84,27 @@ def card(snapshot: Snapshot, *, children_cpu_ns: int = 0) -> str:
         What was measured.
     children_cpu_ns : int, default 0
         The CPU time of child processes meanwhile, ns.
+    notes : sequence of str, optional
+        What else is to be said of it.
     """
-    held, *others = words.facts(snapshot)
-    caveats = words.caveats(snapshot, children_cpu_ns)
+    held, *others = words.facts(snapshot, with_lines=False)
+    caveats = [*words.caveats(snapshot, children_cpu_ns), *notes]
     parts = [
         *_held(snapshot, *held),
         *(_div("gk-note", f"Note: {caveat}") for caveat in caveats),
         *_waits(snapshot),
         *_held_by(snapshot),
+        *_lines(snapshot),
         *_details(others),
     ]
     return f'<div class="gilknocker">{"".join(parts)}</div>'
 
 
-def notebook_card(snapshot: Snapshot, *, children_cpu_ns: int = 0) -> str:
+def notebook_card(
+    snapshot: Snapshot, *, children_cpu_ns: int = 0, notes: Sequence[str] = ()
+) -> str:
     """Return the same for a notebook: without any element that some of them take away."""
-    return _self_contained(card(snapshot, children_cpu_ns=children_cpu_ns))
+    return _self_contained(card(snapshot, children_cpu_ns=children_cpu_ns, notes=notes))
 
 
 def _self_contained(fragment: str) -> str:
@@ -234,9 +244,28 @@ def _held_by(snapshot: Snapshot) -> Iterable[str]:
         yield _div("gk-small gk-soft", f"and {len(rest)} more, {format_percent(share)} %")
 
 
-def _shortened(name: str) -> str:
-    """Return a name with what is too long cut out of its middle: threads differ at the end."""
-    return name if len(name) <= _NAME else f"{name[: _NAME // 2]}…{name[-_NAME // 2 + 1 :]}"
+def _lines(snapshot: Snapshot) -> Iterable[str]:
+    lines, unknown = lines_by_cost(snapshot)
+    if not lines:
+        return
+    yield '<div class="gk-part"><b>Lines that held it</b></div>'
+    for line in lines:
+        whole = one_line(f"{line.file}:{line.line} {line.function}")
+        yield (
+            f'<div class="gk-row"><span class="gk-place" title="{whole}">'
+            f'{one_line(_shortened(line.place, _PLACE))}</span> <span class="gk-track">'
+            f'<i class="gk-fill" style="width:{percent_width(line.share)}"></i></span> '
+            f'<span class="gk-share">{format_percent(line.share)} %</span></div>'
+        )
+        if line.remarks:
+            yield _div("gk-small gk-soft", "; ".join(line.remarks))
+    if unknown >= LEAST_SHARE:
+        yield _div("gk-small gk-soft", f"{format_percent(unknown)} % unknown")
+
+
+def _shortened(name: str, most: int = _NAME) -> str:
+    """Return a name with what is too long cut out of its middle: they differ at the end."""
+    return name if len(name) <= most else f"{name[: most // 2]}…{name[-most // 2 + 1 :]}"
 
 
 def _details(facts: Sequence[tuple[str, str]]) -> Iterable[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from gilknocker._units import format_percent
 from gilknocker.reports.stacks import short_path
 
@@ -9,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from gilknocker.snapshot.value import Snapshot
 
-__all__ = ["costly_lines"]
+__all__ = ["CostlyLine", "costly_lines", "lines_by_cost"]
 
 # Of the time that the GIL was held: a line of less is no answer to "which line".
 LEAST_SHARE = 0.01
@@ -17,12 +19,48 @@ LEAST_SHARE = 0.01
 LEAST_WAITS = 0.05
 
 
-def costly_lines(snapshot: Snapshot, most: int = 5) -> list[str]:
-    """Return a text for each of the lines by which the GIL was held longest, largest first.
+class CostlyLine(NamedTuple):
+    """A line by which the GIL was held: that of a stack's innermost frame of Python.
 
-    A line is that of a stack's innermost frame of Python. Each says its share of the time held, and
-    whether it was proven to be in native code; and, where that is worth it, its share of the waits
-    of all knocks. One says what could not be told, if that is one percent or more.
+    Attributes
+    ----------
+    function, file : str
+        As those of a `Frame`.
+    line : int
+        Its number.
+    share : float
+        Of the time held, 0 to 1.
+    waits : float
+        Of the waits of all knocks, 0 to 1.
+    native : bool
+        Whether it was proven to be in native code.
+    """
+
+    function: str
+    file: str
+    line: int
+    share: float
+    waits: float
+    native: bool
+
+    @property
+    def place(self) -> str:
+        """Where it is, in words: ``json/encoder.py:261 iterencode``."""
+        return (
+            f"{short_path(self.file)}:{self.line} {self.function}" if self.file else self.function
+        )
+
+    @property
+    def remarks(self) -> list[str]:
+        """What else is to be said of it, as far as it is worth the words."""
+        found = ["in native code"] if self.native else []
+        if self.waits >= LEAST_WAITS:
+            found.append(f"{format_percent(self.waits)} % of the waits were for it")
+        return found
+
+
+def lines_by_cost(snapshot: Snapshot, most: int = 5) -> tuple[list[CostlyLine], float]:
+    """Return the lines by which the GIL was held longest, largest first, and the unknown share.
 
     Parameters
     ----------
@@ -31,30 +69,43 @@ def costly_lines(snapshot: Snapshot, most: int = 5) -> list[str]:
     most : int, default 5
         How many lines.
     """
+    from gilknocker.snapshot.stacks import LEAST_NATIVE
+
     stacks = snapshot._stacks or ()
     all_held, all_waited = sum([one[2] for one in stacks]), sum([one[3] for one in stacks])
     if not all_held:
-        return []
+        return [], 0.0
     sums: dict[tuple[str, str, int], list[int]] = {}
     for frames, _, *times in stacks:
         line = sums.setdefault(frames[-1] if frames else ("", "", 0), [0, 0, 0])
         for column, ns in enumerate(times):
             line[column] += ns
-    ordered = sorted(sums.items(), key=lambda item: -item[1][0])
-    texts = [
-        _text(frame, held / all_held, waited / all_waited if all_waited else 0.0, native / held)
-        for frame, (held, waited, native) in ordered
+    found = [
+        CostlyLine(
+            *frame,
+            held / all_held,
+            waited / all_waited if all_waited else 0.0,
+            native >= LEAST_NATIVE * held,
+        )
+        for frame, (held, waited, native) in sorted(sums.items(), key=lambda item: -item[1][0])
         if frame[0] and held >= LEAST_SHARE * all_held
-    ][:most]
-    unknown = sums.get(("", "", 0), [0])[0] / all_held
+    ]
+    return found[:most], sums.get(("", "", 0), [0])[0] / all_held
+
+
+def costly_lines(snapshot: Snapshot, most: int = 5) -> list[str]:
+    """Return a text for each of the lines of `lines_by_cost`.
+
+    Each says its share of the time held, and whether it was proven to be in native code; and, where
+    that is worth it, its share of the waits of all knocks. One says what could not be told, if that
+    is one percent or more.
+    """
+    lines, unknown = lines_by_cost(snapshot, most)
+    texts = [_text(line) for line in lines]
     return [*texts, f"{format_percent(unknown)} % unknown"] if unknown >= LEAST_SHARE else texts
 
 
-def _text(frame: tuple[str, str, int], share: float, waits: float, native: float) -> str:
-    from gilknocker.snapshot.stacks import LEAST_NATIVE
-
-    function, file, line = frame
-    place = f"{short_path(file)}:{line} " if file else ""
-    in_native = ", in native code" if native >= LEAST_NATIVE else ""
-    paid = f"; {format_percent(waits)} % of the waits were for it" if waits >= LEAST_WAITS else ""
-    return f"{format_percent(share)} % {place}{function}{in_native}{paid}"
+def _text(line: CostlyLine) -> str:
+    native = ", in native code" if line.native else ""
+    paid = "".join(f"; {remark}" for remark in line.remarks[line.native :])
+    return f"{format_percent(line.share)} % {line.place}{native}{paid}"

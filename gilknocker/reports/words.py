@@ -57,6 +57,7 @@ def text(
     threads: Sequence[ThreadTimes] = (),
     children_cpu_ns: int = 0,
     processes: Sequence[MeasuredProcess] = (),
+    notes: Sequence[str] = (),
 ) -> str:
     """Return the report as text, ending in a newline: ASCII unless `program` is not.
 
@@ -74,6 +75,8 @@ def text(
         The CPU time of child processes, ns.
     processes : sequence of MeasuredProcess, optional
         Those that `snapshot` is of, taken together.
+    notes : sequence of str, optional
+        What else is to be said of it.
     """
     title = ["gilknocker:", format_ns(snapshot.observed_ns, digits=3)]
     if program:
@@ -89,17 +92,17 @@ def text(
 
         lines += process_lines(processes)
     lines += _wrapped(interpretation(snapshot), "  ")
-    for caveat in caveats(snapshot, children_cpu_ns):
+    for caveat in (*caveats(snapshot, children_cpu_ns), *notes):
         lines += _wrapped(f"Note: {caveat}", "  ")
     return "\n".join(lines) + "\n"
 
 
-def facts(snapshot: Snapshot) -> list[tuple[str, str]]:
-    """Return the figures: pairs of a label and a text."""
+def facts(snapshot: Snapshot, *, with_lines: bool = True) -> list[tuple[str, str]]:
+    """Return the figures: pairs of a label and a text; also of the lines that cost most."""
     found = [("GIL held", _held(snapshot))]
     if snapshot.holders:
         found.append(("held by", _holders(snapshot)))
-    if snapshot._stacks:
+    if with_lines and snapshot._stacks:
         from gilknocker.reports.stack_lines import costly_lines
 
         lines = [printable(line) for line in costly_lines(snapshot)]

@@ -16,13 +16,16 @@ pytest.importorskip("IPython", reason="needs the extra [notebook]")
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
+from needs import needs_gil
 from stories import MS, tell
 from traitlets.config import Config
 
 import gilknocker
-from gilknocker import Snapshot
+from gilknocker import Snapshot, _core
 from gilknocker.integrations import ipython
-from gilknocker.integrations.ipython import parse
+from gilknocker.integrations.ipython import measurement, parse
+
+needs_stacks = pytest.mark.skipif(_core.stack_problem() is not None, reason="no stacks here")
 
 AWAITS = "import asyncio\nvalue = await asyncio.sleep(0.02, 7)\nvalue + 1"
 
@@ -86,6 +89,40 @@ def test_line(shell: InteractiveShell) -> None:
     assert got.error is None and len(got.shown) == 2
     assert shell.user_ns["y"] == "a  b{x}" and shell.user_ns["z"] == 5
     assert isinstance(shell.user_ns["kept"], Snapshot)
+
+
+BUSY = """%%gil -i 500 -o kept
+import time
+
+def burn(seconds):
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        sum(range(300))
+
+burn(0.5)"""
+
+
+@needs_gil
+@needs_stacks
+def test_the_lines_that_cost_most(shell: InteractiveShell) -> None:
+    got = run(shell, BUSY)
+    [shown] = got.shown
+    [line] = re.findall(r"by line +([\d.]+) % (.*)", shown["text/plain"])
+    assert float(line[0]) > 30
+    assert re.match(rf"In\[{got.number}\]:[67] burn", line[1])
+    assert "Lines that held it" in shown["text/html"]
+    assert f"In[{got.number}]:" in shown["text/html"]
+    kept = shell.user_ns["kept"]
+    assert all(frame.file != f"In[{got.number}]" for one in kept.stacks for frame in one.frames)
+
+
+def test_why_there_are_no_lines(shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measurement, "stack_problem", lambda: "no stacks on this day.")
+    [shown] = run(shell, "%%gil\n1").shown
+    for kind in ("text/html", "text/plain"):
+        words = re.sub(r"\s+", " ", shown[kind])
+        assert "Note: which lines held the GIL cannot be said: no stacks on this day." in words
+        assert "by line" not in words and "Lines that held it" not in words
 
 
 def test_semicolon_keeps_the_value_back(shell: InteractiveShell) -> None:

@@ -47,6 +47,18 @@ def test_lines_that_cost_most(some: Snapshot) -> None:
     assert len(costly_lines(some, most=1)) == 2
 
 
+def test_the_card_has_them(some: Snapshot) -> None:
+    fragment = some._repr_html_()
+    shown = re.sub(r"<[^>]*>", "", fragment)
+    assert "Lines that held itjson/encoder.py:261 iterencode  75.0 %in native code; " in shown
+    assert "app/work.py:20 Worker.run  22.5 %25.0 % of the waits were for it2.0 % unknown" in shown
+    assert 'title="/app/work.py:20 Worker.run"' in fragment
+    assert "by line" not in shown  # once is enough
+    assert "Lines that held it" not in tell(["held"] * 100, [])._repr_html_()
+    hostile = with_stacks(((HOSTILE,), "x", 10, 0, 0))._repr_html_()
+    assert "<script" not in hostile and "</script" not in hostile
+
+
 def test_the_report_has_them(some: Snapshot) -> None:
     lines = text(some).splitlines()
     [first] = [k for k, line in enumerate(lines) if line.startswith("  by line")]

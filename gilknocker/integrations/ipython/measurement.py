@@ -7,11 +7,14 @@ import sys
 
 from IPython.core.error import UsageError
 
+from gilknocker._core import stack_problem
 from gilknocker._units import fitting
 from gilknocker.meters.child_processes import cpu_ns
 from gilknocker.meters.knock_knock import KnockKnock
 from gilknocker.reports import words
 from gilknocker.reports.card import notebook_card
+from gilknocker.snapshot.fields import FIELDS
+from gilknocker.snapshot.value import build
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,6 +39,7 @@ class Measurement:
                 require("matplotlib", "plot", "--plot")
             except ImportError as error:
                 raise UsageError(str(error)) from None
+        self._notes = _notes(options)
         self._meter = _tracer() if options.trace else _knocker(options.interval_micros)
 
     def start(self) -> None:
@@ -54,10 +58,11 @@ class Measurement:
         if self._options.name is not None:
             self._shell.user_ns[self._options.name] = snapshot
         children = self._children_cpu_ns
-        text = words.text(snapshot, children_cpu_ns=children).rstrip()
+        shown = _with_names_of_cells(snapshot, self._shell)
+        text = words.text(shown, children_cpu_ns=children, notes=self._notes).rstrip()
         self._shell.display_pub.publish(
             {
-                "text/html": notebook_card(snapshot, children_cpu_ns=children),
+                "text/html": notebook_card(shown, children_cpu_ns=children, notes=self._notes),
                 "text/plain": fitting(text, sys.stdout),
             }
         )
@@ -70,9 +75,33 @@ class Measurement:
 
 def _knocker(interval_micros: int | None) -> Any:
     try:
-        return KnockKnock(interval_micros)
+        return KnockKnock(interval_micros, stacks=stack_problem() is None)
     except ValueError as error:
         raise UsageError(f"-i: {error}") from None
+
+
+def _notes(options: Options) -> list[str]:
+    """Return why it is not said which lines held the GIL; nothing where it is."""
+    problem = "of a trace they are not known." if options.trace else stack_problem()
+    return [f"which lines held the GIL cannot be said: {problem}"] if problem else []
+
+
+def _with_names_of_cells(snapshot: Snapshot, shell: Any) -> Snapshot:
+    """Return the same for people: a cell is ``In[3]`` in its stacks, and not a temporary file."""
+    named = getattr(shell.compile, "format_code_name", None)  # since IPython 8
+    if not snapshot._stacks or named is None:
+        return snapshot
+
+    def renamed(frame: tuple[str, str, int]) -> tuple[str, str, int]:
+        function, file, line = frame
+        _, name = named(file) or ("", file)
+        return function, name, line
+
+    fields = {name: getattr(snapshot, name) for name in FIELDS}
+    fields["_stacks"] = tuple(
+        (tuple(map(renamed, frames)), *rest) for frames, *rest in snapshot._stacks
+    )
+    return build(fields, snapshot._raw, snapshot._raw_holds)
 
 
 def _tracer() -> Any:

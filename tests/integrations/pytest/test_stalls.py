@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +64,12 @@ SUITE = """
 
 
 def stalls_in(path: Path) -> list[dict[str, Any]]:
+    """Return those that a test is to blame for.
+
+    Where a machine has no CPU for a thread that holds the GIL, any Python code may stall.
+    """
     found: list[dict[str, Any]] = json.loads(path.read_text())["stalls"]
-    return found
+    return [one for one in found if "hold_gil" in [frame[0] for frame in one["frames"]]]
 
 
 @needs_gil
@@ -90,19 +95,21 @@ def test_a_stall_is_named_with_its_test_and_line(pytester: pytest.Pytester) -> N
     assert ["test_stalls", str(file), 18] in stalls[0]["frames"]
 
     lines = result.outlines
-    [start] = [n for n, line in enumerate(lines) if line.startswith("Stalls: ")]
-    assert lines[start].endswith("kept from all others for 200 ms or longer, 6 times:")
-    assert lines[start + 1].endswith(f" ms  {file.name}::test_stalls")
-    assert lines[start + 2].startswith("    by MainThread")
-    assert lines[start + 3].startswith("      hold_gil (")
-    assert lines[start + 4] == f"      stall ({file.name}:6)"
-    assert lines[start + 5] == f"      test_stalls ({file.name}:18)"
+    [head] = [line for line in lines if line.startswith("Stalls: ")]
+    assert re.search(r"kept from all others for 200 ms or longer, [6-9] times:$", head)
+    start = next(n for n, line in enumerate(lines) if line.endswith(f"{file.name}::test_stalls"))
+    assert re.match(r"  [3-9]\d\d ms  ", lines[start])
+    assert lines[start + 1].startswith("    by MainThread")
+    assert lines[start + 2].startswith("      hold_gil (")
+    assert lines[start + 3] == f"      stall ({file.name}:6)"
+    assert lines[start + 4] == f"      test_stalls ({file.name}:18)"
     assert any(line.endswith("::test_around, in its set-up") for line in lines)
     assert any(line.endswith("::test_around, in its teardown or after it") for line in lines)
 
 
 @needs_gil
 @needs_looks
+@needs_stacks
 def test_beside_the_table_and_as_many_as_are_asked_for(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(SUITE)
     pytester.makeini("[pytest]\ngilknocker_stalls = 200 ms\n")
@@ -110,10 +117,10 @@ def test_beside_the_table_and_as_many_as_are_asked_for(pytester: pytest.Pytester
     result = run(pytester, *words, "-k", "stalls or last or quick")
     assert len(stalls_in(pytester.path / "x.json")) == 2
     assert len(json.loads((pytester.path / "x.json").read_text())["tests"]) == 3
-    lines = result.outlines
-    assert lines.index("  1 more: --gilknocker-count=0 shows all") > lines.index(
-        "1 more: --gilknocker-count=0 shows all"
-    )
+    more = [
+        line for line in result.outlines if line.endswith(" more: --gilknocker-count=0 shows all")
+    ]
+    assert [line[:2] == "  " for line in more] == [False, True]  # of tests, of stalls
 
 
 @needs_gil
