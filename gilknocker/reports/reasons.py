@@ -12,7 +12,7 @@ are about equally long, and those of the second are of any length.
 from __future__ import annotations
 
 from gilknocker._units import format_count, format_ns, format_percent, printable
-from gilknocker.snapshot.fields import effective_ticks
+from gilknocker.snapshot.fields import effective_ticks, told_of_holders
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -194,7 +194,8 @@ def _causes(snapshot: Snapshot) -> str:
     causes.append(_KEPT)
     if not kept_by_one(snapshot):
         causes.append(_TAKEN_BACK)
-    if untimely(snapshot) > UNTIMELY:
+    # Who only counts cannot tell how busy the machine is.
+    if not snapshot.ticks or untimely(snapshot) > UNTIMELY:
         causes.append(_MACHINE)
     who = _by_turns(snapshot)
     if alone is not None:
@@ -213,7 +214,7 @@ def _alone(snapshot: Snapshot) -> str | None:
 
     None too if it could not be told of too many looks.
     """
-    held = snapshot.held_ns if snapshot.method == "trace" else snapshot.ticks_held
+    held = told_of_holders(snapshot)
     most = max(snapshot._holders, key=lambda holder: holder[3], default=None)
     if most is None or most[3] < ALONE * held:
         return None
@@ -222,7 +223,7 @@ def _alone(snapshot: Snapshot) -> str | None:
 
 def _by_turns(snapshot: Snapshot) -> str:
     """Return how many threads it took to hold the GIL nearly all of the time it was held."""
-    held = snapshot.held_ns if snapshot.method == "trace" else snapshot.ticks_held
+    held = told_of_holders(snapshot)
     sofar = count = 0
     for *_, share in sorted(snapshot._holders, key=lambda holder: -holder[3]):
         if sofar >= ALONE * held:

@@ -16,7 +16,7 @@ from gilknocker.reports.reasons import (
     switch_ns,
     untimely,
 )
-from gilknocker.snapshot.fields import crowd_held_ns, effective_ticks
+from gilknocker.snapshot.fields import crowd_held_ns, effective_ticks, is_exact
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -110,7 +110,12 @@ def facts(snapshot: Snapshot, *, with_lines: bool = True) -> list[tuple[str, str
     found.append(("waits", _waits(snapshot)))
     if snapshot.method == "trace":
         return [*found, ("holds", _holds(snapshot)), ("waiting", _waiting(snapshot))]
-    return [*found, ("looks", _looks(snapshot)), ("own cost", _own_cost(snapshot))]
+    how = (
+        ("counted", _counted(snapshot))
+        if snapshot.method == "count"
+        else ("looks", _looks(snapshot))
+    )
+    return [*found, how, ("own cost", _own_cost(snapshot))]
 
 
 def table(threads: Sequence[ThreadTimes]) -> list[str]:
@@ -165,10 +170,12 @@ def caveats(snapshot: Snapshot, children_cpu_ns: int = 0) -> list[str]:
             "the GIL was switched off part of the time: the time held is a share of the rest."
         )
     if untimely(snapshot) > UNTIMELY and effective_ticks(snapshot) >= LEAST_LOOKS:
+        unsure = "the time held is less sure than its interval says"
+        if is_exact(snapshot):  # looks were for stacks
+            unsure = "by which lines it was held is less sure"
         found.append(
             f"{format_percent(untimely(snapshot))} % of the looks came late or not at all (a busy "
-            "machine, or an interval too short for it): the time held is less sure than its "
-            "interval says."
+            f"machine, or an interval too short for it): {unsure}."
         )
     if LEAST_KNOCKS <= snapshot.knocks < LEAST_KNOCKS_FOR_P99:
         found.append(f"of {snapshot.knocks} waits the p99 is the longest.")
@@ -186,7 +193,7 @@ def _held(snapshot: Snapshot) -> str:
         return "never: there was none"
     if fraction != fraction:  # NaN
         return "unknown: no looks"
-    if snapshot.method == "trace":
+    if is_exact(snapshot):
         return f"{format_percent(fraction)} % of the time, exactly"
     low, high = map(format_percent, interval)
     return f"{format_percent(fraction)} % of the time ({low} to {high}, 95 % confidence)"
@@ -237,6 +244,14 @@ def _waits(snapshot: Snapshot) -> str:
 def _percentiles(percentile: Callable[[float], float], max_ns: int, max_is_exact: bool) -> str:
     shown = [f"p{p} {format_ns(percentile(p))}" for p in (50, 90, 99)]
     return f"{', '.join(shown)}, max {'' if max_is_exact else '<= '}{format_ns(max_ns)}"
+
+
+def _counted(snapshot: Snapshot) -> str:
+    share = "all"
+    if not is_exact(snapshot):
+        share = f"{format_percent(snapshot.counted_ns / snapshot.observed_ns)} %"
+    counted = f"{share} of the time, timed by {snapshot.clock}"
+    return f"{counted}; looks {_looks(snapshot)}" if snapshot.ticks else f"{counted}; method count"
 
 
 def _looks(snapshot: Snapshot) -> str:

@@ -142,12 +142,25 @@ def _merged_holders(a: Snapshot, b: Snapshot) -> _StoredHolders:
     # Numbers of threads mean something within one process only.
     same_process = a.pid is not None and a.pid == b.pid
     merged: dict[tuple[object, ...], int] = {}
+    ns = "count" in (a.method, b.method)
     for part, (native_id, serial, name, held) in (
-        (part, holder) for part, one in enumerate((a, b)) for holder in one._holders
+        (part, holder)
+        for part, one in enumerate((a, b))
+        for holder in (_holders_in_ns(one) if ns else one._holders)
     ):
         key = (native_id, serial, name, 0 if same_process else part)
         merged[key] = merged.get(key, 0) + held
     return tuple((*key[:3], held) for key, held in merged.items())  # type: ignore[misc]
+
+
+def _holders_in_ns(snapshot: Snapshot) -> _StoredHolders:
+    """Return the holders of looks as if they had been counted: each tick is worth as much."""
+    if snapshot.method != "look" or not snapshot.ticks_held:
+        return snapshot._holders
+    return tuple(
+        (native_id, serial, name, held * snapshot.held_ns // snapshot.ticks_held)
+        for native_id, serial, name, held in snapshot._holders
+    )
 
 
 def _stacks_of(which: str, a: Snapshot, b: Snapshot) -> _StoredStacks:

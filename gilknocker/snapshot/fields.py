@@ -118,10 +118,33 @@ def weights(snapshot: Snapshot) -> tuple[float, float, float]:
     return seconds * (snapshot.ticks_held / enabled), seconds, seconds * seconds / enabled
 
 
+def is_exact(snapshot: Snapshot) -> bool:
+    """Whether each hold of the window was seen to begin and end."""
+    if snapshot.method == "count":
+        return snapshot.counted_ns >= snapshot.observed_ns
+    return snapshot.method == "trace"
+
+
+def told_of_holders(snapshot: Snapshot) -> int:
+    """Return what the holders' numbers are shares of, in their unit: ns, or ticks of looks."""
+    if snapshot.method == "count":  # of looks in between they have nothing
+        return sum(held for *_, held in snapshot._holders)
+    return snapshot.held_ns if snapshot.method == "trace" else snapshot.ticks_held
+
+
 def effective_ticks(snapshot: Snapshot) -> float:
-    """Return how many ticks with a GIL the held fraction is worth: infinitely many if exact."""
-    if snapshot.method in EXACT:
+    """Return how many ticks with a GIL the held fraction is worth: infinitely many if exact.
+
+    Of a window that was counted in part: as many as would leave as little doubt in all of it as
+    there is by those of the rest.
+    """
+    if is_exact(snapshot):
         return INFINITY if snapshot.observed_ns else 0.0
+    if snapshot.method == "count":
+        looked = snapshot.observed_ns - snapshot.counted_ns
+        # Not seen at all is what lay between two ways of measuring: no more than one look.
+        looks = max(snapshot.ticks - snapshot.ticks_disabled, 1)
+        return looks * (snapshot.observed_ns / looked) ** 2
     _, seconds, squared_per_tick = weights(snapshot)
     if snapshot._merged is None or not squared_per_tick:
         return snapshot.ticks - snapshot.ticks_disabled

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from gilknocker._units import fitting, format_ns, format_percent
+from gilknocker.snapshot.fields import is_exact
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,12 +24,16 @@ def _held(snapshot: Snapshot) -> str:
     ticks = f"{snapshot.ticks_late} late, {snapshot.ticks_missed} missed"
     if snapshot.gil_enabled == "mixed":
         ticks += f", {snapshot.ticks_disabled} without a GIL"
-    over = f"over {format_ns(snapshot.observed_ns, digits=3)}, {snapshot.ticks} ticks ({ticks})"
+    over = f"over {format_ns(snapshot.observed_ns, digits=3)}"
+    if snapshot.ticks or snapshot.method != "count":
+        over += f", {snapshot.ticks} ticks ({ticks})"
     fraction, interval = snapshot.held_fraction, snapshot.held_fraction_interval
     if fraction is None or interval is None:
         return f"no GIL {over}"
     if fraction != fraction:  # NaN
         return f"held unknown {over}"
+    if is_exact(snapshot):
+        return f"held {format_percent(fraction)} % {over}"
     low, high = map(format_percent, interval)
     return f"held {format_percent(fraction)} % ({low}-{high}) {over}"
 

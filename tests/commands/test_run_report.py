@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from needs import CAN_TRACE, needs_gil
 from runs import RUN, environment, metered, python
-from stories import MS, tell
+from stories import MS, counted, tell
 
 from gilknocker import GilTracer, Snapshot
 from gilknocker.reports import words
@@ -112,6 +112,22 @@ def test_text() -> None:
         "  keeps it, and gives it up only after 5.0 ms, when another asks: each thread more waits for\n"
         "  that. Processes would not, nor code that releases the GIL.\n"
     )
+
+
+def test_text_of_what_was_counted() -> None:
+    looked = tell(HELD, [4 * MS] * 60 + [6 * MS] * 40, ticks_late=3, ticks_missed=0, cpu_ns=MS)
+    lines = words.text(counted(looked)).splitlines()
+    assert lines[1] == "  GIL held  95.0 % of the time, exactly"
+    assert lines[3] == "  counted   all of the time, timed by tsc; method count"
+    partly = words.text(counted(looked, counted_ns=25 * MS, ticks=100, ticks_held=95)).splitlines()
+    assert partly[1].endswith(" of the time (90.4 to 97.1, 95 % confidence)")
+    assert partly[3] == (
+        "  counted   25.0 % of the time, timed by tsc; "
+        "looks 100, every 1.0 ms, 0 late, 0 missed; method count"
+    )
+    with_stacks = counted(looked, ticks=100, ticks_held=95, ticks_missed=50)
+    [caveat] = words.caveats(with_stacks)
+    assert caveat.endswith(": by which lines it was held is less sure.")
 
 
 def test_text_without_anything() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from needs import needs_gil, needs_tracer
 from runs import metered
-from stories import MS, UNIX, held_by, packed, tell
+from stories import MS, UNIX, counted, held_by, packed, tell
 
 from gilknocker import Snapshot
 from gilknocker.reports.reasons import interpretation
@@ -131,6 +131,20 @@ def test_what_a_load_is_told(load: str) -> None:
     assert {cause for cause in CAUSES if cause in sentence} == causes
     # One cause is a statement; several are a question, for which there is a better tool.
     assert ("That may be" in sentence) == ("--trace" in sentence) == (len(causes) > 1)
+
+
+@pytest.mark.parametrize("load", LOADS)
+def test_what_a_load_is_told_that_was_counted(load: str) -> None:
+    snapshot, said, causes = LOADS[load]
+    sentence = interpretation(counted(snapshot))
+    if "looks" in load:  # how many does not matter
+        assert "4 knocks: too few" in sentence
+        return
+    assert said.replace("That is", "That may be") in sentence
+    # Nobody looked, and so nobody knows how busy the machine was.
+    expected = causes | {MACHINE} if causes else causes
+    assert {cause for cause in CAUSES if cause in sentence} == expected
+    assert ("That may be" in sentence) == ("--trace" in sentence) == (len(expected) > 1)
 
 
 def test_the_outlier_is_mentioned_and_decides_nothing() -> None:

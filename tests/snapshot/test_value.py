@@ -10,7 +10,18 @@ import numpy as np
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
-from stories import MS, merges, packed, same_number, tell, ticks_lists, times_of, waits_lists
+from stories import (
+    MS,
+    counted,
+    held_by,
+    merges,
+    packed,
+    same_number,
+    tell,
+    ticks_lists,
+    times_of,
+    waits_lists,
+)
 
 from gilknocker import Snapshot, WaitHistogram
 from gilknocker._units import format_ns
@@ -301,6 +312,15 @@ def test_equal_parts_are_worth_all_their_ticks_and_a_dominant_one_its_own() -> N
     assert width(part + short) == pytest.approx(width(part), rel=1e-3)
 
 
+def test_holders_that_were_counted_and_looked_at_are_merged_by_their_time() -> None:
+    looked = held_by(tell(["held"] * 10, []), [("a", 4), ("b", 6)])
+    exact = counted(held_by(tell(["held"] * 10, [], pid=7), [("c", 10)]))
+    for merged in (looked + exact, exact + looked):
+        shares = {holder.name: holder.share for holder in merged.holders}
+        assert shares == {"a": 0.2, "b": 0.3, "c": 0.5}
+        assert merged.method == "count"
+
+
 def test_a_merge_of_parts_that_observed_no_time_counts_ticks() -> None:
     a, b = (tell([], [], ticks=n, ticks_held=1, observed_ns=0) for n in (1, 3))
     assert (a + b).held_fraction == 0.5
@@ -409,6 +429,10 @@ def test_its_line_says_what_is_not_known() -> None:
         "no GIL over 2.00 ms, 2 ticks (0 late, 0 missed); no knocks answered; method knock"
     )
     assert "(0 late, 0 missed, 1 without a GIL)" in str(tell(["disabled", "held"], []))
+    exact = counted(tell(["held", "free"], []))
+    assert str(exact) == "held 50.0 % over 2.00 ms; no knocks answered; method count"
+    partly = counted(exact, counted_ns=MS, ticks=2, ticks_held=1)
+    assert "% (29.7-70.3) over 2.00 ms, 2 ticks" in str(partly)
 
 
 def test_its_line_mentions_a_block_that_has_no_end_yet() -> None:
