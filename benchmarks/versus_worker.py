@@ -9,8 +9,10 @@ so that both stand before the same loads and the same oracle.
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import json
 import math
+import os
 import random
 import resource
 import statistics
@@ -29,6 +31,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 SETTLE_SECONDS = 0.05
 RUNS_PER_ROUND = 3
+PAIRS = 50_000
 
 
 def knock_knock(meter: str) -> Callable[..., Any]:
@@ -52,14 +55,14 @@ def accuracy(
 
     load = GilLoad(float(held_micros) / 1e6, float(free_micros) / 1e6)
     knocker = knock_knock(meter)(int(interval_micros))
-    with Oracle() as oracle, load:
-        knocker.start()
+    knocker.start()  # first: it counts where nobody has redirected the same pointers
+    with Oracle(beneath=True) as oracle, load:
         time.sleep(SETTLE_SECONDS)
         knocker.reset_contention_metric()
         oracle.mark()
         time.sleep(float(seconds))
         truth, metric = oracle.read().held_fraction, knocker.contention_metric
-        knocker.stop()
+    knocker.stop()
     return {"truth": truth, "metric": metric}
 
 
@@ -209,6 +212,35 @@ def own_cpu(meter: str, polling_micros: str, seconds: str) -> dict[str, float]:
     return {"share": used / float(seconds), "wakes": wakes / float(seconds)}
 
 
+def pair(_: str) -> dict[str, float]:
+    """Return what a release and acquire takes longer where it is counted, or traced by 1.0, ns.
+
+    A read of one byte of /dev/zero releases the GIL once. The least times, in turn.
+    """
+    import gilknocker
+
+    if "method" in inspect.signature(gilknocker.KnockKnock).parameters:
+        meter: Any = gilknocker.KnockKnock(10_000, method="count", max_overhead=1)
+    else:
+        meter = gilknocker.GilTracer(0)
+    least = {"without": math.inf, "within": math.inf}
+    fd = os.open("/dev/zero", os.O_RDONLY)
+
+    def read(which: str) -> None:
+        read_one = os.read
+        begin = time.perf_counter_ns()
+        for _ in range(PAIRS):
+            read_one(fd, 1)
+        least[which] = min(least[which], (time.perf_counter_ns() - begin) / PAIRS)
+
+    for _ in range(20):
+        read("without")
+        with meter:
+            read("within")
+    os.close(fd)
+    return {**least, "longer": least["within"] - least["without"]}
+
+
 def latency(meter: str, rounds: str) -> dict[str, float]:
     """Return the medians of start() and stop(), in µs."""
     make = knock_knock(meter)
@@ -268,6 +300,7 @@ TASKS: dict[str, Callable[..., dict[str, float]]] = {
         torture,
         slowdown,
         own_cpu,
+        pair,
         latency,
         memory,
         leave_running,
