@@ -209,8 +209,7 @@ def _compute(threads: int = 2) -> None:
 
 def _fork_behind_python(threads: int) -> None:
     """Let children of the C library's `fork` compute; every tenth of them measures, too."""
-    method = numbers.choice([None, "count"])
-    [mine] = started(interval_micros=numbers.choice([50, 200, 1000]), method=method)
+    [mine] = started(interval_micros=numbers.choice([50, 200, 1000]))
     libc = _libc(holds_gil=numbers.random() < 0.5)
     for number in range(FORKS):
         pid = libc.fork()

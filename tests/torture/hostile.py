@@ -12,14 +12,17 @@ from filters import ENOSYS, EPERM, deny
 from registry import fault
 from subject import (
     check_goes_on,
+    check_never_ran,
     in_child,
     is_ours,
     kept,
     make,
     may,
+    numbers,
     our_threads,
     pause,
     started,
+    tracers,
     wait_until,
 )
 
@@ -149,3 +152,51 @@ def seccomp_eperm() -> None:
 )
 def seccomp_enosys() -> None:
     _filtered()
+
+
+def _no_counting() -> str:
+    from gilknocker import GilTracer
+
+    return GilTracer.supported()[1]
+
+
+def _put_back(slots: list[int], real: int) -> None:
+    """Put the function itself where our hook stands, as who knows nothing of us would.
+
+    The first of the slots is of `pthread_cond_signal`; a tracer has others behind it.
+    """
+    libc = ctypes.CDLL(None)
+    cells = [ctypes.c_size_t.from_address(slot) for slot in slots]
+    hook = cells[0].value
+    for slot, cell in zip(slots, cells, strict=True):
+        if cell.value == hook:
+            libc.mprotect(ctypes.c_void_p(slot & ~0xFFF), ctypes.c_size_t(4096), 3)
+            cell.value = real
+
+
+@fault(
+    "the pointers that counting redirects, put back by others again and again",
+    only_ours=True,
+    missing=_no_counting,
+)
+def pointers_put_back() -> None:
+    from gilknocker import _core
+
+    real = ctypes.cast(ctypes.CDLL(None).pthread_cond_signal, ctypes.c_void_p).value
+    assert real
+    others = [make(method="count") for _ in range(3)]
+    [mine] = started(method="count")
+    kept.extend(tracers)
+    tracers.clear()  # what is withheld from one it cannot know
+    for _ in range(numbers.randrange(5, 30)):
+        other = numbers.choice(others)
+        other.start()
+        if numbers.random() < 0.5:
+            _put_back(_core.trace_slots(), real)
+        pause()
+        if numbers.random() < 0.5:
+            other.stop()
+        if numbers.random() < 0.1:
+            in_child(lambda: check_never_ran(mine), orderly=numbers.random() < 0.5)
+    check_goes_on(mine)
+    kept.extend([mine, *others])

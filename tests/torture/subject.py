@@ -38,11 +38,19 @@ def is_ours() -> bool:
 
 
 def make(interval_micros: int = 50, method: str | None = None) -> Any:
-    """Return a knocker as dense as it can be, or the original one as people use it."""
+    """Return a knocker as dense as it can be, or the original one as people use it.
+
+    Ours does what it does by itself, but one in three looks, where it can.
+    """
     from gilknocker import KnockKnock
 
     if is_ours():
-        options: dict[str, Any] = {} if method is None else {"method": method}
+        from gilknocker import _core
+
+        method = method or numbers.choice(["auto", "auto", "look"])
+        if method == "look" and _core.look_problem():
+            method = "auto"
+        options: dict[str, Any] = {"method": method}
         return KnockKnock(interval_micros, knock_interval_micros=interval_micros, **options)
     return KnockKnock(polling_interval_micros=max(interval_micros, 1000))
 
