@@ -28,13 +28,13 @@ usage: gilknocker run [OPTION...] SCRIPT [ARG...]   a file, or a folder or zip w
        gilknocker run [OPTION...] -c CODE [ARG...]
        gilknocker show FILE
        gilknocker dump | record | top PID
-       gilknocker compare A B
+       gilknocker compare [--json FILE] A B
 (or: python -m gilknocker ...)
 
 run runs a program as Python would, and prints on stderr how busy the GIL was and what a thread
 would have waited for it. show prints such a report again, from a file that --json wrote; compare
-prints the difference between two. dump, record and top read a process that already runs, from
-outside: --help after them says more.
+prints the difference between two, also of functions where both have stacks. dump, record and top
+read a process that already runs, from outside: --help after them says more.
 
 options of run, before the program:
   --interval-micros N  look at the GIL every N microseconds (1000), and knock a tenth as often
@@ -77,13 +77,25 @@ def show(path: str) -> None:
     print(fitting(report, sys.stdout), end="")
 
 
-def compare(a: str, b: str) -> None:
+def compare(arguments: list[str]) -> None:
     """Print how the second of two stored measurements differs from the first."""
+    from gilknocker.commands.options import parse_compare
+    from gilknocker.commands.output_file import output_files
     from gilknocker.commands.report_file import load
     from gilknocker.reports.comparison import Comparison
 
+    stored, a, b = parse_compare(arguments)
+    targets = output_files({"--json": stored})
     before, after = (load(path)[1] for path in (a, b))
-    print(Comparison(before, after, (a, b)))
+    comparison = Comparison(before, after, (a, b))
+    if targets:
+        import json
+
+        try:
+            targets["--json"].write_text(json.dumps(comparison.to_dict(), indent=1) + "\n")
+        except OSError as error:
+            raise UsageError(f"--json cannot write {stored!r}: {error.strerror}") from None
+    print(comparison)
 
 
 def _dispatch(words: Sequence[str], lazy_imports: LazyImports) -> None:
@@ -103,11 +115,12 @@ def _dispatch(words: Sequence[str], lazy_imports: LazyImports) -> None:
         from gilknocker.commands.program import run
 
         run(options, lazy_imports)
-    elif command in ("show", "compare"):
-        wanted = 1 if command == "show" else 2
-        if len(arguments) != wanted:
-            raise UsageError(f"{command} needs {'one FILE' if wanted == 1 else 'two files, A B'}")
-        show(*arguments) if command == "show" else compare(*arguments)
+    elif command == "show":
+        if len(arguments) != 1:
+            raise UsageError("show needs one FILE")
+        show(*arguments)
+    elif command == "compare":
+        compare(arguments)
     elif command in ("dump", "record", "top"):
         from gilknocker.commands.outside import COMMANDS
 

@@ -157,6 +157,34 @@ def parse_run(words: Sequence[str]) -> RunOptions:
     return options
 
 
+def parse_compare(words: Sequence[str]) -> tuple[str | None, str, str]:
+    """Return what the words after ``compare`` ask for: where to store it, and the two files.
+
+    Raises
+    ------
+    UsageError
+        If there are not two files, or an option is unknown or lacks its value.
+    """
+    stored, files, rest = None, [], list(words)
+    while rest:
+        word = rest.pop(0)
+        name, equals, value = word.partition("=")
+        if name == "--json":
+            stored = value if equals else _value(name, rest)
+            if not stored:
+                raise UsageError("--json needs the name of a file")
+        elif word == "--":
+            files += rest
+            break
+        elif word.startswith("--"):
+            raise UsageError(f"compare has no option {word}")
+        else:
+            files.append(word)
+    if len(files) != 2:
+        raise UsageError("compare needs two files, A B")
+    return stored, files[0], files[1]
+
+
 def _take_option(options: RunOptions, word: str, rest: list[str]) -> None:
     name, equals, value = word.partition("=")
     if word == "--live":

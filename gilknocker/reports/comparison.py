@@ -17,7 +17,11 @@ Percentiles of waits
     upper: unbounded. The difference takes them as above takes l and u: G. Y. Zou and A. Donner,
     "Construction of confidence limits about effect measures", Statistics in Medicine 27 (2008).
 
-Both assume independent draws. Neighbouring waits are not quite, so the intervals of percentiles are
+Functions
+    The share of all time in which one held the GIL is the share of looks that found it so: a
+    proportion, as the held fraction, and its difference has the same interval.
+
+All assume independent draws. Neighbouring waits are not quite, so the intervals of percentiles are
 somewhat too narrow; those of held fractions too wide, for looks are spread evenly. And they are for
 the two runs that were measured: how much one and the same program varies from run to run, only
 repeated runs can tell.
@@ -29,12 +33,14 @@ import math
 import sys
 
 from gilknocker._checks import shown
-from gilknocker._units import fitting, format_ns
+from gilknocker._units import fitting, format_ns, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
+    from gilknocker.reports.function_changes import FunctionChange
     from gilknocker.snapshot.value import Snapshot
 
 __all__ = [
@@ -46,7 +52,10 @@ __all__ = [
     "wait_difference",
 ]
 
+FORMAT = "gilknocker.comparison"
+VERSION = 1
 PERCENTS = (50, 90, 99)
+_MOST_FUNCTIONS = 8
 _TAIL = 0.025  # on either side of a 95 % interval
 _LOW_MARGIN = 40.0  # standard deviations below the mean, where nothing of a binomial is left
 
@@ -166,22 +175,27 @@ class Comparison:
         Of the held fractions; None where one has no GIL or no looks.
     waits : dict of int to Difference or None
         Of the waits, ns, at the percentiles 50, 90 and 99; None where one has no knocks.
+    functions : tuple of FunctionChange, or None
+        Of each function how much of the time it held the GIL, the largest change first; None where
+        one has no stacks.
     """
 
-    __slots__ = ("a", "b", "held", "names", "waits")
+    __slots__ = ("a", "b", "functions", "held", "names", "waits")
 
     def __init__(self, a: Snapshot, b: Snapshot, names: tuple[str, str]) -> None:
         self.a, self.b, self.names = a, b, names
         self.held = held_difference(a, b)
         self.waits = {percent: wait_difference(a, b, percent) for percent in PERCENTS}
+        self.functions: tuple[FunctionChange, ...] | None = None
+        if a._stacks is not None and b._stacks is not None:
+            from gilknocker.reports.function_changes import function_changes  # it imports this
+
+            self.functions = function_changes(a, b)
 
     def __str__(self) -> str:
-        rows = self._rows()
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = self._heads()
-        for row in rows:
-            cells = zip(row, widths, strict=True)
-            lines.append("  " + "  ".join(cell.ljust(width) for cell, width in cells).rstrip())
+        lines = [*self._heads(), *_aligned(self._rows())]
+        if functions := self._function_rows():
+            lines += [_FUNCTIONS, *_aligned(functions)]
         lines += _MEANING
         # It is most often printed.
         return fitting("\n".join(lines + self._caveats()), sys.stdout)
@@ -192,7 +206,32 @@ class Comparison:
     def _repr_html_(self) -> str:
         from gilknocker.reports.card import comparison_card
 
-        return comparison_card(self._heads(), self._rows(), [" ".join(_MEANING), *self._caveats()])
+        rows = [*self._rows(), *self._function_rows()]
+        return comparison_card(self._heads(), rows, [" ".join(_MEANING), *self._caveats()])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the figures as a dict for ``json.dump``: docs/json.md says what is in it."""
+        functions = self.functions
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "names": list(self.names),
+            "observed_ns": [self.a.observed_ns, self.b.observed_ns],
+            "method": [self.a.method, self.b.method],
+            "held_fraction": _stored(self.held),
+            "waits_ns": {f"p{percent}": _stored(one) for percent, one in self.waits.items()},
+            "functions": None
+            if functions is None
+            else [
+                {
+                    "function": one.function,
+                    "file": one.file,
+                    "held_seconds": list(one.seconds),
+                    "held_fraction": _stored(one.held),
+                }
+                for one in functions
+            ],
+        }
 
     def _heads(self) -> list[str]:
         return [
@@ -207,12 +246,26 @@ class Comparison:
             rows.append((f"wait p{percent}", *_wait_cells(difference)))
         return rows
 
+    def _function_rows(self) -> list[Sequence[str]]:
+        """Return those that changed by more than their uncertainty."""
+        changed = [one for one in self.functions or () if one.held.is_certain]
+        return [(_function_label(one), *_function_cells(one)) for one in changed[:_MOST_FUNCTIONS]]
+
     def _caveats(self) -> list[str]:
-        if self.a.method == self.b.method:
-            return []
-        return [f"Note: measured by different methods, {self.a.method!r} and {self.b.method!r}."]
+        found = []
+        if self.a.method != self.b.method:
+            methods = f"{self.a.method!r} and {self.b.method!r}"
+            found.append(f"Note: measured by different methods, {methods}.")
+        with_stacks = [snapshot._stacks is not None for snapshot in (self.a, self.b)]
+        if any(with_stacks) and not all(with_stacks):
+            only = "A" if with_stacks[0] else "B"
+            found.append(f"Note: functions are not compared: only {only} has stacks.")
+        elif self.functions is not None and not self._function_rows():
+            found.append("No function held the GIL for more or less, beyond the uncertainty.")
+        return found
 
 
+_FUNCTIONS = "Functions that held the GIL for more or less of the time:"
 _MEANING = [
     "The uncertainty is that of measuring these two runs; how much runs differ by themselves,",
     "only more runs can tell.",
@@ -232,8 +285,8 @@ def compare(a: Snapshot, b: Snapshot, names: tuple[str, str] = ("before", "after
     Returns
     -------
     Comparison
-        The differences of held fractions and of percentiles of waits with 95 % intervals; to be
-        printed, or shown in a notebook.
+        The differences of held fractions, of percentiles of waits, and of what each function held
+        if both have stacks, with 95 % intervals; to be printed, or shown in a notebook.
 
     Raises
     ------
@@ -255,6 +308,38 @@ def compare(a: Snapshot, b: Snapshot, names: tuple[str, str] = ("before", "after
         if not isinstance(value, Snapshot):
             raise TypeError(f"{name} must be a Snapshot, not {shown(value)}")
     return Comparison(a, b, names)
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  " + "  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+
+
+def _stored(difference: Difference | None) -> dict[str, Any] | None:
+    """Return a difference as JSON has it: no bound is null."""
+    if difference is None:
+        return None
+    low, high = (None if math.isinf(end) else end for end in (difference.low, difference.high))
+    return {
+        "a": difference.a,
+        "b": difference.b,
+        "change": difference.change,
+        "interval": [low, high],
+        "certain": difference.is_certain,
+    }
+
+
+def _function_label(change: FunctionChange) -> str:
+    from gilknocker.reports.stacks import short_path
+
+    where = f" ({short_path(change.file)})" if change.file else ""
+    return printable(f"{change.function}{where}")
+
+
+def _function_cells(change: FunctionChange) -> tuple[str, str, str, str]:
+    a, b, *rest = _held_cells(change.held)
+    seconds = [format_ns(1e9 * one, 3) if one else "0 s" for one in change.seconds]
+    return f"{a}, {seconds[0]}", f"{b}, {seconds[1]}", rest[0], rest[1]
 
 
 def _held_cells(difference: Difference | None) -> tuple[str, str, str, str]:
