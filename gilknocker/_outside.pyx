@@ -47,6 +47,7 @@ cdef extern from "gilknocker/outside_target.hpp" namespace "gilknocker" nogil:
 
     cdef cppclass OutsideStack:
         HolderId thread
+        cbool known
         vector[Frame] frames
         int64_t ticks
 
@@ -190,7 +191,7 @@ cdef class Target:
                     stack.thread.serial,
                     stack.thread.ident,
                     stack.thread.native_id,
-                    _frames(stack.frames),
+                    tuple(_frames(stack.frames)) if stack.known else None,
                     stack.ticks,
                 )
                 for stack in reading.stacks

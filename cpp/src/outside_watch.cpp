@@ -53,13 +53,13 @@ void OutsideWatch::take(Nanos now, StackLook look, const HolderMark& mark) {
   last_ = mark;
   sums_.holder = gil_.id_of(mark.state);
   threads_[sums_.holder.serial] = sums_.holder;
-  FrameTable::Stack stack;
-  if (look != StackLook::kWhole || !frames_.resolve(*raw_, &stack)) {
+  Key key{sums_.holder.serial, true, {}};
+  const Key unknown{key.serial, false, {}};
+  if (look != StackLook::kWhole || !frames_.resolve(*raw_, &key.frames)) {
     ++sums_.unknown;
-    stack.clear();
+    key = unknown;
   }
-  Key key{sums_.holder.serial, std::move(stack)};
-  if (counts_.size() >= kMostStacks && !counts_.contains(key)) key.second.clear();
+  if (counts_.size() >= kMostStacks && !counts_.contains(key)) key = unknown;
   ++counts_[std::move(key)];
 }
 
@@ -68,8 +68,8 @@ OutsideReading OutsideWatch::read() const {
   OutsideReading reading = sums_;
   reading.stacks.reserve(counts_.size());
   for (const auto& [key, ticks] : counts_) {
-    OutsideStack stack{threads_.at(key.first), {}, ticks};
-    for (const FrameTable::Id id : key.second) stack.frames.push_back(frames_[id]);
+    OutsideStack stack{threads_.at(key.serial), key.known, {}, ticks};
+    for (const FrameTable::Id id : key.frames) stack.frames.push_back(frames_[id]);
     reading.stacks.push_back(std::move(stack));
   }
   std::stable_sort(reading.stacks.begin(), reading.stacks.end(),

@@ -97,10 +97,8 @@ class Screen:
         ticks = now["ticks"] - before["ticks"]
         held = now["ticks_held"] - before["ticks_held"]
         share = format_percent(held / ticks) if ticks else "?"
-        seen = {(row[0], tuple(row[3])): row[4] for row in before["stacks"]}
-        window = [
-            (*row[:4], row[4] - seen.get((row[0], tuple(row[3])), 0)) for row in now["stacks"]
-        ]
+        seen = {(row[0], row[3]): row[4] for row in before["stacks"]}
+        window = [(*row[:4], row[4] - seen.get((row[0], row[3]), 0)) for row in now["stacks"]]
         lines = [self._title] if self._repaints else []
         lines.append(f"{time.strftime('%H:%M:%S')}  GIL held {share} %  ({ticks} looks)")
         lines += self._thread_lines(window, held)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from gilknocker.reports.words import printable
+from gilknocker.snapshot.stacks import NO_FRAMES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,7 +13,8 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     _Frame: TypeAlias = tuple[str, str, int]
-    _Counted: TypeAlias = tuple[Sequence[_Frame], int]  # frames, and how often they were found
+    # Frames, or None where they could not be read; and how often they were found.
+    _Counted: TypeAlias = tuple[Sequence[_Frame] | None, int]
 
 __all__ = [
     "ORDERS",
@@ -26,12 +28,14 @@ __all__ = [
 
 # By what places are sorted, on request.
 ORDERS = ("last second", "all", "name")
+UNREADABLE = "unknown: it could not be read"
 
 
 def frame_words(frame: _Frame) -> str:
-    """Return a frame as ``function (file:line)``; a line that is not known is left out."""
+    """Return a frame as ``function (file:line)``, without a line or file that there is not."""
     function, file, line = frame
-    return printable(f"{function} ({file}:{line})" if line > 0 else f"{function} ({file})")
+    place = f" ({file}:{line})" if line > 0 else f" ({file})" if file else ""
+    return printable(function + place)
 
 
 def short_frame_words(frame: _Frame) -> str:
@@ -50,7 +54,7 @@ def stack_lines(frames: Sequence[_Frame] | None, indent: str) -> Iterator[str]:
     if frames is None:
         yield f"{indent}(it runs: its stack could not be read)"
     elif not frames:
-        yield f"{indent}(no Python code)"
+        yield indent + frame_words(NO_FRAMES[0])
     for frame in reversed(frames or ()):
         yield indent + frame_words(frame)
 
@@ -75,7 +79,7 @@ def places(now: Iterable[_Counted], total: Iterable[_Counted]) -> list[Place]:
 def _shares(stacks: Iterable[_Counted]) -> dict[str, float]:
     counts: dict[str, int] = {}
     for frames, ticks in stacks:
-        name = frame_words(frames[-1]) if frames else "unknown: it could not be read"
+        name = frame_words((frames or NO_FRAMES)[-1]) if frames is not None else UNREADABLE
         counts[name] = counts.get(name, 0) + ticks
     whole = max(sum(counts.values()), 1)
     return {name: ticks / whole for name, ticks in counts.items()}

@@ -22,9 +22,10 @@
 
 namespace gilknocker {
 
-// A stack that looks found, and whose; frames the oldest first, none where it is not known.
+// A stack that looks found, and whose; frames the oldest first.
 struct OutsideStack {
   HolderId thread;
+  bool known = false;  // else it could not be read, or there were too many different ones
   std::vector<Frame> frames;
   std::int64_t ticks = 0;
 };
@@ -37,7 +38,7 @@ struct OutsideReading {
   std::int64_t held = 0;
   std::int64_t late = 0;
   std::int64_t missed = 0;
-  std::int64_t unknown = 0;  // of the held: it changed hands while its stack was read
+  std::int64_t unknown = 0;  // of the held: those whose stack could not be read
   bool gone = false;
   // Of the holder of the last look: since when it has held the GIL at least; 0 if nobody does.
   Nanos held_since = 0;
@@ -61,7 +62,13 @@ class OutsideWatch final : public Task {
   OutsideReading read() const GILKNOCKER_EXCLUDES(mutex_);
 
  private:
-  using Key = std::pair<std::uint64_t, FrameTable::Stack>;  // a thread's serial, and its frames
+  struct Key {
+    std::uint64_t serial;  // the thread's
+    bool known;
+    FrameTable::Stack frames;
+
+    auto operator<=>(const Key&) const = default;
+  };
 
   void take(Nanos now, StackLook look, const HolderMark& mark) GILKNOCKER_REQUIRES(mutex_);
 

@@ -6,7 +6,6 @@ import os
 import random
 import time
 from contextlib import suppress
-from typing import NamedTuple
 
 from gilknocker.meters.outside.process import NoProcess
 from gilknocker.meters.outside.target import Target
@@ -23,25 +22,12 @@ if TYPE_CHECKING:
 
     from gilknocker.snapshot.value import Snapshot
 
-__all__ = ["PATIENCE", "HeldBy", "OutsideMeter"]
+__all__ = ["PATIENCE", "OutsideMeter"]
 
 # How long it may go unnoticed that the process has ended, s.
 PATIENCE = 0.1
 
 _NUMBERS = iter(range(1, 2**62))
-
-
-class HeldBy(NamedTuple):
-    """A stack that looks found holding the GIL.
-
-    `frames` are ``(function, file, line)``, the oldest first; none where they could not be
-    read. `ticks` is how many looks found it.
-    """
-
-    native_id: int
-    thread: str
-    frames: list[tuple[str, str, int]]
-    ticks: int
 
 
 class OutsideMeter:
@@ -99,13 +85,6 @@ class OutsideMeter:
         """Whether the process was found to have ended."""
         return bool(self._reader.gone())
 
-    def stacks(self) -> list[HeldBy]:
-        """Return the stacks that held the GIL, those that were found most often first."""
-        return [
-            HeldBy(native or ident, self.name(native, serial), frames, ticks)
-            for serial, ident, native, frames, ticks in self.read()["stacks"]
-        ]
-
     def name(self, native_id: int, serial: int) -> str:
         """Return what to call a thread: its name to the system, or its number."""
         name = self._names.get(native_id)
@@ -118,11 +97,11 @@ class OutsideMeter:
         holders: dict[int, tuple[int, int, str, int]] = {}
         # From outside nobody knocks: no look is known to have been at a time when one waited.
         seen = [
-            (tuple(frames), serial, (ticks, 0, 0))
+            (frames, serial, (ticks, 0, 0))
             for serial, _, _, frames, ticks in counted["stacks"]
-            if frames
+            if frames is not None
         ]
-        unknown = sum(ticks for *_, frames, ticks in counted["stacks"] if not frames)
+        unknown = sum(ticks for *_, frames, ticks in counted["stacks"] if frames is None)
         for serial, _, native, _, ticks in counted["stacks"]:
             before = holders.get(serial, (0, 0, "", 0))[3]
             holders[serial] = (native, serial, self.name(native, serial), before + ticks)

@@ -22,11 +22,12 @@ from gilknocker.meters.outside import layouts, target  # noqa: E402
 from gilknocker.meters.outside.elf import Elf, NotElf  # noqa: E402
 from gilknocker.meters.outside.process import NoProcess, Process  # noqa: E402
 from gilknocker.meters.outside.watch import OutsideMeter  # noqa: E402
+from gilknocker.snapshot.stacks import NO_FRAMES  # noqa: E402
 
 pytestmark = [needs_gil]
 
 LOAD = """
-import sys, threading, time
+import _thread, sys, threading, time
 from gilknocker import _load
 
 def in_c():
@@ -48,9 +49,14 @@ def idle():
     print("ready", flush=True)
     time.sleep(60)
 
+def bare():
+    print("ready", flush=True)
+    _thread.start_new_thread(_load.hold_gil, (60.0,))  # no function of Python is called in it
+    time.sleep(60)
+
 what = sys.argv[1]
 thread = threading.Thread(target={"c": in_c, "python": in_python, "deep": lambda: deep(40),
-                                  "idle": idle}[what], daemon=True)
+                                  "idle": idle, "bare": bare}[what], daemon=True)
 thread.start()
 thread.join(60)
 """
@@ -85,9 +91,9 @@ def command(*words: str) -> subprocess.CompletedProcess[str]:
 
 def leaves(meter: OutsideMeter) -> dict[str, int]:
     found: dict[str, int] = {}
-    for stack in meter.stacks():
-        name = stack.frames[-1][0] if stack.frames else "unknown"
-        found[name] = found.get(name, 0) + stack.ticks
+    for _, _, _, frames, ticks in meter.read()["stacks"]:
+        name = "unknown" if frames is None else (frames or NO_FRAMES)[-1][0]
+        found[name] = found.get(name, 0) + ticks
     return found
 
 
@@ -95,7 +101,10 @@ def test_this_python_s_layout_is_the_table_s() -> None:
     assert layouts.LAYOUTS[sys.version_info[:2]] == outside.own_layout()
 
 
-@pytest.mark.parametrize(("what", "function"), [("c", "in_c"), ("python", "in_python")])
+@pytest.mark.parametrize(
+    ("what", "function"),
+    [("c", "in_c"), ("python", "in_python"), ("bare", "(no Python code)")],
+)
 def test_who_holds_it_and_where(what: str, function: str) -> None:
     with running(what) as process:
         meter = OutsideMeter(target.Target(process.pid))
