@@ -1,0 +1,202 @@
+"""Spans that say what the GIL cost them, and requests by ASGI and WSGI middleware."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from needs import needs_tracer
+
+pytest.importorskip("opentelemetry.sdk")
+
+from opentelemetry.sdk.trace import TracerProvider
+
+from gilknocker import GilTracer
+from gilknocker.integrations import opentelemetry as ours
+from gilknocker.testing import GilLoad, hold_gil, release_gil
+
+WAITED, HELD, OTHERS = (f"gilknocker.gil.{name}" for name in ("waited", "held", "held_by_others"))
+
+
+@pytest.fixture
+def spans() -> Iterator[Any]:
+    provider = TracerProvider()
+    provider.add_span_processor(ours.GilSpanProcessor())
+    yield provider.get_tracer("test")
+    provider.shutdown()
+
+
+def spin(seconds: float) -> None:
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        pass
+
+
+@needs_tracer
+def test_a_span_says_what_the_gil_cost_its_thread(spans: Any) -> None:
+    with GilTracer(0) as tracer, GilLoad(0.01, 0.01, sleep=True):
+        time.sleep(0.05)
+        readings = [tracer.this_thread()]
+        with spans.start_as_current_span("work") as span:
+            readings.append(tracer.this_thread())
+            spin(0.1)
+            readings.append(tracer.this_thread())
+        readings.append(tracer.this_thread())
+    before, begun, done, after = readings
+    assert set(span.attributes) == {WAITED, HELD, OTHERS}
+    for i, name in enumerate((HELD, WAITED, OTHERS)):
+        # By another tracer, of a little less and of a little more than the span: it hooks the same
+        # calls, but takes its own times.
+        least, most = (done[i] - begun[i]) / 1e9, (after[i] - before[i]) / 1e9
+        assert least - 0.001 <= span.attributes[name] <= most + 0.001, name
+    assert span.attributes[WAITED] > 0.02  # it did
+
+
+@needs_tracer
+def test_a_span_without_the_gil_and_without_others(spans: Any) -> None:
+    with spans.start_as_current_span("work") as span:
+        release_gil(0.3)
+    assert span.attributes[HELD] < 0.15
+    with spans.start_as_current_span("work") as span:
+        hold_gil(0.3)
+    assert span.attributes[HELD] >= 0.3
+    assert span.attributes[WAITED] < 0.15
+
+
+@needs_tracer
+def test_a_span_that_ends_elsewhere_has_no_attribute(spans: Any) -> None:
+    span = spans.start_span("work")
+    thread = threading.Thread(target=span.end)
+    thread.start()
+    thread.join()
+    assert dict(span.attributes) == {}
+    assert span.end_time is not None
+
+
+@needs_tracer
+def test_a_span_ends_once_and_keeps_the_time_it_is_given(
+    spans: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    span = spans.start_span("work")
+    span.end(end_time=span.start_time + 5)
+    assert span.end_time == span.start_time + 5
+    told = dict(span.attributes)
+    span.end()
+    assert dict(span.attributes) == told
+    assert [record.message for record in caplog.records] == ["Calling end() on an ended span."]
+
+
+@needs_tracer
+def test_a_reset_between_leaves_no_wrong_number() -> None:
+    provider = TracerProvider()
+    with GilTracer(0) as tracer:
+        hold_gil(0.05)
+        provider.add_span_processor(ours.GilSpanProcessor(tracer))
+        with provider.get_tracer("test").start_as_current_span("work") as span:
+            tracer.reset()
+        assert dict(span.attributes) == {}
+        provider.shutdown()
+        assert tracer.is_running  # its owner's business
+
+
+# ---- requests ----------------------------------------------------------------------------------
+
+
+def asgi(spans: Any, app: Any, requests: int = 1) -> list[dict[str, float]]:
+    """Return the attributes of some requests that an application handles at the same time."""
+    middleware = ours.GilAsgiMiddleware(app)
+
+    async def request() -> dict[str, float]:
+        with spans.start_as_current_span("request") as span:
+            await middleware({"type": "http"}, None, None)
+            return dict(span.attributes)
+
+    async def all_of_them() -> list[dict[str, float]]:
+        return await asyncio.gather(*(request() for _ in range(requests)))
+
+    try:
+        return asyncio.run(all_of_them())
+    finally:
+        middleware.close()
+
+
+@needs_tracer
+def test_a_request_is_told_of_its_own_steps() -> None:
+    order = iter([0.5, 0.02])
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seconds = next(order)
+        await asyncio.sleep(0.01)
+        hold_gil(seconds)
+        await asyncio.sleep(0.05)
+
+    spans = TracerProvider().get_tracer("test")
+    first, second = asgi(spans, app, requests=2)
+    assert first[HELD] >= 0.5
+    assert 0.02 <= second[HELD] < 0.3  # the other's steps are not among its own
+
+
+@needs_tracer
+def test_a_request_is_told_of_its_waits() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        end = time.monotonic() + 0.5
+        while time.monotonic() < end:
+            release_gil(0.001, sleep=True)
+            await asyncio.sleep(0)
+
+    spans = TracerProvider().get_tracer("test")
+    with GilLoad(0.01, 0.001, sleep=True):
+        (seen,) = asgi(spans, app)
+    assert seen[WAITED] > 0.1
+    assert seen[OTHERS] > 0.1
+    assert seen[HELD] < seen[OTHERS]
+
+
+@needs_tracer
+@pytest.mark.parametrize("kind", [ValueError, asyncio.CancelledError])
+def test_what_an_application_raises_goes_through(kind: type[BaseException]) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await asyncio.wait_for(asyncio.Event().wait(), 0.01)
+        except asyncio.TimeoutError:
+            raise kind("on purpose") from None
+
+    with pytest.raises(kind):
+        asgi(TracerProvider().get_tracer("test"), app)
+
+
+@needs_tracer
+def test_a_wsgi_request_is_told_with_its_body() -> None:
+    closed = []
+
+    class Body:
+        def __iter__(self) -> Iterator[bytes]:
+            hold_gil(0.05)
+            yield b"a"
+            hold_gil(0.05)
+            yield b"b"
+
+        def close(self) -> None:
+            closed.append(True)
+
+    def app(environ: Any, start_response: Any) -> Body:
+        hold_gil(0.05)
+        start_response("200 OK", [])
+        return Body()
+
+    middleware = ours.GilWsgiMiddleware(app)
+    answers = []
+    with TracerProvider().get_tracer("test").start_as_current_span("request") as span:
+        body = middleware({}, lambda *answer: answers.append(answer))
+        assert answers  # not put off
+        assert span.attributes[HELD] >= 0.05
+        assert list(body) == [b"a", b"b"]
+        body.close()
+    middleware.close()
+    assert closed == [True]
+    assert span.attributes[HELD] >= 0.15
+    assert span.attributes[WAITED] < 0.15
