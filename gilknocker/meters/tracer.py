@@ -7,7 +7,7 @@ import os
 from _thread import RLock
 from functools import partial
 from sys import getswitchinterval  # now: a program's tests may replace it
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from gilknocker import _core
@@ -15,7 +15,14 @@ from gilknocker._checks import checked_index
 from gilknocker.meters.known_threads import known_threads, name_by_native_id
 from gilknocker.meters.lifecycle import FORKS
 from gilknocker.meters.thread_names import ThreadNames
-from gilknocker.snapshot.fields import CROWD_ID, CROWD_NAME, FOLDED_NAME
+from gilknocker.meters.trace_readings import (
+    LongHold,
+    as_events,
+    holders_together,
+    stored_waits,
+    thread_row,
+)
+from gilknocker.snapshot.fields import FOLDED_NAME
 from gilknocker.snapshot.raw_waits import StoredWaits
 from gilknocker.snapshot.sources import from_trace
 from gilknocker.snapshot.thread_times import ThreadTimes
@@ -28,7 +35,7 @@ if TYPE_CHECKING:
 
     import numpy as np
     import numpy.typing as npt
-    from typing_extensions import Buffer, Self
+    from typing_extensions import Self
 
     from gilknocker._files import Target
     from gilknocker.meters.totals import Totals
@@ -65,14 +72,6 @@ _PROBLEM = _tried_out()
 
 class GilTracerUnsupported(RuntimeError):
     """The GIL cannot be traced here; the message says why."""
-
-
-class LongHold(NamedTuple):
-    """One hold of the GIL: from when to when, ns of ``time.monotonic_ns``, and by which thread."""
-
-    start_ns: int
-    end_ns: int
-    thread: str
 
 
 class GilTracer:
@@ -238,7 +237,7 @@ class GilTracer:
                 for native_id, serial, _, ours, _, _, held_ns in reading["threads"]
                 if held_ns and not ours
             )
-            + _together(reading),
+            + holders_together(reading),
         }
         return from_trace(fields, reading["wait_histogram"], reading["hold_histogram"], raw)
 
@@ -250,7 +249,7 @@ class GilTracer:
         """
         reading = self._read(times=True)
         threads = [
-            _row(times, native_id, serial, self._name(serial, native_id), ours, alive)
+            thread_row(times, native_id, serial, self._name(serial, native_id), ours, alive)
             for (native_id, serial, _, ours, alive, _, _), times in zip(
                 reading["threads"], reading["times"], strict=True
             )
@@ -258,7 +257,7 @@ class GilTracer:
         seen = [one for one in threads if one.alive or one.lifetime_ns or one.acquisitions]
         if count := reading["folded_threads"]:
             name = f"{FOLDED_NAME[:-1]}: {count:,})"
-            seen.append(_row(reading["folded"], 0, _core.FOLDED_SERIAL, name, False, False))
+            seen.append(thread_row(reading["folded"], 0, _core.FOLDED_SERIAL, name, False, False))
         return sorted(seen, key=lambda thread: thread.ours)
 
     def this_thread(self) -> tuple[int, int, int] | None:
@@ -298,7 +297,7 @@ class GilTracer:
         -----
         The GIL is held while they are copied: 10 ms for a million.
         """
-        return _as_events(self._core.events())
+        return as_events(self._core.events())
 
     def _long_holds(self) -> list[LongHold]:
         """Return the holds that are among the events, and the one that goes on: without numpy."""
@@ -385,55 +384,17 @@ class GilTracer:
         return self._names.get(serial) or f"thread {native_id}"
 
     def _raw(self, reading: dict[str, Any]) -> tuple[StoredWaits, StoredWaits]:
-        events = _as_events(reading["events"])
+        events = as_events(reading["events"])
         events = events[events["thread"] < _core.FIRST_OWN_SERIAL]
         return tuple(  # type: ignore[return-value]
-            _stored(events[events["kind"] == kind], reading["all"][counted])
+            stored_waits(events[events["kind"] == kind], reading["all"][counted])
             for kind, counted in ((self.WAIT, "waits"), (self.HOLD, "holds"))
         )
-
-
-_EVENT = [("start", "i8"), ("end", "i8"), ("thread", "u4"), ("kind", "u4")]
-
-
-def _as_events(values: Buffer) -> npt.NDArray[np.void]:
-    import numpy as np
-
-    return np.frombuffer(memoryview(values), dtype=_EVENT)
 
 
 def _native_ids() -> list[int]:
     """Return the native ids of the threads that are there, as far as known; also the caller's."""
     return list({_core.native_id(), *(native_id for _, native_id, _ in known_threads())} - {0})
-
-
-def _together(reading: dict[str, Any]) -> tuple[tuple[int, int, str, int], ...]:
-    """Return as a holder each the threads that found no room, and those that are folded."""
-    found = (
-        (CROWD_ID, _core.CROWD_SERIAL, CROWD_NAME, reading["crowd_held_ns"]),
-        (CROWD_ID, _core.FOLDED_SERIAL, FOLDED_NAME, reading["folded"]["held_ns"]),
-    )
-    return tuple(holder for holder in found if holder[-1])
-
-
-def _row(
-    times: dict[str, int], native_id: int, serial: int, name: str, ours: bool, alive: bool
-) -> ThreadTimes:
-    fields: dict[str, Any] = {
-        **times,
-        "native_id": native_id,
-        "serial": serial,
-        "name": name,
-        "ours": ours,
-        "alive": alive,
-        "released_ns": times["lifetime_ns"] - times["held_ns"] - times["waited_ns"],
-    }
-    return ThreadTimes(**{field: fields[field] for field in ThreadTimes._fields})
-
-
-def _stored(events: npt.NDArray[np.void], counted: int) -> StoredWaits:
-    durations = (events["end"] - events["start"]).tobytes()
-    return StoredWaits(counted - len(events), durations, events["start"].tobytes())
 
 
 class _Process:
