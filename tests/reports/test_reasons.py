@@ -276,11 +276,24 @@ def test_no_wrong_cause_for_a_real_load(name: str, tmp_path: Path) -> None:
 @needs_gil
 @needs_tracer
 def test_a_trace_does_not_take_short_holds_for_c_code(tmp_path: Path) -> None:
-    waiter = """
-        import threading, time
+    """Short unless the machine took the CPU from whoever held it: the program says how often."""
+    program = """
+        import os, threading, time
         def wait():
             while True: time.sleep(0.0002)
         threading.Thread(target=wait, daemon=True).start()
+        fd = os.open("/dev/zero", os.O_RDONLY)
+        spent = []
+        end = time.monotonic() + 2
+        while time.monotonic() < end:
+            begun = time.monotonic()
+            while time.monotonic() < begun + 0.0005: pass
+            spent.append(time.monotonic() - begun)
+            os.read(fd, 1)
+        print(sum(one for one in spent if one > 0.009) / sum(spent))
     """
-    report = told(dedent(waiter) + dedent(REAL["lets go and takes it back"]), tmp_path, "--trace")
-    assert f"That may be {KEPT}" not in report
+    (tmp_path / "program.py").write_text(dedent(program))
+    got = metered("program.py", options=["--trace"], cwd=tmp_path)
+    assert got.returncode == 0 and got.stderr == ""
+    long_holds = float(got.stdout)
+    assert f"That may be {KEPT}" not in " ".join(got.report.split()) or long_holds > 0.4
