@@ -122,6 +122,12 @@ cdef extern from "gilknocker/tally.hpp" namespace "gilknocker" nogil:
         int64_t disabled
         int64_t missed
 
+    cdef cppclass LookWeights:
+        int64_t all
+        int64_t enabled
+        int64_t held
+        int64_t squared
+
     cdef cppclass KnockTally:
         int64_t knocks
         int64_t missed
@@ -156,6 +162,7 @@ cdef extern from "gilknocker/ledger.hpp" namespace "gilknocker" nogil:
         int64_t held
         int64_t counted
         TickTally ticks
+        LookWeights looks
         KnockTally knocks
         optional[int64_t] floor
         int64_t in_flight
@@ -298,6 +305,7 @@ cdef extern from "gilknocker/surroundings.hpp" namespace "gilknocker" nogil:
 cdef extern from "gilknocker/sampler.hpp" namespace "gilknocker" nogil:
     cdef cppclass SamplerPlan:
         int64_t interval
+        int dense_start
         SchedulePlan knocks
         int64_t late_after
         int64_t contended_after

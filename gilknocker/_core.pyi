@@ -66,6 +66,7 @@ class Sampler:
         late_after_ns: int,
         contended_after_ns: int,
         log_capacity: int,
+        dense_start: int = 0,
         stacks: bool = False,
         stall_ns: int = 0,
         stall_descriptor: int = -1,

@@ -347,7 +347,15 @@ cdef dict counts_of(const Reading& reading):
         "in_flight_ns": reading.in_flight,
         "cpu_ns": reading.cpu,
         "slice_active": bool(reading.slice_active),
+        "_looks": weights_of(reading),
     }
+
+
+cdef tuple weights_of(const Reading& reading):
+    """The weights of looks that do not all weigh the same, in units of the shortest stratum."""
+    if reading.looks.all == reading.ticks.ticks or not reading.looks.all:
+        return None
+    return reading.looks.held, reading.looks.enabled, reading.looks.squared
 
 
 cdef class Sampler:
@@ -370,6 +378,7 @@ cdef class Sampler:
         int64_t late_after_ns,
         int64_t contended_after_ns,
         size_t log_capacity,
+        int dense_start=0,
         bint stacks=False,
         int64_t stall_ns=0,
         int stall_descriptor=-1,
@@ -379,6 +388,7 @@ cdef class Sampler:
         double budget=0.0,
     ):
         self._plan.interval = interval_ns
+        self._plan.dense_start = dense_start
         self._plan.knocks.interval = knock_interval_ns
         self._plan.knocks.ticks_per_burst = knocks_per_burst
         self._plan.knocks.burst_rest = burst_rest_ns

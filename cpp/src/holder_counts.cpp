@@ -5,7 +5,9 @@
 
 namespace gilknocker {
 
-void HolderCounts::add(const HolderId& id) noexcept { ++entry_of(id).ticks; }
+void HolderCounts::add(const HolderId& id, std::int64_t weight) noexcept {
+  entry_of(id).ticks += weight;
+}
 
 HolderCount& HolderCounts::entry_of(const HolderId& id) noexcept {
   HolderCount& front = counts_.front();

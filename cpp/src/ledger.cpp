@@ -19,6 +19,7 @@ Ledger::Ledger(const Clock& clock, std::size_t log_capacity, KnockAsLook as_look
 std::int64_t Ledger::begin_run() {
   MutexLock lock(mutex_);
   resumed_ = now_locked();
+  began_.store(resumed_, std::memory_order_relaxed);
   counts_.store(counted_.counts(), std::memory_order_relaxed);
   if (observed_ == 0) {
     start_ = resumed_;
@@ -58,8 +59,9 @@ void Ledger::record_tick(const TickRecord& record) {
   ticks_.disabled += record.look == Look::kDisabled;
   ticks_.late += record.late;
   ticks_.missed += record.missed;
+  looks_.add(record.look, record.weight);
   if (!record.holder) return;
-  holders_.add(*record.holder);
+  holders_.add(*record.holder, record.weight);
   some_unnamed_.store(holders_.some_unnamed(), std::memory_order_relaxed);
 }
 
@@ -125,6 +127,7 @@ void Ledger::note_slice(bool active) {
 void Ledger::reset_locked() {
   ++epoch_;
   start_ = resumed_ = now_locked();
+  began_.store(resumed_, std::memory_order_relaxed);
   counted_.clear();
   told_held_ = 0;
   if (!running_) asked_ = kNever;  // a knock that was let go is of the epoch before
@@ -134,6 +137,7 @@ void Ledger::reset_locked() {
   observed_ = 0;
   cpu_ = 0;
   ticks_ = {};
+  looks_ = {};
   told_ = {};
   knocks_ = {};
   histogram_.clear();
@@ -181,6 +185,7 @@ Reading Ledger::read_locked(bool with_waits) const {
   reading.end_unix = running_ ? clock_.unix_time() : end_unix_;
   reading.observed = observed_locked(now);
   reading.ticks = ticks_locked(now);
+  reading.looks = looks_;
   reading.held = held_locked(now);
   reading.counted = counted_.counted();
   reading.takes = counted_.takes();
@@ -261,11 +266,16 @@ Nanos Ledger::observed_locked(Nanos now) const {
 double Ledger::held_fraction_locked(Nanos now) const {
   const TickTally ticks = ticks_locked(now);
   const auto counted = static_cast<double>(counted_.counted());
-  if (counted == 0) return gilknocker::held_fraction(ticks);
+  if (counted == 0) return looked_fraction_locked(ticks);
   const auto held = static_cast<double>(counted_.held());
   const auto observed = static_cast<double>(observed_locked(now));
   if (ticks.ticks == ticks.disabled || observed <= counted) return held / counted;
-  return (held + gilknocker::held_fraction(ticks) * (observed - counted)) / observed;
+  return (held + looked_fraction_locked(ticks) * (observed - counted)) / observed;
+}
+
+double Ledger::looked_fraction_locked(const TickTally& ticks) const {
+  if (looks_.enabled == 0) return gilknocker::held_fraction(ticks);
+  return static_cast<double>(looks_.held) / static_cast<double>(looks_.enabled);
 }
 
 Nanos Ledger::held_locked(Nanos now) const {
@@ -273,8 +283,10 @@ Nanos Ledger::held_locked(Nanos now) const {
   Nanos held = counted_.held();
   if (ticks.ticks != 0) {
     const Nanos looked = std::max<Nanos>(observed_locked(now) - counted_.counted(), 0);
-    held += static_cast<Nanos>(static_cast<double>(looked) * static_cast<double>(ticks.held) /
-                               static_cast<double>(ticks.ticks));
+    const double share = looks_.all != 0
+                             ? static_cast<double>(looks_.held) / static_cast<double>(looks_.all)
+                             : static_cast<double>(ticks.held) / static_cast<double>(ticks.ticks);
+    held += static_cast<Nanos>(static_cast<double>(looked) * share);
   }
   told_held_ = std::max(told_held_, held);
   return told_held_;

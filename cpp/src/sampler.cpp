@@ -6,7 +6,6 @@
 #include "gilknocker/count_keeper.hpp"
 #include "gilknocker/process.hpp"
 #include "gilknocker/watcher.hpp"
-#include "gilknocker/worker.hpp"
 
 namespace gilknocker {
 namespace {
@@ -67,12 +66,12 @@ std::shared_ptr<Sampler::Run> Sampler::make_run(std::int64_t number) const {
   run->stalls = stalls_;
   const Nanos base = clock_.now();
   if (looks()) {
-    const SchedulePlan ticks{plan_.interval, 0, 0};
+    const SchedulePlan ticks{plan_.interval, 0, 0, plan_.dense_start};
     run->watcher = std::make_unique<Worker>(
         clock_, std::make_unique<Watcher>(gil_, clock_, *ledger_, TickSchedule(ticks, base, seed()),
                                           plan_.late_after, stacks_.get(), stalls_.get()));
   }
-  const SchedulePlan knocks = looks() ? plan_.knocks : SchedulePlan{plan_.interval, 0, 0};
+  const SchedulePlan knocks = looks() ? plan_.knocks : SchedulePlan{plan_.interval, 0, 0, 0};
   auto task = std::make_unique<Knocker>(gil_, clock_, *ledger_, number,
                                         TickSchedule(knocks, base, seed()), as_look_);
   run->knocks = task.get();
@@ -105,6 +104,7 @@ void Sampler::start(std::unique_ptr<GilSeat>& seat) {
     ledger_->end_run();
     throw;
   }
+  set_watching(run->watcher.get());
   run_ = std::move(run);
   running_.store(true, std::memory_order_relaxed);
 }
@@ -135,6 +135,7 @@ bool Sampler::stop(Nanos timeout) {
   const auto run = std::exchange(run_, nullptr);
   run->knocks->announce_stop();
   run->knocker->request_stop();
+  set_watching(nullptr);
   if (run->watcher) {
     run->watcher->request_stop();
     run->watcher->join();
@@ -147,6 +148,25 @@ bool Sampler::stop(Nanos timeout) {
 void Sampler::reset() {
   ledger_->reset();
   if (stacks_) stacks_->reset();
+  wake_watcher();
+}
+
+bool Sampler::try_reset() {
+  if (stacks_ != nullptr || !ledger_->try_reset()) return false;
+  wake_watcher();
+  return true;
+}
+
+void Sampler::set_watching(Worker* watcher) {
+  MutexLock lock(watching_);
+  watcher_ = watcher;
+}
+
+// It sleeps for up to an interval, where it is to look densely from now on.
+void Sampler::wake_watcher() {
+  if (plan_.dense_start == 0 || ledger_->counts()) return;
+  MutexLock lock(watching_);
+  if (watcher_ != nullptr) watcher_->poke();
 }
 
 }  // namespace gilknocker

@@ -95,6 +95,24 @@ TEST(sampler_sees_who_holds_the_gil) {
   CHECK_EQ(sampler.read(false).ticks.held, 0);
 }
 
+TEST(sampler_wakes_its_watcher_to_look_densely_after_a_reset) {
+  const NothingLeft nothing_left;
+  BlockingGil gil;
+  SamplerPlan plan = plan_of(100 * kMillisecond, kHour);
+  plan.dense_start = 10;  // from 0.1 ms on
+  Sampler sampler(gil, the_clock, plan);
+  start(sampler, gil);
+  const auto looked = [&] { return sampler.read(false).ticks; };
+  CHECK(eventually([&] { return looked().ticks + looked().missed > 80; }));
+  const std::int64_t before = looked().ticks;
+  CHECK(eventually([&] { return looked().ticks > before; }));
+  sampler.reset();  // now it sleeps for 100 ms, which would be 50 short strata
+  CHECK(eventually([&] { return looked().ticks > 0; }));
+  CHECK(looked().missed <= 40);
+  CHECK(sampler.stop(kPatience));
+  sampler.reset();
+}
+
 TEST(sampler_lets_knocks_answer_where_it_cannot_look) {
   const NothingLeft nothing_left;
   for (const bool can_look : {true, false}) {

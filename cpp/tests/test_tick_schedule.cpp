@@ -61,6 +61,68 @@ TEST(schedule_is_uniform_and_independent_within_strata) {
   });
 }
 
+TEST(dense_start_has_eight_strata_of_each_length) {
+  for_seeds(500, [](Random& random) {
+    const int dense = static_cast<int>(integer_in(random, 1, TickSchedule::kMostDense));
+    const Nanos interval = log_uniform_in(random, 1 << dense, 100'000'000'000);
+    const Nanos base = integer_in(random, 0, kYear);
+    TickSchedule schedule({interval, 0, 0, dense}, base, random());
+    for (int round = 0; round < 2; ++round) {
+      Nanos stratum = base + round * kYear;
+      if (round == 1) schedule.restart(stratum);
+      for (int tick = 0; tick < 8 * dense + 20; ++tick) {
+        const int level = std::min(tick / 8, dense);
+        const Nanos length = interval >> (dense - level);
+        CHECK(stratum <= schedule.due() && schedule.due() < stratum + length);
+        CHECK_EQ(schedule.advance_past(schedule.due()), 0);
+        CHECK_EQ(schedule.passed_weight(), 1 << level);
+        stratum += length;
+      }
+    }
+  });
+}
+
+TEST(dense_start_counts_every_tick_that_passes) {
+  for_seeds(300, [](Random& random) {
+    const int dense = static_cast<int>(integer_in(random, 1, 8));
+    const Nanos interval = log_uniform_in(random, 1 << dense, 1'000'000'000);
+    const Nanos base = integer_in(random, 0, kYear);
+    TickSchedule schedule({interval, 0, 0, dense}, base, random());
+    const auto stratum_of = [&](Nanos instant) {  // by a model that walks
+      std::int64_t tick = 0;
+      for (Nanos end = base;; ++tick) {
+        end += interval >> (dense - std::min<std::int64_t>(tick / 8, dense));
+        if (instant < end) return tick;
+      }
+    };
+    Nanos now = base;
+    std::int64_t passed = 0;
+    for (int i = 0; i < 30; ++i) {
+      now += log_uniform_in(random, 1, 5 * interval);
+      passed += 1 + schedule.advance_past(now);
+      CHECK_EQ(passed, stratum_of(schedule.due()));
+      CHECK(schedule.due() > now || i == 0 || passed == 1 || stratum_of(now) < passed);
+      CHECK(passed <= std::max(stratum_of(now), passed - 1) + 1);
+    }
+    schedule.advance_past(base + kYear);  // at once
+    CHECK(schedule.due() > base + kYear && schedule.due() < base + kYear + 2 * interval);
+  });
+}
+
+TEST(dense_tick_stands_for_those_that_were_missed_after_it) {
+  TickSchedule schedule({6'400, 0, 0, 6}, 0, 1);
+  CHECK(schedule.advance_past(399) >= 2);  // the first four strata of 100 are over, or all but one
+  CHECK(schedule.passed_weight() == 3 || schedule.passed_weight() == 4);
+  schedule.advance_past(1'000'000);
+  CHECK_EQ(schedule.passed_weight(), 64);
+  schedule.restart(2'000'000);
+  CHECK_EQ(schedule.advance_past(schedule.due()), 0);
+  CHECK_EQ(schedule.passed_weight(), 1);
+  TickSchedule even({6'400, 0, 0}, 0, 1);
+  even.advance_past(1'000'000);
+  CHECK_EQ(even.passed_weight(), 1);
+}
+
 TEST(schedules_of_one_seed_are_equal_and_of_two_are_not) {
   TickSchedule one({1'000'000, 0, 0}, 0, 7);
   TickSchedule same({1'000'000, 0, 0}, 0, 7);

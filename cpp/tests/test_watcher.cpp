@@ -2,6 +2,8 @@
 #include <array>
 #include <cmath>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "check.hpp"
 #include "gilknocker/knocker.hpp"
@@ -63,6 +65,149 @@ TEST(watcher_finds_the_held_fraction) {
     counts.add(reading.ticks.held, expected_held(load, c.start, c.interval, c.ticks));
   });
   counts.check_together();
+}
+
+// What looks found in the first strata stands for less time than what they find later: a program
+// that changes meanwhile shows it. Truth and variance are those of one look in each stratum.
+TEST(watcher_that_starts_densely_weighs_what_it_finds) {
+  const NothingLeft nothing_left;
+  double sum = 0;
+  double squares = 0;
+  double count = 0;
+  double short_windows = 0;
+  for_seeds(3'000, [&](Random& random) {
+    const int dense = static_cast<int>(integer_in(random, 1, 7));
+    const std::int64_t ticks = integer_in(random, 8, 8 * dense + 30);
+    const Nanos interval = Nanos{10'000} << dense;
+    std::vector<Nanos> lengths;
+    Nanos end = 0;
+    for (std::int64_t tick = 0; tick < ticks; ++tick) {
+      lengths.push_back(10'000LL << std::min<std::int64_t>(tick / 8, dense));
+      end += lengths.back();
+    }
+    // Busy at first and then less so, or the other way round.
+    LoadPlan often = random_plan(10'000, random);
+    often.hold = log_uniform_in(random, 1'000, 5'000'000);
+    often.think = log_uniform_in(random, 1'000, 5'000'000);
+    std::vector<Hold> holds = make_load(often, end / 10, end + 1, random).holds();
+    if (chance(random, 0.5)) holds.insert(holds.begin(), {0, end / 10 - 1});
+    std::erase_if(holds, [](const Hold& hold) { return hold.from >= hold.to; });
+    const Load load(std::move(holds));
+
+    Simulation simulation(load, 0, end, {}, random);
+    Ledger ledger(simulation.clock(), 0);
+    ledger.begin_run();
+    Watcher watcher(simulation.gil(), simulation.clock(), ledger,
+                    TickSchedule({interval, 0, 0, dense}, 0, random()), 0);
+    simulation.run(&watcher, nullptr, end - 1);
+    const Reading reading = ledger.read(false);
+    CHECK_EQ(reading.ticks.ticks, ticks);
+    CHECK_EQ(reading.looks.all, end / 10'000);
+    CHECK_EQ(reading.looks.enabled, end / 10'000);
+    CHECK_NEAR(ledger.held_fraction(),
+               static_cast<double>(reading.looks.held) / static_cast<double>(reading.looks.all),
+               1e-12);
+    CHECK_NEAR(static_cast<double>(reading.held), ledger.held_fraction() * static_cast<double>(end),
+               2);
+
+    double mean = 0;
+    double variance = 0;
+    double square = 0;
+    Nanos stratum = 0;
+    for (const Nanos length : lengths) {
+      const auto weight = static_cast<double>(length / 10'000);
+      const double p = static_cast<double>(load.held_between(stratum, stratum + length)) /
+                       static_cast<double>(length);
+      mean += weight * p;
+      variance += weight * weight * p * (1 - p);
+      square += weight * weight;
+      stratum += length;
+    }
+    CHECK_EQ(static_cast<double>(reading.looks.squared), square);
+    if (variance < 1.5 * square / static_cast<double>(ticks)) return;  // too few are open
+    const double deviate = (static_cast<double>(reading.looks.held) - mean) / std::sqrt(variance);
+    sum += deviate;
+    squares += deviate * deviate;
+    ++count;
+    short_windows += ticks < 30;
+  });
+  CHECK(count > 100 && short_windows > 10);
+  CHECK_NEAR(sum / std::sqrt(count), 0, 5);
+  CHECK_NEAR((squares - count) / std::sqrt(2 * count), 0, 5);
+}
+
+// Where waking takes longer than the first strata, most of those are missed. The time that they
+// were is that of the looks that came: what they found does not count for less.
+TEST(watcher_that_starts_densely_and_late_is_not_biased) {
+  const NothingLeft nothing_left;
+  constexpr Nanos kUnit = 100'000;
+  double off = 0;
+  double missed = 0;
+  double cases = 0;
+  for_seeds(4'000, [&](Random& random) {
+    const Nanos end = integer_in(random, 20, 200) * kUnit;
+    const Load load({{0, end / 4}});
+    const Disturbance late{.late_wakes = 1, .lateness = 2.0 * kUnit};
+    Simulation simulation(load, 0, kNever, late, random);
+    Ledger ledger(simulation.clock(), 0);
+    ledger.begin_run();
+    Watcher watcher(simulation.gil(), simulation.clock(), ledger,
+                    TickSchedule({64 * kUnit, 0, 0, 6}, 0, random()), 0);
+    simulation.run(&watcher, nullptr, end);
+    off += ledger.held_fraction() - 0.25;
+    missed += static_cast<double>(ledger.read(false).ticks.missed);
+    ++cases;
+  });
+  CHECK(missed / cases > 5);
+  CHECK_NEAR(off / cases, 0, 0.02);
+}
+
+TEST(watcher_starts_densely_again_after_a_reset) {
+  const NothingLeft nothing_left;
+  for_seeds(300, [](Random& random) {
+    const Load held({{0, kNever}});
+    Simulation simulation(held, 0, kNever, {}, random);
+    Ledger ledger(simulation.clock(), 0);
+    ledger.begin_run();
+    Watcher watcher(simulation.gil(), simulation.clock(), ledger,
+                    TickSchedule({6'400'000, 0, 0, 6}, 0, random()), 0);
+    simulation.run(&watcher, nullptr, integer_in(random, 100'000'000, 1'000'000'000));
+    ledger.reset();
+    const Nanos reset = simulation.clock().now();
+    const Nanos before = watcher.due();  // as a worker asks that is woken
+    CHECK(before >= reset && before < reset + 100'000);
+    simulation.run(&watcher, nullptr, reset + 1'000'000);
+    // 8 at 0.1 ms, 1 more at 0.2.
+    const Reading reading = ledger.read(false);
+    CHECK(reading.ticks.ticks == 8 || reading.ticks.ticks == 9);
+    CHECK_EQ(reading.looks.all, 8 + 2 * (reading.ticks.ticks - 8));
+    CHECK_EQ(ledger.held_fraction(), 1.0);
+  });
+}
+
+// Woken for a tick of before the reset, which it has not been told of yet.
+TEST(watcher_drops_a_tick_that_was_due_before_the_reset) {
+  const NothingLeft nothing_left;
+  double dropped = 0;
+  double cases = 0;
+  for_seeds(300, [&](Random& random) {
+    const Load held({{0, kNever}});
+    Simulation simulation(held, 0, kNever, {}, random);
+    Ledger ledger(simulation.clock(), 0);
+    ledger.begin_run();
+    Watcher watcher(simulation.gil(), simulation.clock(), ledger,
+                    TickSchedule({6'400'000, 0, 0, 6}, 0, random()), 0);
+    simulation.run(&watcher, nullptr, 500'000'000);
+    simulation.clock().set(watcher.due());
+    ledger.reset();
+    simulation.clock().advance(integer_in(random, 0, 100'000));
+    watcher.wake(simulation.clock().now());
+    const Reading reading = ledger.read(false);
+    CHECK_EQ(reading.looks.all, reading.ticks.ticks);  // none of a long stratum
+    dropped += reading.ticks.ticks == 0;
+    ++cases;
+  });
+  CHECK(dropped > 0.2 * cases && dropped < 0.8 * cases);
 }
 
 TEST(watcher_finds_the_same_at_each_interval) {

@@ -27,6 +27,8 @@ DEFAULT_POLLING_MICROS = 1_000
 POLLINGS_PER_SAMPLING = 10
 POLLINGS_PER_SLEEPING = 100
 LEAST_WATCHER_INTERVAL_NS = 5_000_000  # of that schedule: it is for meters that are always on
+# So dense looks may be at first, where denser polling is asked for than looks come.
+LEAST_DENSE_INTERVAL_NS = 100_000
 
 LATE_AFTER_NS = 50_000  # or a tenth of the interval, if that is more
 # A knock that waits longer, or is still waiting then, met a held GIL, where knocks answer for
@@ -42,9 +44,13 @@ _SECONDS = "a real number (seconds) from 0 to 9.2e9"
 
 
 class Settings(SimpleNamespace):
-    """All that a sampler has to know, in ns; ``knocks_per_burst`` 0 is one endless burst."""
+    """All that a sampler has to know, in ns; ``knocks_per_burst`` 0 is one endless burst.
+
+    Looks begin at ``interval_ns / 2**dense_start``, which then doubles so often.
+    """
 
     interval_ns: int
+    dense_start: int
     knock_interval_ns: int
     knocks_per_burst: int
     burst_rest_ns: int
@@ -141,7 +147,15 @@ def _bursts(
             f"{MAX_MICROS}, not {sampling_ns // 1_000} + {sleeping_ns // 1_000}"
         )
     interval_ns = interval or max(polling_ns, LEAST_WATCHER_INTERVAL_NS)
-    return _settings(interval_ns, polling_ns, knocks, sleeping_ns, timeout_ns)
+    settings = _settings(interval_ns, polling_ns, knocks, sleeping_ns, timeout_ns)
+    if interval is None:
+        settings.dense_start = _doublings(max(polling_ns, LEAST_DENSE_INTERVAL_NS), interval_ns)
+    return settings
+
+
+def _doublings(least: int, most: int) -> int:
+    """Return how often the half, quarter... of `most` that is not above `least` doubles."""
+    return max((most - 1) // least, 0).bit_length()
 
 
 def _settings(
@@ -149,6 +163,7 @@ def _settings(
 ) -> Settings:
     return Settings(
         interval_ns=interval_ns,
+        dense_start=0,
         knock_interval_ns=knock_interval_ns,
         knocks_per_burst=knocks_per_burst,
         burst_rest_ns=rest_ns,

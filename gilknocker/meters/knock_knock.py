@@ -68,7 +68,9 @@ class KnockKnock:
         at 2 to 3 % of one core of a virtual machine; 5000 to 10000 is for meters that are always
         on. Below 50 most looks are missed, because waking a thread takes 10 to 60 µs: allowed,
         and ``snapshot().ticks_missed`` counts them. In the schedule of 0.4 (below) the default is
-        the polling interval, but at least 5000.
+        the polling interval, but at least 5000. Looks then begin as densely as was asked for,
+        though not much below 100 apart: eight at that distance, eight at twice that, and so on,
+        after each start and reset. Each counts by the time that it stands for.
     timeout_secs : float, default 1
         How long `stop` waits at most for a knock that does not get the GIL; 0 does not wait.
     knock_interval_micros : int, default 10 * interval_micros
@@ -169,6 +171,8 @@ class KnockKnock:
             late_after_ns=settings.late_after_ns,
             contended_after_ns=settings.contended_after_ns,
             log_capacity=settings.log_capacity,
+            # Each look at a stack counts alike.
+            dense_start=0 if stacks else settings.dense_start,
             stacks=bool(stacks),
             **_how(checked_method(method), checked_overhead(max_overhead)),
         )
@@ -228,7 +232,7 @@ class KnockKnock:
         """The held fraction since the last reset: 0.0 to 1.0, 0.0 before the first look.
 
         The share of looks that found the GIL held by a thread of the program. A float in any
-        case; `Snapshot.held_fraction` tells an idle GIL from no GIL and from no looks.
+        case; ``str()`` and `Snapshot.held_fraction` tell an idle GIL from no GIL and no looks.
         """
         return self._sampler.held_fraction()
 
@@ -349,9 +353,15 @@ class KnockKnock:
                 f" in bursts of {settings.knocks_per_burst}, "
                 f"{format_ns(settings.burst_rest_ns)} apart"
             )
+        fraction = self.snapshot().held_fraction
+        if fraction is None:
+            held = "no GIL"
+        elif fraction != fraction:  # NaN
+            held = "no look yet"
+        else:
+            held = f"held {format_percent(fraction)} %"
         return (
-            f"{'running' if self.is_running else 'stopped'}, "
-            f"held {format_percent(self.contention_metric)} %; "
+            f"{'running' if self.is_running else 'stopped'}, {held}; "
             f"looks every {format_ns(settings.interval_ns)}, {knocks}"
         )
 

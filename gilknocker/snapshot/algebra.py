@@ -11,6 +11,7 @@ from gilknocker.snapshot.fields import (
     ORIGIN,
     SETTINGS,
     gil_state,
+    look_weights,
     weights,
 )
 
@@ -64,6 +65,7 @@ def window_fields(later: Snapshot, earlier: Snapshot) -> dict[str, Any]:
         **_holds_of_window(later, earlier),
         "_holders": _holders_of_window(later, earlier),
         "_stacks": _stacks_of("window", later, earlier),
+        "_looks": _looks_of_window(later, earlier),
         "_merged": None,
     }
 
@@ -108,8 +110,18 @@ def merged_fields(a: Snapshot, b: Snapshot) -> dict[str, Any]:
         "hold_histogram": a.hold_histogram + b.hold_histogram,
         "_holders": _merged_holders(a, b),
         "_stacks": _stacks_of("merged", a, b),
+        "_looks": None,
         "_merged": _merged_weights(a, b),
     }
+
+
+def _looks_of_window(later: Snapshot, earlier: Snapshot) -> tuple[int, int, int] | None:
+    if later._looks is None:
+        return None
+    held, enabled, squared = (
+        now - then for now, then in zip(later._looks, look_weights(earlier), strict=True)
+    )
+    return held, enabled, squared
 
 
 def _holds_of_window(later: Snapshot, earlier: Snapshot) -> dict[str, Any]:

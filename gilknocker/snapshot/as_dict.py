@@ -31,7 +31,8 @@ _METHODS = ("count", "look", "knock", "trace", "outside")
 _MERGED = ("held_seconds", "enabled_seconds", "squared_seconds_per_tick")
 _WAITS = ("first_sequence", "wait_ns", "knock_ns")
 _HOLDER = ("native_id", "serial", "name", "held")
-_NOT_PLAIN = ("histogram", "hold_histogram", "_holders", "_stacks", "_merged")
+_LOOKS = ("held", "enabled", "squared")
+_NOT_PLAIN = ("histogram", "hold_histogram", "_holders", "_stacks", "_looks", "_merged")
 _PLAIN = tuple(name for name in FIELDS if name not in _NOT_PLAIN)
 # Version 1.0 did not store them: it never counted.
 _SINCE_1_1 = {"counted_ns": 0, "method_reason": "", "clock": None}
@@ -39,6 +40,7 @@ _REQUIRED = (
     *("format", "version", *(name for name in _PLAIN if name not in _SINCE_1_1)),
     *("histogram", "hold_histogram", "holders", "merged", "waits", "hold_times"),
 )
+_OPTIONAL = ("summary", "stacks", "looks")
 _LONGEST = ("wait_max_ns", "in_flight_ns", "hold_max_ns")
 _FLAGS = ("wait_max_exact", "hold_max_exact", "slice_active")
 _ALLOWED_INT = "an integer from 0 to 2**63 - 1"
@@ -49,7 +51,7 @@ _ROUNDING = 1e-6
 
 def encode(snapshot: Snapshot) -> dict[str, Any]:
     """Return all that a snapshot stores but its raw waits."""
-    merged = snapshot._merged
+    merged, looks = snapshot._merged, snapshot._looks
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -58,6 +60,7 @@ def encode(snapshot: Snapshot) -> dict[str, Any]:
         "hold_histogram": [list(bucket) for bucket in snapshot.hold_histogram],
         "holders": [dict(zip(_HOLDER, holder, strict=True)) for holder in snapshot._holders],
         "stacks": None if snapshot._stacks is None else stacks.encode(snapshot._stacks),
+        "looks": None if looks is None else dict(zip(_LOOKS, looks, strict=True)),
         "merged": None if merged is None else dict(zip(_MERGED, merged, strict=True)),
         "waits": None,
         "hold_times": None,
@@ -110,7 +113,7 @@ def decode(data: object) -> tuple[dict[str, Any], RawWaits | None, RawWaits | No
     _check_is("version", data.get("version"), VERSION)
     of_1_0 = not any(name in data for name in _SINCE_1_1)
     newer = () if of_1_0 else tuple(_SINCE_1_1)
-    _check_keys("a stored snapshot", data, (*_REQUIRED, *newer), optional=("summary", "stacks"))
+    _check_keys("a stored snapshot", data, (*_REQUIRED, *newer), optional=_OPTIONAL)
     if of_1_0:
         data = {**data, **_SINCE_1_1, "held_ns": _held_of_1_0(data)}
     setting = _count if data["merged"] is None else _count_or_none
@@ -138,6 +141,7 @@ def decode(data: object) -> tuple[dict[str, Any], RawWaits | None, RawWaits | No
     _check_counts(fields)
     _check_waits(fields)
     _check_holds(fields)
+    fields["_looks"] = _looks(data.get("looks"), fields, data["merged"] is not None)
     fields["_merged"] = _merged(data["merged"], fields)
     return (
         fields,
@@ -306,6 +310,32 @@ def _check_holds(fields: dict[str, Any]) -> None:
     for name in TRACED:
         if fields[name]:
             raise ValueError(f"{name} must be 0 unless method is 'trace', not {fields[name]}")
+
+
+def _looks(value: Any, fields: dict[str, Any], merged: bool) -> tuple[int, int, int] | None:
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise TypeError(f"looks must be a dict or None, not {shown(value)}")
+    _check_keys("looks", value, _LOOKS)
+    if merged:
+        raise ValueError(f"looks must be None in a merge, not {shown(value)}")
+    held, enabled, squared = (_count(f"looks.{name}", value[name]) for name in _LOOKS)
+    ticks, ticks_held = fields["ticks"] - fields["ticks_disabled"], fields["ticks_held"]
+    most = enabled - (ticks - ticks_held)
+    # Each look weighs 1 at least.
+    if enabled < ticks or (enabled and not ticks):
+        raise ValueError(
+            f"looks.enabled must be at least {ticks}, for as many ticks, not {enabled}"
+        )
+    if not ticks_held <= held <= (most if ticks_held else 0):
+        raise ValueError(f"looks.held must be {ticks_held} to {most}, not {held}")
+    # Between all ticks weighing the same and one tick that weighs all.
+    if not enabled**2 <= squared * max(ticks, 1) or squared > enabled**2:
+        raise ValueError(
+            f"looks.squared must be looks.enabled**2 over 1 to {ticks} ticks, not {squared}"
+        )
+    return held, enabled, squared
 
 
 def _merged(value: Any, fields: dict[str, Any]) -> tuple[float, float, float] | None:

@@ -60,6 +60,7 @@ FIELDS = (
     "hold_histogram",
     "_holders",
     "_stacks",
+    "_looks",
     "_merged",
 )
 # What only a trace has.
@@ -96,15 +97,31 @@ def crowd_held_ns(snapshot: Snapshot) -> int:
     return sum(held for *_, name, held in snapshot._holders if name == CROWD_NAME)
 
 
+def look_weights(snapshot: Snapshot) -> tuple[int, int, int]:
+    """Return for how much time the looks of a meter stand, in units of the shortest.
+
+    Returns
+    -------
+    held, enabled, squared : int
+        Of those that found the GIL held; of all that found a GIL; the sum of the latters' squares.
+        Where all looks weigh the same, as they do but for a dense start, they are counted.
+    """
+    if snapshot._looks is not None:
+        return snapshot._looks
+    enabled = snapshot.ticks - snapshot.ticks_disabled
+    return snapshot.ticks_held, enabled, enabled
+
+
 def weights(snapshot: Snapshot) -> tuple[float, float, float]:
     """Return what a merge adds up so that it weights by time, not by the number of ticks.
 
     Returns
     -------
     held_seconds, enabled_seconds, squared_seconds_per_tick : float
-        The time the GIL was held, the observed time with a GIL (W), and W**2 / n for its n ticks:
-        the variance of a merge's held fraction is the sum of the last over the square of the
-        sum of W, so that (sum of W)**2 / (sum of the last) is its effective number of ticks
+        The time the GIL was held, the observed time with a GIL (W), and W**2 / n for its n ticks,
+        or as many as they are worth where they do not weigh the same: the variance of a merge's
+        held fraction is the sum of the last over the square of the sum of W, so that
+        (sum of W)**2 / (sum of the last) is its effective number of ticks
         (L. Kish, Survey Sampling, 1965).
     """
     if snapshot.method in EXACT:
@@ -115,7 +132,8 @@ def weights(snapshot: Snapshot) -> tuple[float, float, float]:
     if not enabled:
         return 0.0, 0.0, 0.0
     seconds = snapshot.observed_seconds * (enabled / snapshot.ticks)
-    return seconds * (snapshot.ticks_held / enabled), seconds, seconds * seconds / enabled
+    held, weight, squared = look_weights(snapshot)
+    return seconds * (held / weight), seconds, seconds * seconds * (squared / weight**2)
 
 
 def is_exact(snapshot: Snapshot) -> bool:
@@ -147,7 +165,8 @@ def effective_ticks(snapshot: Snapshot) -> float:
         return looks * (snapshot.observed_ns / looked) ** 2
     _, seconds, squared_per_tick = weights(snapshot)
     if snapshot._merged is None or not squared_per_tick:
-        return snapshot.ticks - snapshot.ticks_disabled
+        _, weight, squared = look_weights(snapshot)
+        return weight**2 / squared if squared else 0.0
     return seconds * seconds / squared_per_tick
 
 
@@ -171,12 +190,12 @@ def counted_interval(snapshot: Snapshot) -> tuple[float, float]:
     the time; of what was neither counted nor looked at nothing is known.
     """
     looked = max(snapshot.observed_ns - snapshot.counted_ns, 0)
-    looks = snapshot.ticks - snapshot.ticks_disabled
+    held_looks, looks, squared = look_weights(snapshot)
     low, high = 0.0, 1.0
     held = float(snapshot.held_ns)
     if looks:
-        share = snapshot.ticks_held / looks
-        low, high = wilson_interval(share, looks)
+        share = held_looks / looks
+        low, high = wilson_interval(share, looks**2 / squared)
         held -= share * looked
     bounds = (max(held + part * looked, 0.0) / snapshot.observed_ns for part in (low, high))
     lower, upper = bounds

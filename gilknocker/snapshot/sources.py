@@ -34,6 +34,7 @@ _OF_TRACE = {
     "clock": None,
     "gil_enabled": True,
     "_stacks": None,
+    "_looks": None,
     "_merged": None,
 }
 
@@ -57,6 +58,7 @@ def from_core(
     fields = {
         **_NOT_TRACED,
         "counted_ns": 0,
+        "_looks": None,
         # Of who only looks, and does not say it itself.
         "held_ns": counts["observed_ns"] * counts["ticks_held"] // max(counts["ticks"], 1),
         **counts,

@@ -10,6 +10,7 @@ from gilknocker.snapshot.fields import (
     FIELDS,
     counted_interval,
     effective_ticks,
+    look_weights,
     weights,
     wilson_interval,
 )
@@ -177,6 +178,7 @@ class Snapshot(SnapshotViews):
     hold_histogram: WaitHistogram
     _holders: _StoredHolders
     _stacks: _StoredStacks
+    _looks: tuple[int, int, int] | None  # where looks do not weigh the same, see look_weights()
     _merged: tuple[float, float, float] | None  # the weights of a merge, see weights()
     _raw: RawWaits | None
     _raw_holds: RawWaits | None
@@ -314,9 +316,10 @@ class Snapshot(SnapshotViews):
         """The share of time that a thread that is not ours held the GIL, 0 to 1.
 
         Counted or traced, it is exact: ``held_ns / observed_ns``. Of looks
-        ``ticks_held / (ticks - ticks_disabled)``; of a merge of those, the parts' mean weighted by
-        their observed time with a GIL. NaN where nothing was counted and no look taken, None if
-        there was no GIL in the whole window.
+        ``ticks_held / (ticks - ticks_disabled)``, each weighted by the time that it stands for if
+        they came more densely at first; of a merge of those, the parts' mean weighted by their
+        observed time with a GIL. NaN where nothing was counted and no look taken, None if there was
+        no GIL in the whole window.
         One busy thread alone reads 1.0: that is not contention, see the waits.
         """
         if self.method == "count":
@@ -330,7 +333,8 @@ class Snapshot(SnapshotViews):
             return None if self.ticks or self.gil_enabled is False else NAN
         held_seconds, enabled_seconds, _ = weights(self)
         if self._merged is None or not enabled_seconds:
-            return self.ticks_held / enabled
+            held, weight, _ = look_weights(self)
+            return held / weight
         return held_seconds / enabled_seconds
 
     @property

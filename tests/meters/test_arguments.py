@@ -29,6 +29,7 @@ INTERVALS = (
 def test_the_defaults() -> None:
     assert settle() == Settings(
         interval_ns=1_000_000,
+        dense_start=0,
         knock_interval_ns=10_000_000,
         knocks_per_burst=0,
         burst_rest_ns=0,
@@ -72,6 +73,28 @@ def test_the_schedule_of_0_4(
     assert settings.knock_interval_ns == knock_interval * 1_000
     assert settings.knocks_per_burst == knocks
     assert settings.burst_rest_ns == rest * 1_000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "first_micros"),
+    [
+        ({"polling_interval_micros": 1}, 78.125),
+        ({"polling_interval_micros": 100}, 78.125),
+        ({"polling_interval_micros": 160}, 156.25),
+        ({"polling_interval_micros": 1000}, 625),
+        ({"sampling_interval_micros": 1}, 625),
+        ({"polling_interval_micros": 2500}, 2500),
+        ({"polling_interval_micros": 5000}, 5000),
+        ({"polling_interval_micros": 7000}, 7000),
+        ({"polling_interval_micros": 1, "interval_micros": 4000}, 4000),  # as was asked for
+        ({"interval_micros": 4000}, 4000),
+    ],
+)
+def test_looks_begin_as_densely_as_polls_were_asked_for(
+    arguments: dict[str, int], first_micros: float
+) -> None:
+    settings = settle(**arguments)
+    assert settings.interval_ns / 2**settings.dense_start == first_micros * 1_000
 
 
 @pytest.mark.parametrize(

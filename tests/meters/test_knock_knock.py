@@ -106,6 +106,7 @@ def test_the_core_is_told_what_was_settled() -> None:
         "late_after_ns": 50_000,
         "contended_after_ns": CONTENDED_AFTER_NS,
         "log_capacity": 1 << 20,
+        "dense_start": 0,
         "stacks": False,
     }
     assert sampler_of(knocker).calls == []
@@ -205,6 +206,17 @@ def test_it_is_one_line_that_a_person_reads() -> None:
             "running, held 25.0 %; looks every 5.0 ms, "
             "knocks every 1.0 ms in bursts of 10, 100 ms apart"
         )
+
+
+def test_its_line_tells_no_look_yet_from_never_held() -> None:
+    for counts, line in (
+        ({"ticks": 0, "ticks_held": 0}, "stopped, no look yet; "),
+        ({"ticks_held": 0}, "stopped, held 0.0 %; "),
+        ({"ticks_held": 0, "ticks_disabled": 4}, "stopped, no GIL; "),
+    ):
+        knocker = KnockKnock()
+        sampler_of(knocker).counts |= counts
+        assert str(knocker).startswith(line)
 
 
 def test_it_can_be_referred_to_weakly() -> None:

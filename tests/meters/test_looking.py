@@ -49,6 +49,43 @@ def spinners(count: int) -> Iterator[None]:
             thread.join()
 
 
+# ---- short windows ----------------------------------------------------------------------------
+
+
+@needs_gil
+def test_short_windows_have_looks_as_dense_as_polls_were_asked_for() -> None:
+    # From a reset on the GIL is held throughout: nobody else may take it.
+    switch = sys.getswitchinterval()
+    sys.setswitchinterval(10)
+    most = 0
+    try:
+        with KnockKnock(polling_interval_micros=1, method="look") as knocker:
+            for _ in range(60):
+                time.sleep(0.001)
+                knocker.reset_contention_metric()
+                hold_gil(0.003)
+                seen, metric, line = knocker.snapshot(), knocker.contention_metric, str(knocker)
+                assert seen.ticks_held == seen.ticks
+                assert metric == 1.0 or not seen.ticks
+                assert "held 100.0 %" in line or "no look yet" in line
+                most = max(most, seen.ticks)
+    finally:
+        sys.setswitchinterval(switch)
+    assert most >= 4  # of 20 or so: one at most, as they are 5 ms apart later
+
+
+@needs_gil
+def test_the_metric_and_the_snapshot_weigh_looks_alike() -> None:
+    with KnockKnock(polling_interval_micros=1, method="look") as knocker:
+        wait_until(lambda: knocker.snapshot().ticks > 20)
+        hold_gil(0.02)
+    seen = knocker.snapshot()
+    looks = seen.to_dict()["looks"]
+    assert seen.ticks < looks["enabled"] < looks["squared"]
+    assert seen.held_fraction == looks["held"] / looks["enabled"] == knocker.contention_metric
+    assert Snapshot.from_dict(seen.to_dict()) == seen
+
+
 # ---- the self-test ------------------------------------------------------------------------
 
 

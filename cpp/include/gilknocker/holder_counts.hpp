@@ -16,7 +16,7 @@ struct HolderCount {
   HolderId id;  // all zero: threads that found no room
   ThreadName name{};
   bool named = false;
-  std::int64_t ticks = 0;
+  std::int64_t ticks = 0;  // by weight
 };
 
 // Holders whose names are still to be found; as many as one knock may look up.
@@ -31,7 +31,7 @@ class HolderCounts {
  public:
   static constexpr std::ptrdiff_t kMost = 256;  // and one for all others
 
-  void add(const HolderId& id) noexcept;
+  void add(const HolderId& id, std::int64_t weight = 1) noexcept;
   bool some_unnamed() const noexcept { return named_ < size_; }
   Unnamed unnamed() const noexcept;
   void name(const Unnamed& found) noexcept;

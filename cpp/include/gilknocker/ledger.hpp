@@ -33,6 +33,7 @@ namespace gilknocker {
 struct TickRecord {
   Nanos at = 0;  // just before the look
   Look look = Look::kFree;
+  std::int64_t weight = 1;  // for how much time it stands, in units of the shortest
   bool late = false;
   std::int64_t missed = 0;
   Nanos cpu = 0;                                  // a portion of the recording thread's
@@ -60,6 +61,7 @@ struct Reading {
   Nanos counted = 0;       // so much of `observed` was counted
   std::int64_t takes = 0;  // of the GIL by the program, while they were counted
   TickTally ticks;
+  LookWeights looks;  // zero where knocks answer for looks
   KnockTally knocks;
   std::optional<Nanos> floor;
   Nanos in_flight = 0;  // of a knock that still waits, or did at the stop; 0 if none does
@@ -105,6 +107,9 @@ class Ledger : private LiveCount<Ledger> {
   double held_fraction() const GILKNOCKER_EXCLUDES(mutex_);
   bool try_held_fraction(double* out) const GILKNOCKER_EXCLUDES(mutex_);
 
+  // The instant at which this epoch, or this run's part of it, began.
+  Nanos began() const noexcept { return began_.load(std::memory_order_relaxed); }
+
   // Counts up to now; how often the program took the GIL in this epoch, in how much counted time.
   CountedTime count() GILKNOCKER_EXCLUDES(mutex_);
   bool try_count() GILKNOCKER_EXCLUDES(mutex_);
@@ -116,6 +121,7 @@ class Ledger : private LiveCount<Ledger> {
   Nanos now_locked() const GILKNOCKER_REQUIRES(mutex_);
   Nanos observed_locked(Nanos now) const GILKNOCKER_REQUIRES(mutex_);
   double held_fraction_locked(Nanos now) const GILKNOCKER_REQUIRES(mutex_);
+  double looked_fraction_locked(const TickTally& ticks) const GILKNOCKER_REQUIRES(mutex_);
   Nanos held_locked(Nanos now) const GILKNOCKER_REQUIRES(mutex_);
   void reset_locked() GILKNOCKER_REQUIRES(mutex_);
   Reading read_locked(bool with_waits) const GILKNOCKER_REQUIRES(mutex_);
@@ -134,7 +140,10 @@ class Ledger : private LiveCount<Ledger> {
   Nanos start_unix_ GILKNOCKER_GUARDED_BY(mutex_);
   Nanos end_ GILKNOCKER_GUARDED_BY(mutex_);  // of the last run, in this epoch
   Nanos end_unix_ GILKNOCKER_GUARDED_BY(mutex_);
-  Nanos resumed_ GILKNOCKER_GUARDED_BY(mutex_) = 0;   // this run's part of the epoch began
+  Nanos resumed_ GILKNOCKER_GUARDED_BY(mutex_) = 0;  // this run's part of the epoch began
+  // resumed_, written with the mutex, read without it by the watcher: relaxed, for it is all that
+  // is read, and who has reset it wakes the watcher.
+  std::atomic<Nanos> began_{0};
   Nanos observed_ GILKNOCKER_GUARDED_BY(mutex_) = 0;  // of the runs before
   mutable CountedTime counted_ GILKNOCKER_GUARDED_BY(mutex_);
   // What a reader was told was held: an estimate may fall behind it, and waits until it has caught
@@ -144,6 +153,7 @@ class Ledger : private LiveCount<Ledger> {
   // that is behind looks once too often, or once too late.
   mutable std::atomic<bool> counts_{false};
   TickTally ticks_ GILKNOCKER_GUARDED_BY(mutex_);
+  LookWeights looks_ GILKNOCKER_GUARDED_BY(mutex_);
   // Ticks under the knock in flight that a reader has been told of. The knock's own record adds no
   // less, so that the counts only grow.
   mutable TickTally told_ GILKNOCKER_GUARDED_BY(mutex_);

@@ -6,6 +6,8 @@
 //                     that first: its timeout begins then.
 //   claim_seat()      a thread that holds the GIL, just before stop(); never blocks.
 //   read(), reset()…  any thread; the ledger has its own mutex. Not holding the GIL, but for try_.
+//   watching_         the running watcher: set by a start, taken away by a stop before it joins,
+//                     woken by a reset. Held for that only, so that a reset may hold the GIL.
 //   is_running()      any thread; an atomic because it is read without the lock. Relaxed: it
 //                     orders nothing, start() and stop() order themselves.
 // The destructor REQUIRES that it is stopped. In a forked child nothing may be called at all: the
@@ -27,11 +29,13 @@
 #include "gilknocker/stall_watch.hpp"
 #include "gilknocker/sync.hpp"
 #include "gilknocker/tick_schedule.hpp"
+#include "gilknocker/worker.hpp"
 
 namespace gilknocker {
 
 struct SamplerPlan {
   Nanos interval = 0;         // of ticks
+  int dense_start = 0;        // of ticks, after each start and reset: see SchedulePlan
   SchedulePlan knocks;        // beside looks; without them knocks come at `interval`
   Nanos late_after = 0;       // a tick woken later than this after its instant is late
   Nanos contended_after = 0;  // a knock that waited longer met a held GIL
@@ -69,7 +73,7 @@ class Sampler : private LiveCount<Sampler> {
   // Null where stalls are not watched for.
   std::shared_ptr<StallWatch> stalls() const noexcept { return stalls_; }
   void reset();
-  bool try_reset() { return stacks_ == nullptr && ledger_->try_reset(); }
+  bool try_reset();
   double held_fraction() const { return ledger_->held_fraction(); }
   bool try_held_fraction(double* out) const { return ledger_->try_held_fraction(out); }
   // Turned on before a start and off after a stop, by who holds the GIL.
@@ -84,6 +88,8 @@ class Sampler : private LiveCount<Sampler> {
   HeldSource* held_source() const noexcept { return plan_.count ? gil_.held_source() : nullptr; }
   std::shared_ptr<Run> make_run(std::int64_t number) const;
   bool end_knocker(Run& run, Nanos deadline) GILKNOCKER_REQUIRES(lifecycle_);
+  void set_watching(Worker* watcher) GILKNOCKER_EXCLUDES(watching_);
+  void wake_watcher() GILKNOCKER_EXCLUDES(watching_);
 
   Gil& gil_;
   const Clock& clock_;
@@ -97,6 +103,8 @@ class Sampler : private LiveCount<Sampler> {
   const ProcessMemory memory_;
   const std::shared_ptr<StallWatch> stalls_;  // null where they are not asked for
   std::atomic<bool> running_{false};
+  Mutex watching_;
+  Worker* watcher_ GILKNOCKER_GUARDED_BY(watching_) = nullptr;
   Mutex lifecycle_;
   std::shared_ptr<Run> run_ GILKNOCKER_GUARDED_BY(lifecycle_);
 };

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "gilknocker/gil.hpp"
 #include "gilknocker/nanos.hpp"
 
 namespace gilknocker {
@@ -23,6 +24,22 @@ struct TickTally {
     disabled += other.disabled;
     missed += other.missed;
     return *this;
+  }
+};
+
+// For how much time looks stand, in units of the shortest: as many as looks where all are the same.
+struct LookWeights {
+  std::int64_t all = 0;
+  std::int64_t enabled = 0;  // of those that found a GIL
+  std::int64_t held = 0;
+  std::int64_t squared = 0;  // the sum of the squares, of those that found a GIL
+
+  void add(Look look, std::int64_t weight) noexcept {
+    all += weight;
+    if (look == Look::kDisabled) return;
+    enabled += weight;
+    squared += weight * weight;
+    if (look == Look::kHeld) held += weight;
   }
 };
 

@@ -1,4 +1,5 @@
 // Looks at the GIL at each tick, and never touches it. Does not wake up while holds are counted.
+// A schedule with a dense start begins again whenever the ledger has begun anew.
 //
 // Thread safety: belongs to its worker's thread; all that it finds goes to the ledger.
 #pragma once
@@ -28,9 +29,12 @@ class Watcher final : public Task {
   void end() override;
 
  private:
+  void follow_resets() const noexcept;
+
   const Gil& gil_;
   Ledger& ledger_;
-  TickSchedule schedule_;
+  mutable TickSchedule schedule_;
+  mutable Nanos began_;          // what the schedule has begun with
   mutable bool rested_ = false;  // holds were counted: the instants that passed were not missed
   const Nanos late_after_;
   StackSink* const stacks_;  // null: nobody asks by which stack the GIL is held
