@@ -73,6 +73,7 @@ def show(path: str) -> None:
         threads=threads,
         children_cpu_ns=envelope.get("children_cpu_ns", 0),
         processes=envelope.get("processes", ()),
+        children=envelope.get("children", 0),
     )
     print(fitting(report, sys.stdout), end="")
 

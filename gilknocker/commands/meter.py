@@ -8,7 +8,7 @@ import sys
 
 from gilknocker.commands.first_stderr import FirstStderr, flush
 from gilknocker.commands.options import FILES, UsageError
-from gilknocker.meters.child_processes import cpu_ns
+from gilknocker.meters.child_processes import ChildCount, cpu_ns
 from gilknocker.meters.knock_knock import KnockKnock
 from gilknocker.meters.lifecycle import PROCESS
 from gilknocker.reports.words import text
@@ -73,6 +73,7 @@ class Meter:
             from gilknocker.commands.outputs import outputs
 
             self._outputs = outputs(options, self._stderr)
+        self._children = ChildCount()
         self._children_cpu_ns = cpu_ns()
         self._live: StatusLine | None = None
         if options.live and self._stderr.file is not None and self._stderr.is_terminal():
@@ -119,6 +120,7 @@ class Meter:
         if self._live is not None:
             PROCESS.stop(self._live, 1_000_000_000)
         flush(sys.stdout)  # where both go to one place, the report comes after what was printed
+        children = self._children.started
         children_cpu_ns = max(cpu_ns() - self._children_cpu_ns, 0)
         report = text(
             snapshot,
@@ -126,6 +128,7 @@ class Meter:
             exit_status=self.exit_status,
             threads=threads,
             children_cpu_ns=children_cpu_ns,
+            children=children,
         )
         self._stderr.write(report)
         if self.hint:
@@ -135,7 +138,8 @@ class Meter:
         from gilknocker.commands.outputs import Run
 
         run = Run(
-            *(snapshot, self._program, self.exit_status, threads, children_cpu_ns, self._tracer)
+            *(snapshot, self._program, self.exit_status, threads, children_cpu_ns, self._tracer),
+            children=children,
         )
         for output in self._outputs:
             if not output.save(run, self._stderr):

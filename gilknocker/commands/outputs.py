@@ -49,6 +49,7 @@ class Run:
         children_cpu_ns: int,
         tracer: GilTracer | None,
         processes: Sequence[MeasuredProcess] = (),
+        children: int = 0,
     ) -> None:
         self.snapshot = snapshot
         self.program = program
@@ -57,6 +58,7 @@ class Run:
         self.children_cpu_ns = children_cpu_ns
         self.tracer = tracer
         self.processes = processes
+        self.children = children
 
 
 class Output:
@@ -180,6 +182,7 @@ def _rendered(render: _Render) -> _Write:
             run.threads,
             run.children_cpu_ns,
             run.processes,
+            run.children,
         )
     )
 

@@ -31,6 +31,7 @@ def envelope(
     threads: Sequence[ThreadTimes] = (),
     children_cpu_ns: int = 0,
     processes: Sequence[MeasuredProcess] = (),
+    children: int = 0,
 ) -> dict[str, Any]:
     """Return what is stored of a run: a dict for ``json.dump``."""
     return {
@@ -40,6 +41,7 @@ def envelope(
         "python": ".".join(map(str, sys.version_info[:3])),
         "program": program,
         "exit_status": exit_status,
+        "children": children,
         "children_cpu_ns": children_cpu_ns,
         "snapshot": snapshot.to_dict(),
         "threads": [thread._asdict() for thread in threads],
@@ -54,9 +56,10 @@ def content(
     threads: Sequence[ThreadTimes] = (),
     children_cpu_ns: int = 0,
     processes: Sequence[MeasuredProcess] = (),
+    children: int = 0,
 ) -> str:
     """Return what a report's file holds."""
-    stored = envelope(snapshot, program, exit_status, threads, children_cpu_ns, processes)
+    stored = envelope(snapshot, program, exit_status, threads, children_cpu_ns, processes, children)
     return json.dumps(stored, indent=1) + "\n"
 
 
@@ -97,11 +100,12 @@ def _checked_envelope(data: Any) -> dict[str, Any]:
         raise TypeError(f"program must be a list of strings, not {shown(program)}")
     if status is not None and type(status) is not int:
         raise TypeError(f"exit_status must be an integer or null, not {shown(status)}")
-    children = data.get("children_cpu_ns", 0)  # 1.0 has no such key
-    if type(children) is not int:
-        raise TypeError(f"children_cpu_ns must be an integer, not {shown(children)}")
-    if not 0 <= children <= MAX_INT64:
-        raise ValueError(f"children_cpu_ns must be from 0 to 2**63 - 1, not {shown(children)}")
+    for name in ("children", "children_cpu_ns"):  # which 1.0 has not
+        value = data.get(name, 0)
+        if type(value) is not int:
+            raise TypeError(f"{name} must be an integer, not {shown(value)}")
+        if not 0 <= value <= MAX_INT64:
+            raise ValueError(f"{name} must be from 0 to 2**63 - 1, not {shown(value)}")
     if "snapshot" not in data:
         raise ValueError("it must have the key 'snapshot'")
     return {

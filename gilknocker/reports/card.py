@@ -73,7 +73,13 @@ STYLE = ".gilknocker svg{display:block;height:auto;overflow:visible}\n" + "".joi
 _INK = "#767676"
 
 
-def card(snapshot: Snapshot, *, children_cpu_ns: int = 0, notes: Sequence[str] = ()) -> str:
+def card(
+    snapshot: Snapshot,
+    *,
+    children_cpu_ns: int = 0,
+    children: int = 0,
+    notes: Sequence[str] = (),
+) -> str:
     """Return a fragment of HTML for a page that has `STYLE`: a ``div`` with everything in it.
 
     The time it takes does not depend on the number of waits: at most a few milliseconds.
@@ -84,11 +90,13 @@ def card(snapshot: Snapshot, *, children_cpu_ns: int = 0, notes: Sequence[str] =
         What was measured.
     children_cpu_ns : int, default 0
         The CPU time of child processes meanwhile, ns.
+    children : int, default 0
+        How many of them there were at least, as far as known.
     notes : sequence of str, optional
         What else is to be said of it.
     """
     held, *others = words.facts(snapshot, with_lines=False)
-    caveats = [*words.caveats(snapshot, children_cpu_ns), *notes]
+    caveats = [*words.caveats(snapshot, children_cpu_ns, children), *notes]
     parts = [
         *_held(snapshot, *held),
         *(_div("gk-note", f"Note: {caveat}") for caveat in caveats),

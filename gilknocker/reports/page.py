@@ -53,6 +53,7 @@ def page(
     threads: Sequence[ThreadTimes] = (),
     children_cpu_ns: int = 0,
     processes: Sequence[MeasuredProcess] = (),
+    children: int = 0,
 ) -> str:
     """Return the text of the file.
 
@@ -70,6 +71,8 @@ def page(
         The CPU time of child processes, ns.
     processes : sequence of MeasuredProcess, optional
         Those that `snapshot` is of, taken together; each gets a card.
+    children : int, default 0
+        How many child processes there were at least, as far as known.
     """
     text = words.text(
         snapshot,
@@ -78,8 +81,9 @@ def page(
         threads=threads,
         children_cpu_ns=children_cpu_ns,
         processes=processes,
+        children=children,
     )
-    shown = card(snapshot, children_cpu_ns=children_cpu_ns)
+    shown = card(snapshot, children_cpu_ns=children_cpu_ns, children=children)
     title = one_line(text.partition("\n")[0])
     beside = [*_timeline(snapshot), *([] if threads else _holders(snapshot)), _as_text(text)]
     below = _threads(threads) if threads else ""  # it is wide

@@ -58,6 +58,7 @@ def text(
     children_cpu_ns: int = 0,
     processes: Sequence[MeasuredProcess] = (),
     notes: Sequence[str] = (),
+    children: int = 0,
 ) -> str:
     """Return the report as text, ending in a newline: ASCII unless `program` is not.
 
@@ -77,6 +78,8 @@ def text(
         Those that `snapshot` is of, taken together.
     notes : sequence of str, optional
         What else is to be said of it.
+    children : int, default 0
+        How many child processes there were at least, as far as known.
     """
     title = ["gilknocker:", format_ns(snapshot.observed_ns, digits=3)]
     if program:
@@ -92,7 +95,7 @@ def text(
 
         lines += process_lines(processes)
     lines += _wrapped(interpretation(snapshot), "  ")
-    for caveat in (*caveats(snapshot, children_cpu_ns), *notes):
+    for caveat in (*caveats(snapshot, children_cpu_ns, children), *notes):
         lines += _wrapped(f"Note: {caveat}", "  ")
     return "\n".join(lines) + "\n"
 
@@ -137,7 +140,13 @@ def table(threads: Sequence[ThreadTimes]) -> list[str]:
     return lines
 
 
-def caveats(snapshot: Snapshot, children_cpu_ns: int = 0) -> list[str]:
+def _child_processes(known: int) -> str:
+    if not known:
+        return "child processes"
+    return "1 child process or more" if known == 1 else f"{known} child processes or more"
+
+
+def caveats(snapshot: Snapshot, children_cpu_ns: int = 0, children: int = 0) -> list[str]:
     """Return a sentence for each thing that makes the figures less sure than they look.
 
     Parameters
@@ -146,13 +155,15 @@ def caveats(snapshot: Snapshot, children_cpu_ns: int = 0) -> list[str]:
         What was measured.
     children_cpu_ns : int, default 0
         The CPU time of child processes meanwhile, ns.
+    children : int, default 0
+        How many of them there were at least, as far as known.
     """
     found = []
     if children_cpu_ns >= CHILDREN_COUNT * snapshot.observed_ns and children_cpu_ns:
         found.append(
-            f"child processes used {format_ns(children_cpu_ns)} of CPU time, which was not "
-            "measured: each has a GIL of its own, and these figures are of this process alone "
-            "(run --children watches them too)."
+            f"{_child_processes(children)} used {format_ns(children_cpu_ns)} of CPU time, "
+            "which was not measured: each has a GIL of its own, and these figures are of this "
+            "process alone (run --children watches them too)."
         )
     if crowd := crowd_held_ns(snapshot):
         found.append(

@@ -24,7 +24,21 @@ from gilknocker.reports.card import card
 
 NOTE = "of CPU time, which was not measured: each has a GIL of its own"
 SPIN = "import time\nend = time.process_time() + 0.4\nwhile time.process_time() < end: pass\n"
+STARTED = {"subprocess": 1, "its child": 1, "fork": 1, "preexec": 1, "pool": 2, "spawn": 3}
 PROGRAMS = {
+    "preexec": f"""
+        import os, subprocess, sys
+        subprocess.run([sys.executable, "-c", {SPIN!r}], preexec_fn=os.getpid)
+    """,
+    "spawn": f"""
+        import multiprocessing as mp
+        def work(): exec({SPIN!r}, {{}})
+        if __name__ == "__main__":
+            context = mp.get_context("spawn")
+            workers = [context.Process(target=work) for _ in range(2)]
+            for one in workers: one.start()
+            for one in workers: one.join()
+    """,  # and what keeps track of its semaphores
     "subprocess": f"import subprocess, sys; subprocess.run([sys.executable, '-c', {SPIN!r}])",
     "its child": f"""
         import subprocess, sys
@@ -54,11 +68,15 @@ def measured(folder: Path, program: str, *options: str) -> tuple[Outcome, dict[s
     return got, json.loads((folder / "r.json").read_text())
 
 
-@pytest.mark.parametrize("name", ["subprocess", "its child", "fork", "pool"])
+@pytest.mark.parametrize("name", STARTED)
 def test_what_children_used_is_said(name: str, tmp_path: Path) -> None:
     got, stored = measured(tmp_path, PROGRAMS[name], "--html", "r.html")
     assert (got.returncode, got.stderr) == (0, "")
     assert 0.38e9 <= stored["children_cpu_ns"] < 20e9
+    started = STARTED[name]
+    assert stored["children"] == started
+    said = f"{started} child process{'es' * (started > 1)} or more used"
+    assert said in " ".join(got.report.split()) and said in (tmp_path / "r.html").read_text()
     assert NOTE in " ".join(got.report.split())
     assert NOTE in (tmp_path / "r.html").read_text()
     assert python("-m", "gilknocker", "show", tmp_path / "r.json").stdout == got.report
@@ -81,7 +99,8 @@ def test_a_child_that_still_runs(tmp_path: Path) -> None:
 
 def test_without_children_nothing_is_said(tmp_path: Path) -> None:
     got, stored = measured(tmp_path, SPIN)
-    assert stored["children_cpu_ns"] == 0 and "child processes" not in got.report
+    assert stored["children"] == stored["children_cpu_ns"] == 0
+    assert "child process" not in got.report
 
 
 def test_what_children_used_before_is_not_counted(tmp_path: Path) -> None:
@@ -104,15 +123,18 @@ def test_a_little_is_not_worth_a_note() -> None:
     [note] = words.caveats(snapshot, 12 * MS)
     assert note.startswith("child processes used 12 ms of CPU time")
     assert note in card(snapshot, children_cpu_ns=12 * MS) and note not in card(snapshot)
+    [note] = words.caveats(snapshot, 12 * MS, 3)
+    assert note.startswith("3 child processes or more used 12 ms of CPU time")
 
 
+@pytest.mark.parametrize("key", ["children_cpu_ns", "children"])
 @pytest.mark.parametrize("value", [-1, 2**63, 1.5, True, "1", None])
-def test_bad_values_are_refused(value: object, tmp_path: Path) -> None:
+def test_bad_values_are_refused(key: str, value: object, tmp_path: Path) -> None:
     _, stored = measured(tmp_path, "pass")
-    (tmp_path / "r.json").write_text(json.dumps({**stored, "children_cpu_ns": value}))
+    (tmp_path / "r.json").write_text(json.dumps({**stored, key: value}))
     got = python("-m", "gilknocker", "show", tmp_path / "r.json")
-    assert got.returncode == 2 and "children_cpu_ns must be" in got.stderr
-    del stored["children_cpu_ns"]  # as version 1.0 wrote it
+    assert got.returncode == 2 and f"{key} must be" in got.stderr
+    del stored[key]  # as version 1.0 wrote it
     (tmp_path / "r.json").write_text(json.dumps(stored))
     assert python("-m", "gilknocker", "show", tmp_path / "r.json").returncode == 0
 
