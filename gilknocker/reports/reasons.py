@@ -48,6 +48,8 @@ ALONE = 0.9  # the share of the time held from which on others cannot have been 
 # So many waits, none longer than so many times the median: they all end with what the holder does.
 EQUALLY_LONG = 2.5
 LEAST_EQUAL = 20
+# Nor are more than so many of them short: who gives it away unasked does not keep it.
+SHORT_PERCENT = 10
 UNTIMELY = 0.1  # the share of late and missed looks from which on it matters
 NOTICEABLE = 0.1  # of the time: waiting so long is not "quickly"
 
@@ -102,6 +104,7 @@ def kept_by_one(snapshot: Snapshot) -> bool:
         _alone(snapshot) is not None
         and snapshot.knocks >= LEAST_EQUAL
         and _longest_ns(snapshot) <= EQUALLY_LONG * snapshot.percentile(50)
+        and snapshot.percentile(SHORT_PERCENT) >= ONE_TURN * switch_ns(snapshot)
         and not _in_flight(snapshot)
     )
 
