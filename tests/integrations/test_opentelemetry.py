@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from concurrent import futures
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ pytest.importorskip("opentelemetry.sdk")
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader, PeriodicExportingMetricReader
 
-from gilknocker import KnockKnock
+from gilknocker import KnockKnock, Snapshot
 from gilknocker.integrations import opentelemetry as ours
 from gilknocker.integrations.always_on import BUCKETS_SECONDS
 from gilknocker.testing import GilLoad, hold_gil
@@ -101,13 +102,23 @@ def test_uninstrument_leaves_nothing(provider: Any, caplog: pytest.LogCaptureFix
 
 def test_the_gauge_is_of_the_time_since_the_last_collection(provider: Any) -> None:
     provider, reader = provider
+
+    def collect() -> tuple[Snapshot, float, Snapshot]:
+        before = knocker.snapshot()
+        points = collected(reader)["gilknocker.gil.utilization"].data.data_points
+        return before, points[0].value, knocker.snapshot()
+
     with KnockKnock(200) as knocker, metered(provider, knocker=knocker):
+        collections = [collect()]
         hold_gil(0.3)
-        busy = collected(reader)["gilknocker.gil.utilization"].data.data_points[0].value
+        collections.append(collect())
         time.sleep(0.3)
-        idle = collected(reader)["gilknocker.gil.utilization"].data.data_points[0].value
-    assert busy > 0.6
-    assert idle < 0.2
+        collections.append(collect())
+    # Each looked between two snapshots: these bound it, however long the machine took over it.
+    for (a, _, b), (c, share, d) in pairwise(collections):
+        inner, outer = c - b, d - a
+        assert inner.held_seconds / outer.observed_seconds - 1e-6 <= share
+        assert share <= outer.held_seconds / inner.observed_seconds + 1e-6
 
 
 def test_only_once_at_a_time(provider: Any) -> None:
