@@ -166,11 +166,12 @@ def _merged_holders(a: Snapshot, b: Snapshot) -> _StoredHolders:
 
 
 def _holders_in_ns(snapshot: Snapshot) -> _StoredHolders:
-    """Return the holders of looks as if they had been counted: each tick is worth as much."""
+    """Return the holders of looks as if they had been counted, by the time each look stands for."""
     if snapshot.method != "look" or not snapshot.ticks_held:
         return snapshot._holders
+    looks_held, _, _ = look_weights(snapshot)
     return tuple(
-        (native_id, serial, name, held * snapshot.held_ns // snapshot.ticks_held)
+        (native_id, serial, name, held * snapshot.held_ns // looks_held)
         for native_id, serial, name, held in snapshot._holders
     )
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stories import MS, tell
+from stories import MS, held_by, tell
 
 from gilknocker import Snapshot
 from gilknocker.snapshot.fields import wilson_interval
@@ -33,10 +33,13 @@ def weighed(looks: list[tuple[str, int]], **changes: Any) -> Snapshot:
     return tell(
         [look for look, _ in looks],
         [],
-        observed_ns=observed,
-        end_ns=1000 + observed,
         _looks=None if same else sums,
-        **{"held_ns": UNIT * sums[0], **changes},
+        **{
+            "observed_ns": observed,
+            "end_ns": 1000 + observed,
+            "held_ns": UNIT * sums[0],
+            **changes,
+        },
     )
 
 
@@ -102,6 +105,19 @@ def test_counted_in_part_the_rest_is_weighed() -> None:
     middle = held / (16 * UNIT + 10 * MS)
     assert low < middle < high
     assert middle - low == pytest.approx(high - middle)  # about one half, as the weighed looks are
+
+
+def test_holders_of_a_merge_with_what_was_counted() -> None:
+    looked = held_by(weighed([("held", 1)] * 8 + [("held", 8)]), [("early", 8), ("late", 8)])
+    counted = held_by(
+        weighed([], method="count", counted_ns=MS, held_ns=MS, observed_ns=MS, end_ns=10**9),
+        [("counted", MS)],
+    )
+    share = {holder.name: holder.share for holder in (looked + counted).holders}
+    total = 16 * UNIT + MS
+    assert share == pytest.approx(
+        {"early": 8 * UNIT / total, "late": 8 * UNIT / total, "counted": MS / total}
+    )
 
 
 BAD = [
