@@ -19,8 +19,9 @@ LIMITED = """
 
     pytestmark = pytest.mark.limit_gil_hold("50 ms")
 
+    # A knock must have waited for longer than the limit: on a busy machine it asks late.
     def test_exceeds():
-        hold_gil(0.12, sleep=True)
+        hold_gil(0.3, sleep=True)
 
     @pytest.mark.limit_gil_hold("10 s")
     def test_nearest_wins():
@@ -38,7 +39,7 @@ LIMITED = """
 
     @pytest.mark.xfail(strict=True)
     def test_exceeding_is_failing():
-        hold_gil(0.12, sleep=True)
+        hold_gil(0.3, sleep=True)
 
     def test_own_failure_comes_first():
         hold_gil(0.12, sleep=True)
@@ -121,7 +122,7 @@ def test_a_fixture_alone_may_mark(pytester: pytest.Pytester) -> None:
             request.node.add_marker(pytest.mark.limit_gil_hold("20 ms"))
 
         def test_it():
-            hold_gil(0.1, sleep=True)
+            hold_gil(0.3, sleep=True)
         """
     )
     run(pytester).assert_outcomes(failed=1)
@@ -265,7 +266,7 @@ def test_limits_off(pytester: pytest.Pytester) -> None:
 
         @pytest.mark.limit_gil_hold("20 ms")
         def test_it():
-            hold_gil(0.1, sleep=True)
+            hold_gil(0.3, sleep=True)
         """
     )
     run(pytester).assert_outcomes(failed=1)
