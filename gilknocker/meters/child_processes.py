@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import wraps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from types import ModuleType
     from typing import Any
 
 __all__ = ["ChildCount", "cpu_ns"]
@@ -16,8 +18,8 @@ class ChildCount:
     """Counts the child processes that this one starts, from its creation on, for good.
 
     Forks that Python knows of, and what ``subprocess`` and ``multiprocessing`` start. Not what
-    ``os.posix_spawn``, ``os.system`` or C code does, nor what children start: there are that many
-    at least. An audit hook would see more, and make each ``id()`` of the program's dearer.
+    ``os.system`` or C code does, nor what children start: there are that many at least. An audit
+    hook would see more, and make each ``id()`` of the program's dearer.
     """
 
     def __init__(self) -> None:
@@ -25,24 +27,34 @@ class ChildCount:
         self._others = 0
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_parent=self._forked)
+        for name in ("posix_spawn", "posix_spawnp"):  # what subprocess uses where it can
+            self._count(os, name)
         try:
             import _posixsubprocess
         except ImportError:  # Windows
             return
         original = _posixsubprocess.fork_exec
+        counted = self._count(_posixsubprocess, "fork_exec")
+        subprocess = sys.modules.get("subprocess")  # if somebody has imported it before
+        if getattr(subprocess, "_fork_exec", None) is original:
+            subprocess._fork_exec = counted  # type: ignore[union-attr]
 
-        def fork_exec(*args: Any) -> int:
+    def _count(self, module: ModuleType, name: str) -> object:
+        """Let a function that starts a process be counted by who looks it up from now on."""
+        original = getattr(module, name, None)
+        if original is None:
+            return None
+
+        @wraps(original)
+        def counted(*args: Any, **options: Any) -> Any:
             before = self._forks
-            pid = original(*args)
-            if self._forks == before:  # a preexec_fn makes it a fork that Python knows
+            pid = original(*args, **options)
+            if self._forks == before:  # a preexec_fn makes it a fork that Python knows of
                 self._others += 1
             return pid
 
-        # Under the name by which they look it up: subprocess may have been imported before.
-        _posixsubprocess.fork_exec = fork_exec
-        subprocess = sys.modules.get("subprocess")
-        if getattr(subprocess, "_fork_exec", None) is original:
-            subprocess._fork_exec = fork_exec  # type: ignore[union-attr]
+        setattr(module, name, counted)
+        return counted
 
     def _forked(self) -> None:
         self._forks += 1

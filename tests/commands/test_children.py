@@ -24,8 +24,21 @@ from gilknocker.reports.card import card
 
 NOTE = "of CPU time, which was not measured: each has a GIL of its own"
 SPIN = "import time\nend = time.process_time() + 0.4\nwhile time.process_time() < end: pass\n"
-STARTED = {"subprocess": 1, "its child": 1, "fork": 1, "preexec": 1, "pool": 2, "spawn": 3}
+STARTED = {
+    "subprocess": 1,
+    "its child": 1,
+    "fork": 1,
+    "preexec": 1,
+    "posix_spawn": 1,
+    "pool": 2,
+    "spawn": 3,
+}
 PROGRAMS = {
+    "posix_spawn": f"""
+        import os, sys
+        pid = os.posix_spawn(sys.executable, [sys.executable, "-c", {SPIN!r}], os.environ)
+        os.waitpid(pid, 0)
+    """,
     "preexec": f"""
         import os, subprocess, sys
         subprocess.run([sys.executable, "-c", {SPIN!r}], preexec_fn=os.getpid)
