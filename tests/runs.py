@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-TIMEOUT = 60
+TIMEOUT = 300
 RUN = ("-m", "gilknocker", "run")
 
 

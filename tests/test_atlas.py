@@ -59,7 +59,7 @@ def run(atlas: Path, *words: str) -> subprocess.CompletedProcess[str]:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=600,
     )
 
 

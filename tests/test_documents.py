@@ -86,7 +86,7 @@ def run(folder: Path, *command: str | Path) -> str:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=600,
     )
     assert got.returncode == 0, got.stdout[-3000:] + got.stderr[-3000:]
     return got.stdout

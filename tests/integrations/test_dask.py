@@ -39,7 +39,7 @@ def run_file(tmp_path_factory: pytest.TempPathFactory, body: str, enabled: bool 
     lines = body.strip("\n").splitlines()
     indented = "\n".join("        " + line for line in lines).lstrip()
     path.write_text(PROGRAM.replace("BODY", indented).replace("ENABLED", str(enabled)))
-    done = subprocess.run([sys.executable, str(path)], capture_output=True, text=True, timeout=100)
+    done = subprocess.run([sys.executable, str(path)], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
 
