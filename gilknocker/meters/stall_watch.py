@@ -212,7 +212,11 @@ class StallWatch:
     @property
     def stalls(self) -> tuple[Stall, ...]:
         """Those that are over, the oldest first: the newest 64, of this process."""
-        return tuple(Stall._from_json(line) for line in self._sampler.finished_stalls(0))
+        return self.stalls_after(0)
+
+    def stalls_after(self, number: int) -> tuple[Stall, ...]:
+        """Return those of `stalls` with a higher number, for who has the others already."""
+        return tuple(Stall._from_json(line) for line in self._sampler.finished_stalls(number))
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a StallWatch cannot be copied or pickled; its stalls can")

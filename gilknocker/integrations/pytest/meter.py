@@ -143,8 +143,8 @@ class Reading:
             stall: min(stall.since_ns + stall.held_ns, end) - max(stall.since_ns, start)
             for stall in self.stalls
         }
-        found = max(shared, key=lambda stall: shared[stall], default=None)
-        return found if found is not None and shared[found] > 0 else None
+        found = max(shared, key=lambda stall: shared[stall])
+        return found if shared[found] > 0 else None
 
     def is_kept_from_us(self, ns: int) -> bool:
         """Whether the GIL was held for longer than `ns` although we asked for it.

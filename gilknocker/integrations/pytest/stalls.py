@@ -74,10 +74,9 @@ class StallsByTest:
         """Take the stalls that are over by now; to be called while nothing is replaced."""
         if not self._watches:
             return
-        for stall in self._watches[0].stalls:
-            if stall.number > self._number:
-                self._number = stall.number
-                self.found.append(self._described(stall))
+        for stall in self._watches[0].stalls_after(self._number):
+            self._number = stall.number
+            self.found.append(self._described(stall))
 
     def stop(self) -> None:
         """End the watch, and take what it knows. Nothing if it has ended."""
@@ -159,7 +158,7 @@ def phase_with_most(
     since, until : int
         The stall, ns.
     """
-    found, most, end = ("", ""), -1, until
+    found, most, end = ("", ""), float("-inf"), until
     for begin, *names in marks:
         shared = min(until, end) - max(since, begin)
         if shared > most:

@@ -250,6 +250,7 @@ def test_it_is_the_phase_that_has_most_of_the_stall(
     for at in range(since, since + length):  # each ns is of the phase that began last
         if at >= begins[0]:
             counts[max(n for n, begin in enumerate(begins) if begin <= at)] += 1
+    assert found  # a stall is always somebody's
     if any(counts):
         number = int(found.partition(" ")[2])
         assert counts[number] == max(counts)
