@@ -25,7 +25,7 @@ from cost import Verdicts
 from steal import StealTime
 from versus import POLLINGS_MICROS, Bench, about, set_up
 
-FIRST = "from gilknocker import KnockKnock; KnockKnock(polling_interval_micros=1000)"
+FIRST = "from gilknocker import KnockKnock; KnockKnock(polling_interval_micros=1000{})"
 
 
 class Benches:
@@ -49,7 +49,7 @@ class Benches:
     ) -> dict[str, float]:
         """Return the median of each over so many rounds."""
         runs: dict[str, tuple[Bench, str]] = {
-            "ours": (self.ours, "ours"),
+            "ours": (self.ours, "counted"),
             "1.0": (self.previous, "ours"),
         }
         if original:
@@ -80,7 +80,8 @@ def pair(benches: Benches, verdicts: Verdicts, rounds: int) -> None:
 def first(benches: Benches, verdicts: Verdicts, rounds: int) -> None:
     """Compare what importing and making the first knocker adds to an interpreter's start."""
     codes = {"bare": (benches.ours.python, "pass")}
-    codes |= {name: (python, FIRST) for name, python in benches.pythons.items()}
+    for name, python in benches.pythons.items():
+        codes[name] = (python, FIRST.format(", method='count'" if name == "ours" else ""))
     taken: dict[str, list[float]] = {name: [] for name in codes}
     for _ in range(8 * rounds):
         for name, (python, code) in codes.items():
@@ -98,7 +99,7 @@ def first(benches: Benches, verdicts: Verdicts, rounds: int) -> None:
 def program(benches: Benches, verdicts: Verdicts, rounds: int) -> None:
     """Compare what `some_gil` takes longer, alone and under both, in one process."""
     bench = benches.ours
-    seen = bench.run(str(bench.original), "slowdown", "some_gil", 100, 15 * rounds)
+    seen = bench.run(str(bench.original), "slowdown", "some_gil", 100, 15 * rounds, "counted")
     low, high = (100 * seen[f"difference_{end}"] for end in ("low", "high"))
     note = f"95 %: {low:+.2f} to {high:+.2f}; {seen['rounds']:.0f} rounds"
     verdicts.at_most(

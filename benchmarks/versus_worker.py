@@ -2,8 +2,8 @@
 
     python versus_worker.py METER TASK [ARGUMENT...]
 
-METER is `ours`, `none`, or the path of the original's extension module, which is loaded beside ours
-so that both stand before the same loads and the same oracle.
+METER is `ours`, `counted` (ours with method="count"), `none`, or the path of the original's
+extension module, loaded beside ours so that both stand before the same loads and the same oracle.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,10 @@ def knock_knock(meter: str) -> Callable[..., Any]:
         from gilknocker import KnockKnock
 
         return KnockKnock
+    if meter == "counted":
+        from gilknocker import KnockKnock
+
+        return partial(KnockKnock, method="count")
     spec = importlib.util.spec_from_file_location("original.gilknocker", meter)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -141,7 +146,9 @@ def crc32_of_6_kb(rounds: int = 20_000) -> None:
         zlib.crc32(data)
 
 
-def slowdown(original: str, name: str, polling_micros: str, seconds: str) -> dict[str, float]:
+def slowdown(
+    original: str, name: str, polling_micros: str, seconds: str, ours: str = "ours"
+) -> dict[str, float]:
     """Run a workload with neither meter, ours and the original, in turn, in one process.
 
     Nothing else would do: from one process to the next, and from one minute to the next, these
@@ -151,7 +158,7 @@ def slowdown(original: str, name: str, polling_micros: str, seconds: str) -> dic
     workload = {work.__name__: work for work in (*WORKLOADS, crc32_of_6_kb)}[name]
     meters = {
         "without": None,
-        "ours": knock_knock("ours")(polling_interval_micros=int(polling_micros)),
+        "ours": knock_knock(ours)(polling_interval_micros=int(polling_micros)),
         "original": knock_knock(original)(polling_interval_micros=int(polling_micros)),
     }
     taken: dict[str, list[float]] = {which: [] for which in meters}
