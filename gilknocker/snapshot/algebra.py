@@ -12,6 +12,7 @@ from gilknocker.snapshot.fields import (
     SETTINGS,
     gil_state,
     look_weights,
+    told_of_holders,
     weights,
 )
 
@@ -158,20 +159,20 @@ def _merged_holders(a: Snapshot, b: Snapshot) -> _StoredHolders:
     for part, (native_id, serial, name, held) in (
         (part, holder)
         for part, one in enumerate((a, b))
-        for holder in (_holders_in_ns(one) if ns else one._holders)
+        for holder in _holders_in(one, one.held_ns if ns else one.ticks_held)
     ):
         key = (native_id, serial, name, 0 if same_process else part)
         merged[key] = merged.get(key, 0) + held
     return tuple((*key[:3], held) for key, held in merged.items())  # type: ignore[misc]
 
 
-def _holders_in_ns(snapshot: Snapshot) -> _StoredHolders:
-    """Return the holders of looks as if they had been counted, by the time each look stands for."""
-    if snapshot.method != "look" or not snapshot.ticks_held:
+def _holders_in(snapshot: Snapshot, whole: int) -> _StoredHolders:
+    """Return the holders as parts of `whole`, where they are of looks: each weighs as it did."""
+    weight = told_of_holders(snapshot)
+    if snapshot.method != "look" or weight in (0, whole):
         return snapshot._holders
-    looks_held, _, _ = look_weights(snapshot)
     return tuple(
-        (native_id, serial, name, held * snapshot.held_ns // looks_held)
+        (native_id, serial, name, round(held * whole / weight))
         for native_id, serial, name, held in snapshot._holders
     )
 

@@ -144,10 +144,10 @@ def is_exact(snapshot: Snapshot) -> bool:
 
 
 def told_of_holders(snapshot: Snapshot) -> int:
-    """Return what the holders' numbers are shares of, in their unit: ns, or ticks of looks."""
+    """Return what the holders' numbers are shares of, in their unit: ns, or weights of looks."""
     if snapshot.method == "count":  # of looks in between they have nothing
         return sum(held for *_, held in snapshot._holders)
-    return snapshot.held_ns if snapshot.method == "trace" else snapshot.ticks_held
+    return snapshot.held_ns if snapshot.method == "trace" else look_weights(snapshot)[0]
 
 
 def effective_ticks(snapshot: Snapshot) -> float:
@@ -161,7 +161,8 @@ def effective_ticks(snapshot: Snapshot) -> float:
     if snapshot.method == "count":
         looked = snapshot.observed_ns - snapshot.counted_ns
         # Not seen at all is what lay between two ways of measuring: no more than one look.
-        looks = max(snapshot.ticks - snapshot.ticks_disabled, 1)
+        _, weight, squared = look_weights(snapshot)
+        looks = weight**2 / squared if squared else 1.0
         return looks * (snapshot.observed_ns / looked) ** 2
     _, seconds, squared_per_tick = weights(snapshot)
     if snapshot._merged is None or not squared_per_tick:

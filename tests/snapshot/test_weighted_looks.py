@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from stories import MS, held_by, tell
 
 from gilknocker import Snapshot
-from gilknocker.snapshot.fields import wilson_interval
+from gilknocker.reports.reasons import interpretation
+from gilknocker.snapshot.fields import told_of_holders, wilson_interval
 
 UNIT = 10_000  # ns, of the shortest stratum
 LOOKS = ("held", "free", "own", "disabled")
@@ -20,7 +21,9 @@ LOOKS = ("held", "free", "own", "disabled")
 looks_lists = st.lists(st.tuples(st.sampled_from(LOOKS), st.sampled_from([1, 2, 4, 64])))
 
 
-def weighed(looks: list[tuple[str, int]], **changes: Any) -> Snapshot:
+def weighed(
+    looks: list[tuple[str, int]], waits: list[int] | None = None, **changes: Any
+) -> Snapshot:
     """Return the snapshot of looks with their weights."""
     enabled = [(look, weight) for look, weight in looks if look != "disabled"]
     sums = (
@@ -32,7 +35,7 @@ def weighed(looks: list[tuple[str, int]], **changes: Any) -> Snapshot:
     observed = UNIT * sum(weight for _, weight in looks)
     return tell(
         [look for look, _ in looks],
-        [],
+        waits or [],
         _looks=None if same else sums,
         **{
             "observed_ns": observed,
@@ -154,3 +157,19 @@ def test_no_look_and_never_held_differ() -> None:
     assert math.isnan(nothing.held_fraction or 0) and idle.held_fraction == 0.0
     assert str(nothing).startswith("held unknown") and str(idle).startswith("held 0.0 %")
     assert (nothing.summary()["held_fraction"], idle.summary()["held_fraction"]) == (None, 0.0)
+
+
+@pytest.mark.parametrize(("weight", "alone"), [(3200, False), (6080, True)])
+def test_who_is_nearly_alone_is_told_by_the_weights(weight: int, alone: bool) -> None:
+    looks = [("held", 64)] * 100 + [("free", 1)]
+    seen = held_by(weighed(looks, [20 * MS] * 30), [("a", weight), ("b", 6400 - weight)])
+    assert told_of_holders(seen) == 6400
+    assert ("a had it nearly all" in interpretation(seen)) is alone
+
+
+def test_holders_of_a_merge_weigh_by_the_time_of_their_looks() -> None:
+    dense = held_by(weighed([("held", 64), ("held", 1), ("free", 1)]), [("a", 64), ("b", 1)])
+    even = held_by(tell(["held"] * 10, [], pid=7), [("c", 10)])
+    for merged in (dense + even, even + dense):
+        shares = {holder.name: holder.share for holder in merged.holders}
+        assert shares == {"c": pytest.approx(10 / 12), "a": pytest.approx(2 / 12)}
