@@ -11,10 +11,11 @@ import textwrap
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
+from idle import find_no_contention
 from needs import needs_gil
 from oracle import FREE, HELD_BY_OTHER, HELD_BY_OURS, Oracle
 from waiting import wait_until
@@ -190,17 +191,7 @@ def test_own_holds_are_not_contention() -> None:
     knockers = [KnockKnock(100, knock_interval_micros=100, method="look") for _ in range(3)]
     for knocker in knockers:
         knocker.start()
-    # To reset and to read is to hold the GIL: for long, where this thread has no CPU just then.
-    not_idle = [1.0]
-    while not_idle[-1] >= 0.02:
-        assert len(not_idle) <= 5, not_idle
-        with Oracle() if SUPPORTED else nullcontext() as oracle:
-            for knocker in knockers:
-                knocker.reset_contention_metric()
-            time.sleep(1)
-            metrics = [knocker.contention_metric for knocker in knockers]
-            not_idle.append(0.0 if oracle is None else oracle.read().held_fraction)
-        assert max(metrics) < 0.02 + 2 * not_idle[-1]
+    find_no_contention(knockers, seconds=1, allowed=0.02)
     for knocker in knockers:
         wait_until(lambda knocker=knocker: knocker.snapshot().knocks > 500, 60, every=0.1)
     snapshots = [knocker.snapshot() for knocker in knockers]

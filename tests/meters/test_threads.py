@@ -9,11 +9,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from oracle import Oracle
+from idle import find_no_contention
 from own_threads import NAMES, our_threads, thread_names
 from runs import run_strictly
 from waiting import wait_until
@@ -39,18 +39,7 @@ def test_many_at_once_in_an_idle_process() -> None:
     for knocker in knockers:
         knocker.start()
     wait_until(lambda: len(our_threads()) == 128)
-    # The process is not quite idle: some looks meet these lines, which a busy machine may stop in
-    # their middle. One of several windows must have been idle enough to say something.
-    not_idle = [1.0]
-    while not_idle[-1] >= 0.02:
-        assert len(not_idle) <= 5, not_idle
-        with Oracle() if Oracle.supported()[0] else nullcontext() as oracle:
-            for knocker in knockers:
-                knocker.reset_contention_metric()
-            time.sleep(3)
-            metrics = [knocker.contention_metric for knocker in knockers]
-            not_idle.append(0.0 if oracle is None else oracle.read().held_fraction)
-        assert max(metrics) < 0.001 + 2 * not_idle[-1]
+    find_no_contention(knockers, seconds=3, allowed=0.001)
     for knocker in knockers:  # none of them starves
         wait_until(lambda knocker=knocker: knocker.snapshot().ticks > 500, 60, every=0.1)
         knocker.stop()
