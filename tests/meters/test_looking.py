@@ -156,8 +156,8 @@ def test_the_layout_is_found_at_import_into_a_busy_process() -> None:
 # ---- looks, against the truth -------------------------------------------------------------
 
 
-def agreement(held_micros: int, free_micros: int) -> float:
-    """Return the share of looks that agree with the oracle, of those with one right answer."""
+def agreement(held_micros: int, free_micros: int) -> tuple[int, int]:
+    """Return how many looks agree with the oracle, and of how many with one right answer."""
     with (
         Oracle(log=1 << 21) as oracle,
         KnockKnock(1000, knock_interval_micros=500, method="look"),
@@ -169,21 +169,28 @@ def agreement(held_micros: int, free_micros: int) -> float:
     changes, states = np.array(log.times), np.array(log.states)
     last = np.searchsorted(changes, before - 1_000, side="right") - 1
     sure = last == np.searchsorted(changes, after + 1_000, side="right") - 1
+    # A change is logged late by an interrupt before the oracle's clock: the state that it ends was
+    # logged for longer than usual then, and of a look into that nothing is known.
+    lasted = np.diff(changes, append=np.iinfo(np.int64).max)
+    for state in STATES.values():
+        usual = np.median(lasted[states == state]) if (states == state).any() else 0
+        sure &= (states[last] != state) | (lasted[last] <= usual + 2_000)
     seen = np.array([STATES[look] for look in looks.tolist()])
-    assert sure.sum() > 1_000
     assert {FREE, HELD_BY_OTHER} <= set(seen.tolist())  # else it would be no test
-    return float((seen == states[last])[sure].mean())
+    return int((seen == states[last])[sure].sum()), int(sure.sum())
 
 
 @needs_oracle
 @pytest.mark.parametrize(("held", "free"), [(5, 5), (20, 5), (500, 500)])
 def test_looks_agree_with_the_oracle(held: int, free: int) -> None:
-    # An interrupt between a change and the oracle's clock, which takes some 10 µs where CPU time
-    # is stolen, makes a right look disagree: one of five times must do without too many.
-    worst = []
-    while not worst or worst[-1] < 0.999:
-        assert len(worst) < 5, worst
-        worst.append(agreement(held, free))
+    right = of = 0
+    for _ in range(20):  # once, but on a busy machine few changes come when they should
+        more_right, more = agreement(held, free)
+        right, of = right + more_right, of + more
+        if of > 1_000:
+            break
+    assert of > 1_000
+    assert right >= 0.999 * of, (right, of)
 
 
 @needs_gil
