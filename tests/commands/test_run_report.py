@@ -172,6 +172,7 @@ def test_a_busy_program(tmp_path: Path) -> None:
         "python": ".".join(map(str, sys.version_info[:3])),
         "program": ["-c", BUSY, "arg"],
         "threads": [],
+        "children": 0,
         "children_cpu_ns": 0,
         "exit_status": 0,
     }
