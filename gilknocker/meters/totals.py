@@ -6,7 +6,7 @@ import math
 from _thread import RLock
 from _weakref import ref
 
-from gilknocker.snapshot.algebra import merged_fields
+from gilknocker.snapshot.algebra import added_fields
 from gilknocker.snapshot.value import build
 
 TYPE_CHECKING = False
@@ -95,6 +95,6 @@ def tell(totals: tuple[ref[Totals], ...]) -> None:
 def _added(ended: Snapshot | None, newest: Snapshot) -> Snapshot:
     if ended is None or not (ended.observed_ns or ended.knocks):  # it had never run
         return newest
-    fields = merged_fields(ended, newest)
+    fields = added_fields(ended, newest)
     fields.update({name: getattr(ended, name) for name in _ONE_SAMPLER})
     return build(fields | {"in_flight_ns": newest.in_flight_ns, "_merged": None})

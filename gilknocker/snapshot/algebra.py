@@ -116,6 +116,21 @@ def merged_fields(a: Snapshot, b: Snapshot) -> dict[str, Any]:
     }
 
 
+def added_fields(a: Snapshot, b: Snapshot) -> dict[str, Any]:
+    """Return the fields of two epochs of one meter added up.
+
+    As those of a merge, but looks keep their weights: of one meter they have one unit.
+    """
+    fields = merged_fields(a, b)
+    if a._looks is None and b._looks is None:
+        return fields
+    sums = zip(look_weights(a), look_weights(b), strict=True)
+    fields["_looks"] = tuple(ours + theirs for ours, theirs in sums)
+    if a.method == b.method == "look":
+        fields["_holders"] = _together(a, a._holders, b, b._holders)
+    return fields
+
+
 def _looks_of_window(later: Snapshot, earlier: Snapshot) -> tuple[int, int, int] | None:
     if later._looks is None:
         return None
@@ -152,17 +167,21 @@ def _holders_of_window(later: Snapshot, earlier: Snapshot) -> _StoredHolders:
 
 
 def _merged_holders(a: Snapshot, b: Snapshot) -> _StoredHolders:
+    ns = "count" in (a.method, b.method)
+    ours, theirs = (_holders_in(one, one.held_ns if ns else one.ticks_held) for one in (a, b))
+    return _together(a, ours, b, theirs)
+
+
+def _together(
+    a: Snapshot, holders: _StoredHolders, b: Snapshot, others: _StoredHolders
+) -> _StoredHolders:
     # Numbers of threads mean something within one process only.
     same_process = a.pid is not None and a.pid == b.pid
     merged: dict[tuple[object, ...], int] = {}
-    ns = "count" in (a.method, b.method)
-    for part, (native_id, serial, name, held) in (
-        (part, holder)
-        for part, one in enumerate((a, b))
-        for holder in _holders_in(one, one.held_ns if ns else one.ticks_held)
-    ):
-        key = (native_id, serial, name, 0 if same_process else part)
-        merged[key] = merged.get(key, 0) + held
+    for part, of_part in enumerate((holders, others)):
+        for native_id, serial, name, held in of_part:
+            key = (native_id, serial, name, 0 if same_process else part)
+            merged[key] = merged.get(key, 0) + held
     return tuple((*key[:3], held) for key, held in merged.items())  # type: ignore[misc]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import pickle
+from _weakref import ref
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from stories import MS, held_by, tell
 
 from gilknocker import Snapshot
+from gilknocker.meters.totals import Totals
 from gilknocker.reports.reasons import interpretation
 from gilknocker.snapshot.fields import told_of_holders, wilson_interval
 
@@ -173,3 +175,33 @@ def test_holders_of_a_merge_weigh_by_the_time_of_their_looks() -> None:
     for merged in (dense + even, even + dense):
         shares = {holder.name: holder.share for holder in merged.holders}
         assert shares == {"c": pytest.approx(10 / 12), "a": pytest.approx(2 / 12)}
+
+
+class Resets:
+    """A meter that was reset between the snapshots that it gives."""
+
+    _totals: tuple[ref[Totals], ...] = ()
+
+    def __init__(self, *epochs: Snapshot) -> None:
+        self._epochs = iter(epochs)
+
+    def snapshot(self) -> Snapshot:
+        return next(self._epochs)
+
+
+def test_in_totals_of_one_meter_looks_weigh_as_in_each_epoch() -> None:
+    first = held_by(weighed([("held", 1)] * 8 + [("free", 64)] * 3), [("a", 8)])
+    second = held_by(weighed([("free", 1)] * 8 + [("held", 64)], epoch=1), [("a", 60), ("b", 4)])
+    totals = Totals(Resets(first, second))
+    before, total = totals.snapshot(), totals.snapshot()
+    assert total.held_fraction == pytest.approx(72 / 272)
+    assert {one.name: one.share for one in total.holders} == {
+        "a": pytest.approx(68 / 72),
+        "b": pytest.approx(4 / 72),
+    }
+    window = total - before
+    assert window.held_fraction == pytest.approx(64 / 72)
+    assert {one.name: one.share for one in window.holders} == {
+        "a": pytest.approx(60 / 64),
+        "b": pytest.approx(4 / 64),
+    }
