@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["COMMANDS"]
 
 _DUMP_SECONDS = 0.05
+# So long a busy machine may leave the reader without a CPU.
+_PATIENCE_SECONDS = 5.0
 _MOST_MICROS = 10_000_000
 _FILES = {
     "--json": "the report as JSON",
@@ -101,6 +103,7 @@ def dump(words: Sequence[str]) -> None:
 def _state(target: Target) -> dict[str, Any]:
     with OutsideMeter(target) as meter:
         meter.wait(_DUMP_SECONDS)
+        meter.wait_for_a_look(_PATIENCE_SECONDS)
         counted = meter.read()
     serial, _ = counted["holder"]
     now = time.monotonic_ns()
@@ -139,6 +142,8 @@ def _dump_lines(state: dict[str, Any]) -> list[str]:
     lines = [f"process {state['pid']}, Python {state['python']}: {program}"]
     if state["held_for_ns"]:
         lines.append(f"the GIL is held, for {format_ns(state['held_for_ns'])} at least")
+    elif state["held_fraction"] is None:
+        lines.append("whether the GIL is held is unknown: no look was possible")
     else:
         lines.append("the GIL is free")
     for thread in sorted(state["threads"], key=lambda one: not one["holds"]):

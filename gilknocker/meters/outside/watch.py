@@ -81,6 +81,12 @@ class OutsideMeter:
             time.sleep(min(left, PATIENCE))
         return self.gone()
 
+    def wait_for_a_look(self, seconds: float) -> None:
+        """Wait until the GIL was looked at, for some time at most, or until the process ended."""
+        end = time.monotonic() + seconds
+        while not self._reader.read()["ticks"] and not self.gone() and time.monotonic() < end:
+            time.sleep(self.interval_ns / 1e9)
+
     def gone(self) -> bool:
         """Whether the process was found to have ended."""
         return bool(self._reader.gone())

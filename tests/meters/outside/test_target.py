@@ -18,6 +18,7 @@ outside = pytest.importorskip("gilknocker._outside")
 if sys.platform != "linux":
     pytest.skip("reads /proc", allow_module_level=True)
 
+from gilknocker.commands.outside import _dump_lines  # noqa: E402
 from gilknocker.meters.outside import layouts, target  # noqa: E402
 from gilknocker.meters.outside.elf import Elf, NotElf  # noqa: E402
 from gilknocker.meters.outside.process import NoProcess, Process  # noqa: E402
@@ -136,6 +137,39 @@ def test_a_deep_stack_whole() -> None:
     functions = [[frame[0] for frame in stack] for stack in stacks if stack]
     [deep] = [stack for stack in functions if "deep" in stack]
     assert deep.count("deep") == 41 and deep[-1] == "in_python"
+
+
+@contextmanager
+def slow_reader(meter: OutsideMeter, looks: list[int]) -> Iterator[None]:
+    """Let the meter's reader have looked so often at each of the next reads."""
+    reader = meter._reader
+    numbers = iter(looks)
+
+    class Slow:
+        gone = reader.gone
+
+        def read(self) -> dict[str, int]:
+            return {"ticks": next(numbers)}
+
+    meter._reader = Slow()
+    try:
+        yield
+        assert not list(numbers)
+    finally:
+        meter._reader = reader
+
+
+def test_nothing_is_said_of_the_gil_before_it_was_looked_at() -> None:
+    with running("c") as process:
+        meter = OutsideMeter(target.Target(process.pid))
+        with meter, slow_reader(meter, [0, 0, 0, 1]):
+            meter.wait_for_a_look(60)
+        with slow_reader(meter, [0]):
+            meter.wait_for_a_look(0)
+    state = {"pid": 1, "python": "3.15", "program": [], "threads": []}
+    never = {"held_for_ns": 0, "held_fraction": None}
+    assert "is unknown" in _dump_lines({**state, **never})[1]
+    assert _dump_lines({**state, **never, "held_fraction": 0.5})[1] == "the GIL is free"
 
 
 def test_dump_of_a_process_that_is_stuck_in_c() -> None:
