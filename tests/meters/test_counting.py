@@ -6,6 +6,7 @@ The witness of the figures is a tracer, which is held to an oracle of its own in
 from __future__ import annotations
 
 import os
+import statistics
 import subprocess
 import sys
 import threading
@@ -49,19 +50,23 @@ def apart_ns(one: Snapshot, other: Snapshot) -> int:
 @pytest.mark.parametrize("interval", [100, 1_000, 100_000])
 @pytest.mark.parametrize(("held", "free"), [(5, 45), (200, 50), (20_000, 20_000)])
 def test_the_held_fraction_is_the_tracer_s(interval: int, held: int, free: int) -> None:
+    """In the median of windows: a thread may lose its CPU between the clock readings of the two."""
     with (
         GilLoad(held / 1e6, free / 1e6),
         GilTracer() as tracer,
         count(polling_interval_micros=interval) as knocker,
     ):
-        for seconds in (0.02, 0.2):
+        excess = []
+        for seconds in (0.02,) * 8 + (0.1,):
             before, traced = knocker.snapshot(), tracer.snapshot()
             release_gil(seconds)
             seen, truth = knocker.snapshot() - before, tracer.snapshot() - traced
+            assert seen.held_fraction is not None and truth.held_fraction is not None
             apart = apart_ns(seen, truth) / truth.observed_ns
-            assert seen.held_fraction == pytest.approx(truth.held_fraction, abs=0.004 + 2 * apart)
+            excess.append(abs(seen.held_fraction - truth.held_fraction) - 2 * apart)
             assert (seen.method, seen.counted_ns, seen.ticks) == ("count", seen.observed_ns, 0)
             assert seen.held_fraction_interval == (seen.held_fraction, seen.held_fraction)
+    assert statistics.median(excess) <= 0.004, excess
 
 
 @pytest.mark.parametrize("polling", [1, 100, 1_000])
