@@ -53,8 +53,14 @@ KIND = [
 BUILD = "build/" + "-".join(filter(None, KIND))
 GENERATED = BUILD + "/cython"
 
-# No methods to pickle what holds C++ objects, no __test__: nothing that the stubs do not know.
-DIRECTIVES = {"language_level": 3, "auto_pickle": False, "autotestdict": False}
+# No methods to pickle what holds C++ objects, no __test__: nothing that the stubs do not know. No
+# code objects for functions, which every import would make, and only introspection asks for.
+DIRECTIVES = {
+    "language_level": 3,
+    "auto_pickle": False,
+    "autotestdict": False,
+    "binding": False,
+}
 EXPORTS = "cpp/exports.map"
 OUTSIDE = "gilknocker._outside"  # all that only it needs has "outside" in its name
 # Python's own flags come first, and the last one of a kind wins: say everything that matters.
@@ -198,7 +204,7 @@ setup(
             "gilknocker/_outside.pyx",
             "cpp/src/outside_*.cpp",
             *(f"cpp/src/{room}.cpp" for room in ("code_reader", "frame_table", "holder_stack")),
-            *(f"cpp/src/{room}.cpp" for room in ("line_table", "stack_reader", "tick_schedule")),
+            *(f"cpp/src/{room}.cpp" for room in ("line_table", "stack_reader")),
             "cpp/src/worker.cpp",
             f"cpp/src/{SYSTEM}/*.cpp",
             *(f"cpp/src/cpython/{room}_layout.c" for room in ("gil", "outside", "stack")),

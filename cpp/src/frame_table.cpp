@@ -40,17 +40,18 @@ void FrameTable::identify_all(const RawStack& raw) {
   std::array<CodeIdentity, CodeReader::kMostIdentities> now;
   std::array<bool, CodeReader::kMostIdentities> found;
   std::size_t count = 0;
-  const auto settle = [&] {
-    reader_.identify(doubtful.data(), count, now.data(), found.data());
-    for (std::size_t k = 0; k < count; ++k) {
-      if (!found[k]) {
-        codes_.erase(doubtful[k]);
-        continue;
-      }
-      Code& code = codes_[doubtful[k]];
-      if (code.identity != now[k]) code = {now[k], 0, {}};
-      code.deaths = raw.deaths;
+  const auto settle = [&](std::uint64_t address, bool is_code, const CodeIdentity& identity) {
+    if (!is_code) {
+      codes_.erase(address);
+      return;
     }
+    Code& code = codes_[address];
+    if (code.identity != identity) code = {identity, 0, {}};
+    code.deaths = raw.deaths;
+  };
+  const auto settle_doubtful = [&] {
+    reader_.identify(doubtful.data(), count, now.data(), found.data());
+    for (std::size_t k = 0; k < count; ++k) settle(doubtful[k], found[k], now[k]);
     count = 0;
   };
   std::uint64_t last = 0;  // recursion asks for the same again and again
@@ -60,10 +61,16 @@ void FrameTable::identify_all(const RawStack& raw) {
     last = code;
     const auto entry = codes_.find(code);
     if (entry != codes_.end() && counts_deaths_ && entry->second.deaths == raw.deaths) continue;
+    if (const unsigned char* const bytes = raw.bytes_of(code)) {
+      CodeIdentity identity;
+      const bool is_code = reader_.identity_of(bytes, &identity);
+      settle(code, is_code, identity);
+      continue;
+    }
     doubtful[count++] = code;
-    if (count == doubtful.size()) settle();
+    if (count == doubtful.size()) settle_doubtful();
   }
-  if (count != 0) settle();
+  if (count != 0) settle_doubtful();
 }
 
 // Null if it cannot be told.

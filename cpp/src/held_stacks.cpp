@@ -1,23 +1,26 @@
 #include "gilknocker/held_stacks.hpp"
 
 #include <new>
+#include <utility>
 
 #include "gilknocker/process.hpp"
 
 namespace gilknocker {
 
 HeldStacks::HeldStacks(const Gil& gil, const Clock& clock, const Ledger& ledger, std::int64_t pid,
-                       const StackOffsets& offsets)
+                       const StackOffsets& offsets, std::shared_ptr<const WaiterCount> waiters)
     : gil_(gil),
       clock_(clock),
       ledger_(ledger),
+      waiters_(std::move(waiters)),
       memory_(pid),
       holder_(gil, memory_, offsets),
       begun_(clock.now()),
       table_(memory_, offsets) {}
 
 std::optional<HolderId> HeldStacks::held(Nanos at) {
-  StackTally tally{1, ledger_.knock_waits() ? 1 : 0, 0};
+  StackTally tally{1, waiters_ ? waiters_->now() : ledger_.knock_waits()};
+  if (waiters_ && waiters_->retaken()) tally.retaken = tally.waited;
   HolderMark mark;
   const bool found = find(&mark);
   const std::optional<HolderId> thread = mark.state == 0 ? std::nullopt : gil_.identify(mark);

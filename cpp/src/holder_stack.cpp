@@ -3,10 +3,11 @@
 namespace gilknocker {
 
 // Who takes the GIL says first that it is locked, and then by whom: of one look alone the answer
-// may be who had it before.
+// may be who had it before. Whether anybody has it the first look says: to count what a later one
+// finds would be to see each hold begin too early.
 std::optional<HolderMark> HolderStack::settled_mark() const noexcept {
   std::optional<HolderMark> mark = gil_.mark();
-  for (int i = 0; i < kSettling; ++i) {
+  for (int i = 0; mark && i < kSettling; ++i) {
     const std::optional<HolderMark> again = gil_.mark();
     if (!again || again == mark) break;
     mark = again;

@@ -20,8 +20,8 @@ Knocker::Knocker(Gil& gil, const Clock& clock, Ledger& ledger, std::int64_t run,
 
 void Knocker::begin() {
   this_thread::ask_for_exact_timers();
-  if (!seat_ || !enter(Phase::kUsing)) return;
-  if (!seat_->occupy()) seat_.reset();
+  if (!own_state_ || !enter(Phase::kUsing)) return;
+  if (!own_state_->occupy()) own_state_.reset();
   phase_.store(Phase::kIdle, std::memory_order_release);
 }
 
@@ -33,7 +33,7 @@ bool Knocker::enter(Phase to) noexcept {
 
 bool Knocker::claim() {
   if (!gil_.closes_for_others() || !enter(Phase::kClaimed)) return false;
-  if (seat_) seat_->close();
+  if (own_state_) own_state_->close();
   return true;
 }
 
@@ -42,30 +42,30 @@ void Knocker::wake(Nanos now) {
     // The burst may have begun under the knock before: no moment counts twice.
     observed_until_ = std::max(observed_until_, schedule_.opening());
   }
-  if (!seat_ || !enter(Phase::kUsing)) return;
+  if (!own_state_ || !enter(Phase::kUsing)) return;
   const KnockRecord record = knock(schedule_.advance_past(now));
   ledger_.end_knock(run_, record);
   phase_.store(Phase::kIdle, std::memory_order_release);
 }
 
 std::optional<bool> Knocker::acquire() {
-  if (as_look_.active) return seat_->acquire_and_tell();
-  seat_->acquire();
+  if (as_look_.active) return own_state_->acquire_and_tell();
+  own_state_->acquire();
   return std::nullopt;
 }
 
 void Knocker::give_back() {
   if (stopping_.load(std::memory_order_relaxed)) {
-    seat_->leave();
-    seat_.reset();
+    own_state_->leave();
+    own_state_.reset();
   } else {
-    seat_->release();
+    own_state_->release();
   }
 }
 
 KnockRecord Knocker::knock(std::int64_t missed_before) {
   KnockRecord record;
-  seat_->get_ready();
+  own_state_->get_ready();
   ledger_.begin_knock(run_);
   if (keeper_) keeper_->asks();
   record.asked = clock_.now();
@@ -93,16 +93,16 @@ KnockRecord Knocker::knock(std::int64_t missed_before) {
 }
 
 void Knocker::end() {
-  leave_seat();
+  leave_state();
   ledger_.add_knocker_cpu(run_, cpu_.rest());
 }
 
-void Knocker::leave_seat() {
-  if (!seat_ || !enter(Phase::kUsing)) return;
-  seat_->get_ready();
-  seat_->acquire();
-  seat_->leave();
-  seat_.reset();
+void Knocker::leave_state() {
+  if (!own_state_ || !enter(Phase::kUsing)) return;
+  own_state_->get_ready();
+  own_state_->acquire();
+  own_state_->leave();
+  own_state_.reset();
   phase_.store(Phase::kIdle, std::memory_order_release);
 }
 

@@ -7,8 +7,8 @@
 namespace gilknocker {
 
 OutsideWatch::OutsideWatch(const Memory& memory, const OutsideAddresses& addresses,
-                           const StackOffsets& offsets, const Clock& clock, TickSchedule schedule,
-                           Nanos late_after)
+                           const StackOffsets& offsets, const Clock& clock,
+                           OutsideSchedule schedule, Nanos late_after)
     : clock_(clock),
       gil_(memory, addresses),
       holder_stack_(gil_, memory, offsets),

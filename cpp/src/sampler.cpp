@@ -46,10 +46,10 @@ Sampler::Sampler(Gil& gil, const Clock& clock, SamplerPlan plan)
       id_(next_id()),
       counting_(std::make_shared<Counting>(held_source())),
       ledger_(std::make_shared<Ledger>(clock, plan.log_capacity, as_look_, held_source())),
-      stacks_(
-          plan.stacks == nullptr || as_look_.active
-              ? nullptr
-              : std::make_shared<HeldStacks>(gil, clock, *ledger_, process::id(), *plan.stacks)),
+      stacks_(plan.stacks == nullptr || as_look_.active
+                  ? nullptr
+                  : std::make_shared<HeldStacks>(gil, clock, *ledger_, process::id(), *plan.stacks,
+                                                 plan.waiters)),
       memory_(process::id()),
       stalls_(plan.stalls.longer_than == 0 || as_look_.active
                   ? nullptr
@@ -85,7 +85,7 @@ std::shared_ptr<Sampler::Run> Sampler::make_run(std::int64_t number) const {
   return run;
 }
 
-void Sampler::start(std::unique_ptr<GilSeat>& seat) {
+void Sampler::start(std::unique_ptr<OwnThreadState>& own_state) {
   MutexLock lock(lifecycle_);
   if (run_) return;
   std::shared_ptr<Run> run;
@@ -93,10 +93,10 @@ void Sampler::start(std::unique_ptr<GilSeat>& seat) {
   try {
     run = make_run(number);
     if (run->watcher) run->watcher->start("gilknock-watch", run);
-    run->knocks->give(std::move(seat));
+    run->knocks->give(std::move(own_state));
     run->knocker->start("gilknock-knock", run);
   } catch (...) {  // no thread to be had, or no memory
-    if (run && run->knocks != nullptr && !seat) seat = run->knocks->take_back();
+    if (run && run->knocks != nullptr && !own_state) own_state = run->knocks->take_back();
     if (run && run->watcher && run->watcher->started()) {
       run->watcher->request_stop();
       run->watcher->join();
@@ -109,16 +109,16 @@ void Sampler::start(std::unique_ptr<GilSeat>& seat) {
   running_.store(true, std::memory_order_relaxed);
 }
 
-void Sampler::claim_seat() {
+void Sampler::claim_state() {
   if (!lifecycle_.try_lock()) return;  // another thread starts or stops: it does what is needed
-  // Closing the knocker's seat under our lock lets no other code run: nothing in its thread state
-  // was made by Python code, for none ever ran on that thread.
+  // Closing the knocker's state under our lock lets no other code run: nothing in it was
+  // made by Python code, for none ever ran on that thread.
   if (run_) run_->knocks->claim();
   lifecycle_.unlock();
 }
 
 bool Sampler::end_knocker(Run& run, Nanos deadline) {
-  // Without its seat it needs the GIL no more, and ends soon.
+  // Without its state it needs the GIL no more, and ends soon.
   if (!run.knocker->wait_ended(run.knocks->is_claimed() ? kNever : deadline)) {
     ledger_->abandon_knock();
     run.knocker->detach();

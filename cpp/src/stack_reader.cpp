@@ -1,5 +1,6 @@
 #include "gilknocker/stack_reader.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 
@@ -32,6 +33,7 @@ Piece StackReader::Window::piece(std::uint64_t from, std::uint64_t to) noexcept 
 const unsigned char* StackReader::Window::find(std::uint64_t address, std::uint32_t size) noexcept {
   if (address < low || address + size > high) return nullptr;
   ++hits;
+  lowest = std::min(lowest, address);
   return bytes.data() + (bytes.size() - (high - address));
 }
 
@@ -39,10 +41,12 @@ StackReader::Outcome StackReader::read(std::uint64_t thread_state, RawStack* sta
   stack->size = 0;
   stack->cut = false;
   stack->deaths = 0;
+  stack->code_count = 0;
   // What was read for the last stack says nothing about this one.
   data_stack_.forget();
   elsewhere_.forget();
   begun_low_ = begun_high_ = last_missed_ = 0;
+  went_below_ = false;
   reads_ = 0;
   read_.count = used_.count = next_ = 0;
   if (!plausible(thread_state)) return Outcome::kImplausible;
@@ -51,17 +55,46 @@ StackReader::Outcome StackReader::read(std::uint64_t thread_state, RawStack* sta
   const Outcome begun = first_frame(guess, stack, &address);
   if (begun != Outcome::kWhole) return begun;
   const Outcome outcome = follow(address, stack);
-  improve(guess);
-  const bool doubtful = outcome == Outcome::kWhole && reads_ > kManyReads;
-  return doubtful && !is_newest(guess, address) ? Outcome::kImplausible : outcome;
+  improve(guess, *stack);
+  if (reads_ != 0) stack->code_count = 0;  // some frames were read after those
+  if (outcome != Outcome::kWhole || reads_ <= kManyReads) return outcome;
+  const bool is_still_so = in_heap() ? is_linked(guess, *stack) : is_newest(guess, address);
+  return is_still_so ? Outcome::kWhole : Outcome::kImplausible;
 }
 
 // The next time where most frames were this time.
-void StackReader::improve(Guess& guess) const noexcept {
-  const bool elsewhere = elsewhere_.hits > data_stack_.hits;
-  guess.low = elsewhere ? elsewhere_.low : begun_low_;
-  guess.high = elsewhere ? elsewhere_.high : begun_high_;
+void StackReader::improve(Guess& guess, const RawStack& stack) const noexcept {
+  improve_window(guess);
   guess.loners = used_;
+  guess.code_count = 0;
+  if (offsets_.code_deaths != 0) return;
+  const auto begin = guess.codes.begin();
+  for (std::size_t i = 0; i < stack.size && guess.code_count < guess.codes.size(); ++i) {
+    const auto end = begin + static_cast<std::ptrdiff_t>(guess.code_count);
+    const std::uint64_t code = stack.frames[i].code;
+    if (std::find(begin, end, code) == end) guess.codes[guess.code_count++] = code;
+  }
+}
+
+// What lies below a thread's oldest frame is not its own: to read it takes as long as its frames
+// do.
+void StackReader::improve_window(Guess& guess) const noexcept {
+  constexpr std::uint64_t kCacheLine = 64;
+  const bool was_part = guess.is_part;
+  guess.is_part = false;
+  if (elsewhere_.hits > data_stack_.hits) {
+    guess.low = elsewhere_.low;
+    guess.high = elsewhere_.high;
+  } else if (was_part && went_below_) {
+    guess.low = guess.high = 0;  // begin anew
+  } else {
+    guess.low = begun_low_;
+    guess.high = begun_high_;
+    const std::uint64_t lowest = data_stack_.lowest & ~(kCacheLine - 1);
+    const bool is_less = data_stack_.hits != 0 && !went_below_ && lowest > guess.low;
+    if (is_less) guess.low = lowest;
+    guess.is_part = is_less || was_part;
+  }
 }
 
 StackReader::Guess& StackReader::guess_of(std::uint64_t thread_state) noexcept {
@@ -69,7 +102,8 @@ StackReader::Guess& StackReader::guess_of(std::uint64_t thread_state) noexcept {
   if (guess.thread != thread_state) {
     guess.thread = thread_state;
     guess.cframe = guess.low = guess.high = 0;
-    guess.loners.count = 0;
+    guess.is_part = false;
+    guess.loners.count = guess.code_count = 0;
   }
   return guess;
 }
@@ -80,7 +114,7 @@ StackReader::Outcome StackReader::first_frame(Guess& guess, RawStack* stack,
   const bool by_cframe = offsets_.cframe_frame != GILKNOCKER_NONE;
   std::uint64_t first = 0;
   std::uint64_t of_guess = 0;
-  std::array<Piece, 4 + kLoners> pieces;
+  std::array<Piece, 4 + kLoners + RawStack::kMostCodes> pieces;
   std::size_t count = 0;
   pieces[count++] = {guess.thread + offsets_.thread_frame, &first, sizeof first};
   if (offsets_.code_deaths != 0) {
@@ -91,24 +125,31 @@ StackReader::Outcome StackReader::first_frame(Guess& guess, RawStack* stack,
   }
   const std::size_t least = count;
   if (guess.high != 0) {
-    data_stack_.low = data_stack_.high = guess.high;
+    data_stack_.set(guess.high, guess.high);
     pieces[count++] = data_stack_.piece(guess.low, guess.high);
   }
   const std::size_t before_loners = count;
   for (std::size_t i = 0; i < guess.loners.count; ++i) {
     pieces[count++] = {guess.loners.addresses[i], lone_[i].data(), offsets_.frame_size};
   }
+  const std::size_t before_codes = count;
+  stack->codes = guess.codes;
+  for (std::size_t i = 0; i < guess.code_count; ++i) {
+    pieces[count++] = {guess.codes[i], stack->code_bytes[i].data(), offsets_.code_size};
+  }
   const std::size_t whole = memory_.read_pieces(pieces.data(), count);
   if (whole == 0) return Outcome::kUnreadable;
-  data_stack_.low = data_stack_.high = 0;
+  data_stack_.set(0, 0);
   if (whole > least && guess.high != 0) {
-    begun_low_ = data_stack_.low = guess.low;
-    begun_high_ = data_stack_.high = guess.high;
+    data_stack_.set(guess.low, guess.high);
+    begun_low_ = guess.low;
+    begun_high_ = guess.high;
   }
   if (whole > before_loners) {
     read_ = guess.loners;
-    read_.count = whole - before_loners;
+    read_.count = std::min(whole, before_codes) - before_loners;
   }
+  if (whole > before_codes) stack->code_count = whole - before_codes;
   *frame = by_cframe ? of_guess : first;
   if (!by_cframe) return Outcome::kWhole;
   if (first != guess.cframe || whole < least) {
@@ -137,6 +178,7 @@ StackReader::Outcome StackReader::follow(std::uint64_t address, RawStack* stack)
     const unsigned char* frame = find(address);
     if (frame == nullptr) frame = fetch(address);
     if (frame == nullptr) return Outcome::kUnreadable;
+    links_[stack->size] = address;
     const Outcome taken = take(frame, stack);
     if (taken != Outcome::kWhole) return taken;
     address = field<std::uint64_t>(frame, offsets_.frame_previous);
@@ -172,6 +214,7 @@ const unsigned char* StackReader::fetch(std::uint64_t address) noexcept {
     return frame;
   }
   if (address < data_stack_.low && data_stack_.low - address < kNear) {
+    went_below_ = true;
     return load(data_stack_, address);
   }
   if (missed != 0 && address - missed + kNear < 2 * kNear) return load(elsewhere_, address);
@@ -182,7 +225,7 @@ const unsigned char* StackReader::fetch(std::uint64_t address) noexcept {
 const unsigned char* StackReader::load(Window& window, std::uint64_t address) noexcept {
   // To the end of the page in which the frame ends: from there on downwards all is likely frames.
   const std::uint64_t last = (address + offsets_.frame_size - 1) & ~(kPage - 1);
-  window.low = window.high = last + kPage;
+  window.set(last + kPage, last + kPage);
   std::array<Piece, kPages> pieces;
   for (std::uint64_t i = 0; i < kPages; ++i) {
     pieces[i] = window.piece(last - i * kPage, last - i * kPage + kPage);
@@ -233,6 +276,29 @@ bool StackReader::can_be_oldest(const unsigned char* frame) const noexcept {
   if (offsets_.frame_state == GILKNOCKER_NONE) return true;
   const unsigned char state = frame[offsets_.frame_state];
   return state == kExecuting || state == kUnwinding;
+}
+
+bool StackReader::in_heap() const noexcept { return offsets_.frame_owner == GILKNOCKER_NONE; }
+
+// Whether each frame of a stack is still called by the next one: where every frame is kept. So long
+// a list takes some calls, but few beside those that found it.
+bool StackReader::is_linked(const Guess& guess, const RawStack& stack) const noexcept {
+  std::array<std::uint64_t, Memory::kMostPieces> callers;
+  std::array<Piece, Memory::kMostPieces> pieces;
+  for (std::size_t begin = 0; begin < stack.size; begin += pieces.size() - 1) {
+    const std::size_t count = std::min(stack.size - begin, pieces.size() - 1);
+    for (std::size_t i = 0; i < count; ++i) {
+      const std::uint64_t frame = links_[begin + i];
+      pieces[i] = {frame + offsets_.frame_previous, &callers[i], sizeof callers[i]};
+    }
+    pieces[count] = {guess.thread + offsets_.thread_frame, &callers[count], sizeof callers[count]};
+    if (memory_.read_pieces(pieces.data(), count + 1) != count + 1) return false;
+    if (callers[count] != links_[0]) return false;
+    for (std::size_t i = 0; i < count && begin + i + 1 < stack.size; ++i) {
+      if (callers[i] != links_[begin + i + 1]) return false;
+    }
+  }
+  return true;
 }
 
 // Whether the thread's newest frame is still that one.

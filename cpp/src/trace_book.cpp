@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <new>
 #include <unordered_set>
+#include <utility>
 
 namespace gilknocker {
 namespace {
@@ -23,9 +24,11 @@ Nanos weight(const TracedThread& thread) noexcept {
 
 }  // namespace
 
-TraceBook::TraceBook(std::size_t events, Nanos now, std::size_t threads, Nanos least_event)
+TraceBook::TraceBook(std::size_t events, Nanos now, std::size_t threads, Nanos least_event,
+                     std::shared_ptr<WaiterCount> waiters)
     : id_(next_id()),
       least_event_(least_event),
+      waiters_(std::move(waiters)),
       slots_(threads),
       free_(threads),
       ended_(threads),
@@ -94,7 +97,7 @@ void TraceBook::fold() noexcept {
   for (std::size_t i = 0; i < count; ++i) {
     if (!slots_[i].in_use.load(std::memory_order_relaxed)) continue;
     TracedThread& thread = slots_[i].thread;
-    if (thread.end_mark().has_ended() && !thread.holding()) thread.end();
+    if (thread.end_mark().has_ended() && !thread.holding()) finish(thread);
     if (thread.ended()) {
       ended_[ended++] = static_cast<std::uint32_t>(i);
     } else {
@@ -121,15 +124,19 @@ void TraceBook::fold() noexcept {
   fold_after_ = std::max(kFoldAfter, alive / 8);
 }
 
-void TraceBook::asked(TracedThread& thread, Nanos now, bool wanted_it_all_along) noexcept {
-  if (&thread != &crowd_)
-    thread.asked(now, wanted_it_all_along);  // of many that ask at once it would know one
+void TraceBook::finish(TracedThread& thread) noexcept {
+  if (!thread.ours() && thread.waits()) waiters_->ended();
+  thread.end();
 }
 
-void TraceBook::acquired(TracedThread& thread, Nanos now, bool wanted_it_all_along) noexcept {
-  if (entered_ >= fold_after_) [[unlikely]]
-    fold();
-  const Ended wait = thread.acquired(now, wanted_it_all_along && &thread != &crowd_);
+void TraceBook::asked(TracedThread& thread, Nanos now, bool wanted_it_all_along) noexcept {
+  if (&thread == &crowd_) return;  // of many that ask at once it would know one
+  if (thread.asked(now, wanted_it_all_along, returns_) && !thread.ours()) waiters_->began();
+}
+
+void TraceBook::end_wait(TracedThread& thread, Nanos now, bool wanted_it_all_along) noexcept {
+  if (thread.waits() && !thread.ours()) waiters_->ended();
+  const Ended wait = thread.acquired(now, wanted_it_all_along && &thread != &crowd_, returns_);
   if (!wait) return;
   log(TraceEvent::kWait, thread, wait);
   if (thread.ours()) return;
@@ -137,16 +144,6 @@ void TraceBook::acquired(TracedThread& thread, Nanos now, bool wanted_it_all_alo
   wait_total_ += duration;
   wait_max_ = std::max(wait_max_, duration);
   waits_.add(duration);
-}
-
-void TraceBook::released(TracedThread& thread, Nanos now, bool forced) noexcept {
-  const Ended hold = thread.released(now, forced);
-  if (!hold) return;
-  log(TraceEvent::kHold, thread, hold);
-  if (thread.ours()) return;
-  const Nanos duration = hold.end - hold.start;
-  held_total_ += duration;
-  holds_.add(duration);
 }
 
 void TraceBook::log(TraceEvent::Kind kind, const TracedThread& thread, Ended interval) noexcept {
@@ -171,25 +168,30 @@ void TraceBook::expect(std::int64_t native_id, Nanos now) noexcept {
 void TraceBook::begin(Nanos now) noexcept {
   if (observed_ == 0) start_ = now;
   resumed_ = now;
-  for_each([now](TracedThread& thread) { thread.resume(now); });
-  crowd_.resume(now);
+  for_each([this, now](TracedThread& thread) { thread.resume(now, returns_); });
+  crowd_.resume(now, returns_);
+  // Nor of one that asked then.
+  waiters_->clear();
+  let_go_last_ = nullptr;
 }
 
 void TraceBook::end(Nanos now, const IsAlive& is_alive) {
   find_ended(in_order(), now, is_alive);
   for_each([this, now](TracedThread& thread) {
     if (!thread.ours()) held_total_ += thread.holding_for(now);
-    thread.pause(now);
+    thread.pause(now, returns_);
   });
-  crowd_.pause(now);
+  crowd_.pause(now, returns_);
+  waiters_->clear();
+  holder_ = nullptr;
   observed_ += now - resumed_;
   resumed_ = 0;
   end_ = now;
 }
 
 void TraceBook::reset(Nanos now) noexcept {
-  for_each([now](TracedThread& thread) { thread.reset(now); });
-  crowd_.reset(now);
+  for_each([this, now](TracedThread& thread) { thread.reset(now, returns_); });
+  crowd_.reset(now, returns_);
   ++epoch_;
   start_ = end_ = now;
   if (resumed_ != 0) resumed_ = now;
@@ -227,7 +229,7 @@ void TraceBook::find_ended(const std::vector<TracedThread*>& threads, Nanos now,
     if (thread.holding() || here) {
       thread.seen(now);
     } else {
-      thread.end();
+      finish(thread);
     }
   }
 }
@@ -245,7 +247,7 @@ TraceReading TraceBook::read(Nanos now, const IsAlive& is_alive) {
   reading.wait_max = wait_max_;
   reading.waits = waits_.occupied();
   reading.holds = holds_.occupied();
-  reading.all += crowd_.totals(end);
+  reading.all += crowd_.totals(end, returns_);
   reading.all.lived = 0;  // the crowd is no thread
   reading.crowd_held = reading.all.held;
   reading.all += folded_;
@@ -259,7 +261,7 @@ TraceReading TraceBook::read(Nanos now, const IsAlive& is_alive) {
                       .ours = thread->ours(),
                       .alive = !thread->ended(),
                       .holding_since = thread->holding_since(),
-                      .totals = thread->totals(end)};
+                      .totals = thread->totals(end, returns_)};
     if (!one.ours) {
       reading.all += one.totals;
       reading.in_flight = std::max(reading.in_flight, thread->waiting_for(end));
@@ -270,7 +272,7 @@ TraceReading TraceBook::read(Nanos now, const IsAlive& is_alive) {
 }
 
 ThreadShare TraceBook::share_of(const TracedThread& thread, Nanos now) const noexcept {
-  const ThreadTotals own = thread.totals(now);
+  const ThreadTotals own = thread.totals(now, returns_);
   // Its hold that still goes on is not in the sum of those that ended.
   const Nanos ended = own.held - thread.holding_for(now);
   const bool counted = !thread.ours();

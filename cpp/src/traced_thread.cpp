@@ -13,6 +13,10 @@ ThreadTotals& ThreadTotals::operator+=(const ThreadTotals& other) noexcept {
   holds += other.holds;
   waits += other.waits;
   forced_releases += other.forced_releases;
+  wanted_releases += other.wanted_releases;
+  retakes += other.retakes;
+  passed_over += other.passed_over;
+  passed_over_waits += other.passed_over_waits;
   longest_hold = std::max(longest_hold, other.longest_hold);
   longest_wait = std::max(longest_wait, other.longest_wait);
   return *this;
@@ -27,6 +31,8 @@ void TracedThread::open(std::int64_t native_id, bool ours, bool expected, Nanos 
   out_since_.store(now, std::memory_order_relaxed);
   holding_since_ = 0;
   asking_since_.store(0, std::memory_order_relaxed);
+  asked_at_.store(0, std::memory_order_relaxed);
+  out_at_.store(0, std::memory_order_relaxed);
   totals_ = {};
 }
 
@@ -36,66 +42,62 @@ bool TracedThread::meet(bool ours) noexcept {
   return true;
 }
 
-void TracedThread::asked(Nanos now, bool wanted_it_all_along) noexcept {
-  if (asking_since_.load(std::memory_order_relaxed) != 0) return;
+bool TracedThread::asked(Nanos now, bool wanted_it_all_along, std::int64_t returns) noexcept {
+  if (waits()) return false;
   const Nanos since = wanted_it_all_along ? out_since_.load(std::memory_order_relaxed) : now;
-  asking_since_.store(since, std::memory_order_relaxed);
+  asked_at_.store(wanted_it_all_along ? out_at_.load(std::memory_order_relaxed) : returns,
+                  std::memory_order_relaxed);
+  asking_since_.store(since, std::memory_order_release);
+  return true;
 }
 
-Ended TracedThread::acquired(Nanos now, bool wanted_it_all_along) noexcept {
+Ended TracedThread::acquired(Nanos now, bool wanted_it_all_along, std::int64_t returns) noexcept {
   Nanos asked = asking_since_.load(std::memory_order_relaxed);
+  const std::int64_t then = (asked == 0 ? out_at_ : asked_at_).load(std::memory_order_relaxed);
   if (asked == 0 && wanted_it_all_along) asked = out_since_.load(std::memory_order_relaxed);
   asking_since_.store(0, std::memory_order_relaxed);
-  holding_since_ = now;
-  ++totals_.acquisitions;
+  acquired_at_once(now);
   if (asked == 0) return {};
   asked = std::max(asked, living_since_);
   const Nanos wait = now - asked;
   totals_.waited += wait;
   totals_.longest_wait = std::max(totals_.longest_wait, wait);
   ++totals_.waits;
+  totals_.passed_over += returns - then;
+  if (returns != then) totals_.passed_over_waits += wait;
   return {asked, now};
-}
-
-Ended TracedThread::released(Nanos now, bool forced) noexcept {
-  const Nanos since = std::exchange(holding_since_, 0);
-  out_since_.store(now, std::memory_order_relaxed);
-  totals_.forced_releases += forced;
-  if (since == 0) return {};  // it was taken before the trace began
-  const Nanos hold = now - since;
-  totals_.held += hold;
-  totals_.longest_hold = std::max(totals_.longest_hold, hold);
-  ++totals_.holds;
-  return {since, now};
 }
 
 void TracedThread::holds_from(Nanos now) noexcept { holding_since_ = now; }
 
-void TracedThread::pause(Nanos now) noexcept {
+void TracedThread::pause(Nanos now, std::int64_t returns) noexcept {
   if (ended_) return;
-  totals_ = totals(now);
+  totals_ = totals(now, returns);
   living_since_ = holding_since_ = 0;
   asking_since_.store(0, std::memory_order_relaxed);
 }
 
-void TracedThread::resume(Nanos now) noexcept {
+void TracedThread::resume(Nanos now, std::int64_t returns) noexcept {
   if (ended_) return;
   living_since_ = now;
   out_since_.store(now, std::memory_order_relaxed);
+  out_at_.store(returns, std::memory_order_relaxed);
   // Of one that asked when the trace had paused, and its book was still at hand.
   asking_since_.store(0, std::memory_order_relaxed);
 }
 
-void TracedThread::reset(Nanos now) noexcept {
+void TracedThread::reset(Nanos now, std::int64_t returns) noexcept {
   totals_ = {};
   if (living_since_ != 0) living_since_ = now;
   if (holding_since_ != 0) holding_since_ = now;
   // Only asked() writes here too, and only where it reads 0.
-  if (asking_since_.load(std::memory_order_relaxed) != 0) {
-    asking_since_.store(now, std::memory_order_relaxed);
+  if (waits()) {
+    asked_at_.store(returns, std::memory_order_relaxed);
+    asking_since_.store(now, std::memory_order_release);
   }
   out_since_.store(std::max(out_since_.load(std::memory_order_relaxed), now),
                    std::memory_order_relaxed);
+  out_at_.store(returns, std::memory_order_relaxed);
 }
 
 void TracedThread::end() noexcept {
@@ -118,9 +120,14 @@ Nanos TracedThread::waiting_for(Nanos now) const noexcept {
   return since == 0 ? 0 : std::max<Nanos>(now - std::max(since, living_since_), 0);
 }
 
-ThreadTotals TracedThread::totals(Nanos now) const noexcept {
+ThreadTotals TracedThread::totals(Nanos now, std::int64_t returns) const noexcept {
   ThreadTotals all = totals_;
   const Nanos waiting = waiting_for(now);
+  if (asking_since_.load(std::memory_order_acquire) != 0) {
+    const std::int64_t passed = returns - asked_at_.load(std::memory_order_relaxed);
+    all.passed_over += passed;
+    if (passed != 0) all.passed_over_waits += waiting;
+  }
   const Nanos holding = holding_for(now);
   all.held += holding;
   all.waited += waiting;

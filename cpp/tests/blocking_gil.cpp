@@ -18,12 +18,12 @@ void end_this_thread() {
 #endif
 }
 
-class BlockingGil::Seat final : public GilSeat {
+class BlockingGil::State final : public OwnThreadState {
  public:
-  explicit Seat(BlockingGil& gil) : gil_(gil) { ++gil_.seats_open_; }
+  explicit State(BlockingGil& gil) : gil_(gil) { ++gil_.states_open_; }
 
-  ~Seat() override {
-    if (!closed_) --gil_.seats_open_;
+  ~State() override {
+    if (!closed_) --gil_.states_open_;
     CHECK(gone_ || ended_by_unwind_);
     CHECK(!holds_);
   }
@@ -33,7 +33,7 @@ class BlockingGil::Seat final : public GilSeat {
     CHECK(owner_ == std::thread::id());
     owner_ = std::this_thread::get_id();
     gone_ = gil_.refuses_threads_;
-    if (!gone_) ++gil_.seats_occupied_;
+    if (!gone_) ++gil_.states_occupied_;
     return !gone_;
   }
 
@@ -73,7 +73,7 @@ class BlockingGil::Seat final : public GilSeat {
     CHECK(!in_use_);
     CHECK(!gone_);
     gone_ = closed_ = true;
-    --gil_.seats_open_;
+    --gil_.states_open_;
   }
 
  private:
@@ -98,7 +98,7 @@ class BlockingGil::Seat final : public GilSeat {
 
 BlockingGil::~BlockingGil() {
   CHECK_EQ(waiting_, 0);
-  CHECK_EQ(seats_open_, 0);
+  CHECK_EQ(states_open_, 0);
   CHECK(state_ == Look::kFree);
 }
 
@@ -130,34 +130,34 @@ void BlockingGil::take() { lock(Look::kHeld); }
 void BlockingGil::give() { unlock(); }
 Look BlockingGil::look() const noexcept { return state_; }
 
-std::unique_ptr<GilSeat> BlockingGil::open_seat() {
+std::unique_ptr<OwnThreadState> BlockingGil::open_state() {
   CHECK(held_by_caller());
   if (refuses_) return nullptr;
-  return std::make_unique<Seat>(*this);
+  return std::make_unique<State>(*this);
 }
 
-std::unique_ptr<GilSeat> BlockingGil::take_and_open_seat() {
-  if (held_by_caller()) return open_seat();
+std::unique_ptr<OwnThreadState> BlockingGil::take_and_open_state() {
+  if (held_by_caller()) return open_state();
   const Held held(*this);
-  return open_seat();
+  return open_state();
 }
 
-void BlockingGil::close(const std::unique_ptr<GilSeat>& seat) {
-  if (!seat) return;
-  if (held_by_caller()) return seat->close();
+void BlockingGil::close(const std::unique_ptr<OwnThreadState>& own_state) {
+  if (!own_state) return;
+  if (held_by_caller()) return own_state->close();
   const Held held(*this);
-  seat->close();
+  own_state->close();
 }
 
 void start(Sampler& sampler, BlockingGil& gil) {
-  std::unique_ptr<GilSeat> seat = gil.take_and_open_seat();
+  std::unique_ptr<OwnThreadState> own_state = gil.take_and_open_state();
   try {
-    sampler.start(seat);
+    sampler.start(own_state);
   } catch (...) {
-    gil.close(seat);
+    gil.close(own_state);
     throw;
   }
-  gil.close(seat);
+  gil.close(own_state);
 }
 
 }  // namespace gilknocker

@@ -1,9 +1,9 @@
-// A GIL for tests with real threads: it blocks for real, and checks that its seats are used as
+// A GIL for tests with real threads: it blocks for real, and checks that its states are used as
 // gil.hpp says they must be.
 //
-// Thread safety: any thread may call anything; a seat's calls are checked, not made safe. The
-// members of a seat that its owner and a stopper hand over to each other are plain ones on purpose:
-// ThreadSanitizer sees a handover that nothing orders.
+// Thread safety: any thread may call anything; a state's calls are checked, not made safe. The
+// members of a state that its owner and a stopper hand over to each other are plain ones on
+// purpose: ThreadSanitizer sees a handover that nothing orders.
 #pragma once
 
 #include <atomic>
@@ -23,7 +23,7 @@ namespace gilknocker {
 class BlockingGil final : public Gil {
  public:
   explicit BlockingGil(bool can_look = true) : can_look_(can_look) {}
-  ~BlockingGil() override;  // checks that no thread holds or awaits it, and that no seat is open
+  ~BlockingGil() override;  // checks that no thread holds or awaits it, and that no state is open
 
   // A thread of the program.
   void take();
@@ -31,17 +31,17 @@ class BlockingGil final : public Gil {
 
   bool can_look() const noexcept override { return can_look_; }
   Look look() const noexcept override;
-  std::unique_ptr<GilSeat> open_seat() override;
+  std::unique_ptr<OwnThreadState> open_state() override;
   // With the GIL, whether the caller holds it or not.
-  std::unique_ptr<GilSeat> take_and_open_seat();
-  void close(const std::unique_ptr<GilSeat>& seat);  // if there is one
+  std::unique_ptr<OwnThreadState> take_and_open_state();
+  void close(const std::unique_ptr<OwnThreadState>& own_state);  // if there is one
 
   bool closes_for_others() const noexcept override { return closes_; }
-  // From now on a thread has to leave its seat itself.
-  void keep_others_off_seats() { closes_ = false; }
-  // From now on open_seat() returns null.
-  void refuse_seats() { refuses_ = true; }
-  // From now on nobody can occupy a seat.
+  // From now on a thread has to leave its state itself.
+  void keep_others_off_states() { closes_ = false; }
+  // From now on open_state() returns null.
+  void refuse_states() { refuses_ = true; }
+  // From now on nobody can occupy a state.
   void refuse_threads() { refuses_threads_ = true; }
   // Whether that end unwinds the thread's stack: glibc's does, no other's. The threads that Python
   // ends so are left alone by then, and keep a little memory there.
@@ -54,12 +54,12 @@ class BlockingGil final : public Gil {
   void finalize() { finalizing_ = true; }
 
   int waiting() const { return waiting_; }
-  int knocks() const { return knocks_; }                  // how often a seat got it
-  int seats_occupied() const { return seats_occupied_; }  // ever
-  int seats_open() const { return seats_open_; }
+  int knocks() const { return knocks_; }                    // how often a state got it
+  int states_occupied() const { return states_occupied_; }  // ever
+  int states_open() const { return states_open_; }
 
  private:
-  class Seat;
+  class State;
   bool lock(Look as);  // true if it had to wait
   void unlock();
   bool held_by_caller();
@@ -71,8 +71,8 @@ class BlockingGil final : public Gil {
   std::atomic<bool> finalizing_{false};
   std::atomic<int> waiting_{0};
   std::atomic<int> knocks_{0};
-  std::atomic<int> seats_occupied_{0};
-  std::atomic<int> seats_open_{0};
+  std::atomic<int> states_occupied_{0};
+  std::atomic<int> states_open_{0};
   std::atomic<Look> state_{Look::kFree};  // written under mutex_, read by look() without
   Mutex mutex_;
   CondVar freed_;

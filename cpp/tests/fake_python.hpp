@@ -24,6 +24,7 @@ class FakeMemory final : public Memory {
       const unsigned char* const from = find(pieces[i].address, pieces[i].size);
       if (from == nullptr) return i;
       std::memcpy(pieces[i].to, from, pieces[i].size);
+      bytes += pieces[i].size;
     }
     return count;
   }
@@ -44,6 +45,7 @@ class FakeMemory final : public Memory {
   }
 
   mutable int calls = 0;
+  mutable std::size_t bytes = 0;  // that were read
 
  private:
   const unsigned char* find(std::uint64_t address, std::size_t size) const noexcept {

@@ -38,12 +38,12 @@ class NothingLeft {
   ~NothingLeft() {
     eventually([] {
       return Sampler::value() == 0 && Ledger::value() == 0 && Worker::value() == 0 &&
-             GilSeat::value() == 0 && WaitChunk::value() == 0 && TraceBook::value() == 0;
+             OwnThreadState::value() == 0 && WaitChunk::value() == 0 && TraceBook::value() == 0;
     });
     CHECK_EQ(Sampler::value(), 0);
     CHECK_EQ(Ledger::value(), 0);
     CHECK_EQ(Worker::value(), 0);
-    CHECK_EQ(GilSeat::value(), 0);
+    CHECK_EQ(OwnThreadState::value(), 0);
     CHECK_EQ(WaitChunk::value(), 0);
     CHECK_EQ(TraceBook::value(), 0);
   }

@@ -25,9 +25,9 @@ Load make_thefts(const Disturbance& disturbance, Nanos start, Nanos end, Random&
 
 }  // namespace
 
-class Simulation::FakeSeat final : public GilSeat {
+class Simulation::FakeThreadState final : public OwnThreadState {
  public:
-  explicit FakeSeat(Simulation& simulation) : simulation_(simulation) {}
+  explicit FakeThreadState(Simulation& simulation) : simulation_(simulation) {}
 
   bool occupy() override { return true; }
   void acquire() override { simulation_.acquire(); }
@@ -50,7 +50,9 @@ class Simulation::FakeGil final : public Gil {
 
   bool can_look() const noexcept override { return true; }
   Look look() const noexcept override { return simulation_.look(); }
-  std::unique_ptr<GilSeat> open_seat() override { return std::make_unique<FakeSeat>(simulation_); }
+  std::unique_ptr<OwnThreadState> open_state() override {
+    return std::make_unique<FakeThreadState>(simulation_);
+  }
 
  private:
   Simulation& simulation_;

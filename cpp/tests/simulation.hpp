@@ -92,7 +92,7 @@ class Simulation {
 
  private:
   class FakeGil;
-  class FakeSeat;
+  class FakeThreadState;
 
   Nanos wakes_at(const Task* task);
   void step_to(Nanos instant);

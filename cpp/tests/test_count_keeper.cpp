@@ -60,7 +60,7 @@ class FreeGil final : public Gil {
  public:
   bool can_look() const noexcept override { return true; }
   Look look() const noexcept override { return Look::kFree; }
-  std::unique_ptr<GilSeat> open_seat() override { return nullptr; }
+  std::unique_ptr<OwnThreadState> open_state() override { return nullptr; }
 };
 
 struct Meter {

@@ -182,6 +182,50 @@ TEST(another_code_object_at_the_same_address_is_another) {
   }
 }
 
+// One system call in all, where deaths are not counted: frames, and after them the code objects.
+TEST(known_code_is_asked_for_with_the_frames) {
+  FakePython python(Layout::kCframe);
+  python.offsets.code_deaths = 0;
+  python.memory.map(FakePython::kDataStack, 0x1000);
+  std::uint64_t previous = python.entry();
+  for (std::uint64_t i = 0; i < 6; ++i) {  // of three code objects, by turns
+    const std::uint64_t code = kCode + 0x1000 * (i % 3);
+    if (i < 3) python.code(code, "f" + std::to_string(i), "file", 1, table_of(python));
+    python.frame(FakePython::kDataStack + 200 * i, previous, code, 0);
+    previous = FakePython::kDataStack + 200 * i;
+  }
+  python.newest(previous);
+  const auto reader = std::make_unique<StackReader>(python.memory, python.offsets);
+  const auto table = std::make_unique<FrameTable>(python.memory, python.offsets);
+  const auto raw = std::make_unique<RawStack>();
+  const auto look = [&] {
+    FrameTable::Stack stack;
+    CHECK(reader->read(FakePython::kThread, raw.get()) == StackReader::Outcome::kWhole);
+    REQUIRE(table->resolve(*raw, &stack));
+    std::string names;
+    for (const FrameTable::Id id : stack) names += (*table)[id].function;
+    return names;
+  };
+  CHECK_EQ(look(), "f0f1f2f0f1f2");
+  const int before = python.memory.calls;
+  CHECK_EQ(look(), "f0f1f2f0f1f2");
+  CHECK_EQ(python.memory.calls - before, 1);
+  python.code(kCode + 0x1000, "another", "file", 7, table_of(python));
+  CHECK_EQ(look(), "f0anotherf2f0anotherf2");
+  python.memory.put(kCode + 0x2000, std::uint64_t{0});  // freed
+  FrameTable::Stack stack;
+  CHECK(reader->read(FakePython::kThread, raw.get()) == StackReader::Outcome::kWhole);
+  CHECK(!table->resolve(*raw, &stack));
+  // What was read before its frame says nothing of a code object.
+  python.code(kCode + 0x2000, "f2", "file", 1, table_of(python));
+  CHECK_EQ(look(), "f0anotherf2f0anotherf2");
+  python.memory.map(0x60'0000, 0x100);
+  python.frame(0x60'0000, previous, kCode, 0);
+  python.newest(0x60'0000);
+  CHECK(reader->read(FakePython::kThread, raw.get()) == StackReader::Outcome::kWhole);
+  CHECK_EQ(raw->code_count, 0);
+}
+
 TEST(a_caller_without_a_line_is_the_interpreter_s_own) {
   Named named(false);
   named.raw.frames[1].instruction = 12;

@@ -17,6 +17,18 @@ AccountHolder& holder_of(HeldAccount& account, std::uint64_t serial) {
   return known != nullptr ? *known : account.add({serial, serial + 100, 0}, nullptr);
 }
 
+TEST(a_holder_is_found_at_once_only_in_the_cell_of_its_serial) {
+  HeldAccount account(64);
+  const int interpreter = 0;
+  CHECK(account.find_at_once(1, &interpreter) == nullptr);
+  AccountHolder* const first = &account.add({1, 0, 0}, &interpreter);
+  AccountHolder* const moved_on = &account.add({65, 0, 0}, &interpreter);
+  CHECK(account.find_at_once(1, &interpreter) == first);
+  CHECK(account.find_at_once(1, nullptr) == nullptr);  // another interpreter's
+  CHECK(account.find_at_once(65, &interpreter) == nullptr);
+  CHECK(account.find(65, &interpreter) == moved_on);
+}
+
 Cycles total(const std::vector<HolderReading>& holders) {
   Cycles sum = 0;
   for (const HolderReading& one : holders) sum += one.held;

@@ -2,10 +2,8 @@
 #include <cmath>
 #include <map>
 #include <optional>
-#include <thread>
 #include <vector>
 
-#include "blocking_gil.hpp"
 #include "check.hpp"
 #include "gilknocker/knocker.hpp"
 #include "load.hpp"
@@ -60,7 +58,7 @@ struct Knocked {
         ledger(simulation.clock(), log_capacity, as_look),
         knocker(simulation.gil(), simulation.clock(), ledger, ledger.begin_run(),
                 TickSchedule(plan, start, random()), as_look) {
-    knocker.give(simulation.gil().open_seat());
+    knocker.give(simulation.gil().open_state());
     knocker.begin();
   }
 
@@ -185,7 +183,7 @@ TEST(knocks_leave_the_rest_between_bursts_out) {
     Ledger ledger(simulation.clock(), 0);
     Knocker knocker(simulation.gil(), simulation.clock(), ledger, ledger.begin_run(),
                     TickSchedule(plan, 0, random()), {});
-    knocker.give(simulation.gil().open_seat());
+    knocker.give(simulation.gil().open_state());
     knocker.begin();
     const Nanos period = plan.ticks_per_burst * plan.interval + plan.burst_rest;
     simulation.run(nullptr, &knocker, 40 * period);
@@ -207,7 +205,7 @@ struct KnockedAsLooks {
     Ledger ledger(simulation.clock(), 0);
     Knocker knocker(simulation.gil(), simulation.clock(), ledger, ledger.begin_run(),
                     TickSchedule({interval, 0, 0}, 0, random()), {true, kContendedAfter, interval});
-    knocker.give(simulation.gil().open_seat());
+    knocker.give(simulation.gil().open_state());
     knocker.begin();
     simulation.run(nullptr, &knocker, count * interval);
     ticks = ledger.read(false).ticks;
@@ -287,7 +285,7 @@ TEST(knock_as_look_blames_only_waits_on_the_gil) {
     Ledger ledger(simulation.clock(), 0);
     Knocker knocker(simulation.gil(), simulation.clock(), ledger, ledger.begin_run(),
                     TickSchedule({1'000'000, 0, 0}, 0, random()), {true, 50'000, 1'000'000});
-    knocker.give(simulation.gil().open_seat());
+    knocker.give(simulation.gil().open_state());
     knocker.begin();
     simulation.run(nullptr, &knocker, 1'000'000'000);
     const TickTally ticks = ledger.read(false).ticks;
@@ -314,139 +312,6 @@ TEST(counts_only_grow_whatever_was_told_of_a_knock_under_way) {
     at.run();
   });
   CHECK(promises > 100);
-}
-
-// The ways out of the seat; BlockingGil checks that each is taken as gil.hpp says.
-struct Seated {
-  Seated()
-      : knocker(gil, clock, ledger, ledger.begin_run(), TickSchedule({1'000, 0, 0}, 0, 1), {}) {}
-
-  void begin() {
-    knocker.give(gil.take_and_open_seat());
-    knocker.begin();
-  }
-  void knock() {
-    clock.set(knocker.due());
-    knocker.wake(clock.now());
-  }
-  bool claim() {  // as another thread of the program, which holds the GIL
-    bool claimed = false;
-    std::thread([&] {
-      const Held held(gil);
-      claimed = knocker.claim();
-    }).join();
-    return claimed;
-  }
-
-  BlockingGil gil;
-  FakeClock clock{0};
-  Ledger ledger{clock, 0};
-  Knocker knocker;
-};
-
-TEST(knocker_leaves_its_seat_at_the_end) {
-  const NothingLeft nothing_left;
-  Seated at;
-  CHECK_EQ(at.knocker.due(), kNever);
-  at.begin();
-  at.knock();
-  at.knock();
-  at.knocker.end();
-  CHECK_EQ(at.ledger.read(false).knocks.knocks, 2);
-}
-
-TEST(knocker_told_to_stop_leaves_with_its_next_knock) {
-  const NothingLeft nothing_left;
-  Seated at;
-  at.begin();
-  at.knocker.announce_stop();
-  at.knock();
-  CHECK_EQ(at.gil.seats_open(), 0);
-  CHECK_EQ(at.ledger.read(false).knocks.knocks, 1);
-  CHECK_EQ(at.knocker.due(), kNever);
-  CHECK(at.claim());  // it ends without the GIL
-  at.knocker.end();
-}
-
-TEST(knocker_whose_seat_was_claimed_asks_for_nothing_more) {
-  const NothingLeft nothing_left;
-  Seated at;
-  at.begin();
-  at.knock();
-  const Nanos due = at.knocker.due();
-  CHECK(at.claim());
-  CHECK(!at.claim());
-  at.clock.set(due);
-  at.knocker.wake(due);  // it may have been on its way
-  CHECK_EQ(at.ledger.read(false).knocks.knocks, 1);
-  CHECK_EQ(at.knocker.due(), kNever);  // a worker that it told `due` again would spin
-  CHECK_EQ(at.gil.seats_open(), 0);
-  at.knocker.end();
-}
-
-TEST(knocker_whose_seat_is_not_for_others_to_close_leaves_it_itself) {
-  const NothingLeft nothing_left;
-  Seated at;
-  at.gil.keep_others_off_seats();
-  at.begin();
-  at.knock();
-  CHECK(!at.claim());
-  CHECK(!at.knocker.is_claimed());
-  at.knock();  // a claim that was refused leaves no trace
-  CHECK_EQ(at.ledger.read(false).knocks.knocks, 2);
-  at.knocker.end();
-  CHECK_EQ(at.gil.seats_open(), 0);
-}
-
-TEST(knocker_that_was_claimed_before_it_began_occupies_no_seat) {
-  const NothingLeft nothing_left;
-  Seated at;
-  at.knocker.give(at.gil.take_and_open_seat());
-  CHECK(at.claim());
-  CHECK(!at.claim());
-  CHECK(at.knocker.is_claimed());
-  CHECK_EQ(at.gil.seats_open(), 0);
-  at.knocker.begin();
-  CHECK_EQ(at.gil.seats_occupied(), 0);
-  CHECK_EQ(at.knocker.due(), kNever);
-  at.knocker.wake(0);
-  at.knocker.end();
-}
-
-TEST(knocker_without_a_seat_is_never_due) {
-  for (const bool has_seat : {false, true}) {
-    const NothingLeft nothing_left;
-    Seated at;
-    if (has_seat) {
-      at.gil.refuse_threads();
-    } else {
-      at.gil.refuse_seats();
-    }
-    at.begin();
-    CHECK_EQ(at.knocker.due(), kNever);
-    at.knocker.wake(0);
-    CHECK_EQ(at.ledger.read(false).knocks.knocks, 0);
-    CHECK(at.claim());  // it ends without the GIL
-    at.knocker.end();
-  }
-}
-
-TEST(knocker_that_ends_by_itself_cannot_be_claimed_meanwhile) {
-  const NothingLeft nothing_left;
-  Seated at;
-  std::thread thread;
-  {
-    const Held held(at.gil);
-    at.knocker.give(at.gil.open_seat());
-    thread = std::thread([&] {
-      at.knocker.begin();
-      at.knocker.end();
-    });
-    CHECK(eventually([&] { return at.gil.waiting() == 1; }));
-    CHECK(!at.knocker.claim());
-  }
-  thread.join();
-  CHECK_EQ(at.gil.seats_open(), 0);
 }
 
 }  // namespace

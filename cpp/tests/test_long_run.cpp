@@ -43,12 +43,12 @@ class PeriodicGil final : public Gil {
 
   bool can_look() const noexcept override { return true; }
   Look look() const noexcept override { return rest() > 0 ? Look::kHeld : Look::kFree; }
-  std::unique_ptr<GilSeat> open_seat() override { return std::make_unique<Seat>(*this); }
+  std::unique_ptr<OwnThreadState> open_state() override { return std::make_unique<State>(*this); }
 
  private:
-  class Seat final : public GilSeat {
+  class State final : public OwnThreadState {
    public:
-    explicit Seat(PeriodicGil& gil) : gil_(gil) {}
+    explicit State(PeriodicGil& gil) : gil_(gil) {}
     bool occupy() override { return true; }
     void acquire() override { gil_.clock_.advance(gil_.rest()); }
     std::optional<bool> acquire_and_tell() override {
@@ -94,7 +94,7 @@ TEST(a_day_with_a_suspend_and_steps_of_the_date_is_counted_exactly) {
   Watcher watcher(gil, clock, ledger, TickSchedule({kInterval, 0, 0}, kStart, 1), kMillisecond);
   Knocker knocker(gil, clock, ledger, run, TickSchedule({kKnocks, 0, 0}, kStart, 2), {});
   watcher.begin();
-  knocker.give(gil.open_seat());
+  knocker.give(gil.open_state());
   knocker.begin();
   long chunks = 0;
   Reading before = ledger.read(true);
@@ -167,7 +167,7 @@ TEST(where_every_wake_up_is_50_ms_late_it_says_so_and_the_fraction_holds) {
   Watcher watcher(gil, clock, ledger, TickSchedule({kMillisecond, 0, 0}, 0, 3), kMillisecond / 10);
   Knocker knocker(gil, clock, ledger, run, TickSchedule({10 * kMillisecond, 0, 0}, 0, 4), {});
   watcher.begin();
-  knocker.give(gil.open_seat());
+  knocker.give(gil.open_state());
   knocker.begin();
   drive(clock, watcher, knocker, kEnd, kLate);
   const Reading reading = ledger.read(false);

@@ -4,6 +4,7 @@
 
 #include "check.hpp"
 #include "gilknocker/outside_gil.hpp"
+#include "gilknocker/outside_pause.hpp"
 #include "gilknocker/outside_target.hpp"
 #include "gilknocker/process.hpp"
 #include "gilknocker/this_thread.hpp"
@@ -44,6 +45,24 @@ TEST(outside_gil_says_what_is_in_memory) {
   state.locked = -1;  // before the first take
   CHECK(gil.look() == Look::kFree);
   CHECK(!gil.gone());
+}
+
+TEST(memory_of_a_process_is_written) {
+  const ProcessMemory memory(process::id());
+  std::uint64_t word = 1;
+  if (std::uint64_t same = 0; !memory.read(address_of(&word), &same)) return;  // not here
+  const std::uint64_t other = 0x0102030405060708;
+  CHECK(memory.write(address_of(&word), &other, sizeof other));
+  CHECK_EQ(word, other);
+  CHECK_EQ(ProcessMemory::last_error(), 0);
+  CHECK(!memory.write(4096, &other, sizeof other));
+  CHECK(ProcessMemory::last_error() != 0);
+}
+
+TEST(a_thread_of_our_own_cannot_be_paused) {
+  PausedThread thread(process::id(), 1'000'000);
+  CHECK(thread.error() != 0);
+  thread.let_go();
 }
 
 TEST(outside_gil_of_memory_that_is_not_there) {

@@ -48,13 +48,13 @@ TEST(sampler_starts_and_stops_any_number_of_times) {
     start(sampler, gil);
     start(sampler, gil);
     CHECK(sampler.is_running());
-    CHECK_EQ(gil.seats_occupied() <= i + 1, true);
+    CHECK_EQ(gil.states_occupied() <= i + 1, true);
     CHECK(eventually_knocks(sampler, before + 5));
     CHECK(eventually([&] { return sampler.read(false).ticks.ticks > 5 * (i + 1); }));
     CHECK(sampler.stop(kPatience));
     CHECK(sampler.stop(kPatience));
     CHECK(!sampler.is_running());
-    CHECK_EQ(gil.seats_open(), 0);
+    CHECK_EQ(gil.states_open(), 0);
     const Reading reading = sampler.read(true);
     CHECK_EQ(reading.epoch, 0);  // a restart goes on
     CHECK(reading.observed > observed);
@@ -136,16 +136,16 @@ TEST(sampler_lets_knocks_answer_where_it_cannot_look) {
   }
 }
 
-TEST(sampler_without_a_seat_only_looks) {
+TEST(sampler_without_a_state_only_looks) {
   const NothingLeft nothing_left;
   BlockingGil gil;
-  gil.refuse_seats();
+  gil.refuse_states();
   Sampler sampler(gil, the_clock, kQuick);
   start(sampler, gil);
   CHECK(eventually([&] { return sampler.read(false).ticks.ticks > 10; }));
   CHECK_EQ(sampler.read(false).knocks.knocks, 0);
   const Held held(gil);
-  sampler.claim_seat();
+  sampler.claim_state();
   CHECK(sampler.stop(kPatience));
 }
 
@@ -154,7 +154,7 @@ TEST(sampler_stops_at_once_however_far_the_next_knock) {
   BlockingGil gil;
   Sampler sampler(gil, the_clock, plan_of(kHour, kHour));
   start(sampler, gil);
-  CHECK(eventually([&] { return gil.seats_occupied() == 1; }));
+  CHECK(eventually([&] { return gil.states_occupied() == 1; }));
   CHECK(sampler.stop(kPatience));
 }
 
@@ -173,7 +173,7 @@ TEST(sampler_lets_go_of_a_stuck_knock) {
     CHECK(eventually([&] { return sampler.read(false).in_flight > 0; }));
     const Nanos before = sampler.read(false).in_flight;
     CHECK(eventually([&] { return sampler.read(false).in_flight > before; }));
-    sampler.claim_seat();  // too late: the seat is in use
+    sampler.claim_state();  // too late: the state is in use
     CHECK(!sampler.stop(5 * kMillisecond));
     CHECK(!sampler.is_running());
     CHECK(sampler.stop(0));  // nothing is left to wait for
@@ -182,8 +182,8 @@ TEST(sampler_lets_go_of_a_stuck_knock) {
     CHECK(stopped.in_flight > before);
     CHECK_EQ(sampler.read(false).in_flight, stopped.in_flight);
   }
-  CHECK(eventually([&] { return gil.seats_open() == 0; }));  // it ends by itself
-  CHECK_EQ(gil.knocks(), acquired + 1);                      // and asks for no more than it did
+  CHECK(eventually([&] { return gil.states_open() == 0; }));  // it ends by itself
+  CHECK_EQ(gil.knocks(), acquired + 1);                       // and asks for no more than it did
   CHECK_EQ(sampler.read(false).knocks.knocks, knocks);
 }
 
@@ -201,7 +201,7 @@ TEST(sampler_restarts_while_a_knock_is_stuck) {
     CHECK_EQ(sampler.read(false).knocks.knocks, 0);
     CHECK(eventually([&] { return sampler.read(false).ticks.held > 0; }));
   }
-  CHECK(eventually([&] { return gil.seats_open() == 1; }));  // two ended by themselves
+  CHECK(eventually([&] { return gil.states_open() == 1; }));  // two ended by themselves
   CHECK(eventually_knocks(sampler, 3));
   CHECK(sampler.stop(kPatience));
 }
@@ -216,10 +216,10 @@ TEST(sampler_may_be_gone_before_a_thread_that_it_let_go) {
     CHECK(eventually([&] { return gil.waiting() == 1; }));
     CHECK(!sampler.stop(0));
   }
-  CHECK(eventually([&] { return gil.seats_open() == 0; }));
+  CHECK(eventually([&] { return gil.states_open() == 0; }));
 }
 
-TEST(sampler_whose_seat_was_claimed_stops_without_the_gil) {
+TEST(sampler_whose_state_was_claimed_stops_without_the_gil) {
   const NothingLeft nothing_left;
   BlockingGil gil;
   int stopped = 0;
@@ -231,9 +231,9 @@ TEST(sampler_whose_seat_was_claimed_stops_without_the_gil) {
     CHECK(eventually_knocks(sampler, 0));
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
     const Held held(gil);
-    sampler.claim_seat();
-    sampler.claim_seat();  // claimed already
-    const bool closed = gil.seats_open() == 0;
+    sampler.claim_state();
+    sampler.claim_state();  // claimed already
+    const bool closed = gil.states_open() == 0;
     CHECK_EQ(sampler.stop(0), closed);  // no timeout lets a thread go that waits for nobody
     stopped += closed;
   }
@@ -256,7 +256,7 @@ TEST(sampler_survives_a_finalizing_interpreter) {
     BlockingGil gil;
     Sampler sampler(gil, the_clock, plan_of(kHour, kHour));
     start(sampler, gil);
-    CHECK(eventually([&] { return gil.seats_occupied() == 1; }));
+    CHECK(eventually([&] { return gil.states_occupied() == 1; }));
     gil.finalize();  // here it is the attempt to leave
     CHECK(sampler.stop(kPatience));
   }

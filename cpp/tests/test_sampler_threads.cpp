@@ -47,7 +47,7 @@ void check_reading(const Reading& reading, std::int64_t log_capacity) {
 void stop(Sampler& sampler, BlockingGil& gil, bool claim) {
   if (claim) {
     const Held held(gil);
-    sampler.claim_seat();
+    sampler.claim_state();
   }
   CHECK(sampler.stop(kPatience));
 }
@@ -105,7 +105,8 @@ void use_from_many_threads(bool can_look) {
     }
   });
   std::this_thread::sleep_for(std::chrono::milliseconds(700));
-  CHECK(eventually([&] { return gil.seats_occupied() > 3; }));  // at once, but on a crowded machine
+  CHECK(
+      eventually([&] { return gil.states_occupied() > 3; }));  // at once, but on a crowded machine
   enough = true;
   for (std::thread& thread : threads) thread.join();
   CHECK(sampler.stop(kPatience));
@@ -155,12 +156,12 @@ TEST(sampler_counts_only_grow) {
     start(sampler, gil);
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
     const Held held(gil);
-    sampler.claim_seat();
+    sampler.claim_state();
     sampler.stop(20'000'000);  // a claim that fails leaves a knock that is stuck
   }
   enough = true;
   for (std::thread& reader : readers) reader.join();
-  CHECK(eventually([&] { return gil.seats_open() == 0; }));  // also the stuck ones
+  CHECK(eventually([&] { return gil.states_open() == 0; }));  // also the stuck ones
 }
 
 }  // namespace

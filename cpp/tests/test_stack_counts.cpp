@@ -68,7 +68,7 @@ class SteadyHolder final : public Gil {
   std::optional<HolderMark> mark() const noexcept override { return now; }
   std::optional<HolderId> identify(const HolderMark&) const noexcept override { return thread(3); }
   bool asked_to_let_go(const HolderMark&) const noexcept override { return asked; }
-  std::unique_ptr<GilSeat> open_seat() override { return nullptr; }
+  std::unique_ptr<OwnThreadState> open_state() override { return nullptr; }
 
   std::optional<HolderMark> now = HolderMark{FakePython::kThread, 1};
   bool asked = false;
@@ -98,6 +98,25 @@ TEST(looks_that_cannot_tell_are_unknown_and_not_lost) {
   stacks->reset();
   stacks->held(one.clock.now() - 1);  // looked before the reset
   CHECK_EQ(stacks->read().unknown.ticks, 0);
+}
+
+TEST(who_waits_for_a_hold_that_was_retaken_is_counted_for_it) {
+  Watched one;
+  const auto waiters = std::make_shared<WaiterCount>();
+  HeldStacks stacks(one.gil, one.clock, one.ledger, 0, one.python.offsets, waiters);
+  waiters->began();
+  stacks.held(one.clock.now());
+  waiters->held(true);
+  waiters->began();
+  stacks.held(one.clock.now());
+  waiters->held(false);
+  stacks.held(one.clock.now());
+  const StackTally unknown = stacks.read().unknown;
+  CHECK_EQ(unknown.waited, 5);
+  CHECK_EQ(unknown.retaken, 2);
+  waiters->held(true);
+  waiters->clear();
+  CHECK(!waiters->retaken());
 }
 
 }  // namespace

@@ -105,6 +105,35 @@ TEST(a_stack_seen_before_takes_one_call) {
   CHECK_EQ(python.memory.calls - before, 1);
 }
 
+TEST(what_lies_below_a_stack_is_read_once) {
+  FakePython python(Layout::kCurrentFrame);
+  python.memory.map(FakePython::kDataStack, 0x8000);
+  const auto reader = std::make_unique<StackReader>(python.memory, python.offsets);
+  // Twenty frames from there on; how many calls and bytes it took to read them.
+  const auto cost_from = [&](std::uint64_t lowest) {
+    std::uint64_t previous = python.entry();
+    for (std::uint64_t i = 0; i < 20; ++i) {
+      const std::uint64_t at = FakePython::kDataStack + lowest + 96 * i;
+      python.frame(at, previous, FakePython::kCode, 0);
+      previous = at;
+    }
+    python.newest(previous);
+    const int calls = python.memory.calls;
+    const std::size_t bytes = python.memory.bytes;
+    CHECK_EQ(read(*reader).frames.size(), 20);
+    return std::pair(python.memory.calls - calls, python.memory.bytes - bytes);
+  };
+  CHECK(cost_from(0x5080).second > 0x4000);
+  CHECK_EQ(cost_from(0x5080).first, 1);
+  CHECK(cost_from(0x5080).second < 0x1000 + 200);
+  // What begins lower down than ever is found all the same, and the next time in one call.
+  for (const std::uint64_t lowest : {0x5040U, 0x3100U, 0x100U}) {
+    CHECK(cost_from(lowest).first > 1);
+    for (int again = 0; again < 3; ++again) cost_from(lowest);
+    CHECK_EQ(cost_from(lowest).first, 1);
+  }
+}
+
 TEST(what_is_not_there_is_said_to_be_unreadable) {
   for (const Layout layout : kLayouts) {
     FakePython python(layout);
@@ -209,7 +238,7 @@ class FakeHolder final : public Gil {
     ++asked;
     return asked < changes_at ? now : later;
   }
-  std::unique_ptr<GilSeat> open_seat() override { return nullptr; }
+  std::unique_ptr<OwnThreadState> open_state() override { return nullptr; }
 
   std::optional<HolderMark> now = HolderMark{FakePython::kThread, 7};
   std::optional<HolderMark> later = now;
@@ -251,6 +280,63 @@ TEST(a_stack_that_changes_is_read_again_also_when_its_thread_let_go_meanwhile) {
   }
 }
 
+// At one of its reads the thread has gone back to its newest frame by another way.
+class RelinkedMemory final : public Memory {
+ public:
+  RelinkedMemory(FakePython& python, int when) : python_(python), when_(when) {
+    python.memory.map(FakePython::kDataStack, 0x10'0000);
+    for (std::uint64_t i = 0; i < kDepth; ++i) before.push_back(i);
+    for (std::uint64_t i = 0; i < kDepth - 1; ++i) after.push_back((i * 7 + 3) % (kDepth - 1));
+    after.resize(kDepth / 2);
+    after.push_back(kDepth - 1);
+    link(before);
+  }
+  std::size_t read_pieces(const Piece* pieces, std::size_t count) const noexcept override {
+    if (++calls_ == when_) link(after);
+    return python_.memory.read_pieces(pieces, count);
+  }
+  bool has_changed() const { return calls_ >= when_; }
+  // Each frame's code says which it is, whoever called it.
+  static std::vector<RawFrame> frames(const std::vector<std::uint64_t>& order) {
+    std::vector<RawFrame> found;
+    for (const std::uint64_t i : order) {
+      found.insert(found.begin(), {FakePython::kCode + 64 * i, std::int32_t{0}});
+    }
+    return found;
+  }
+
+  std::vector<std::uint64_t> before, after;  // frames, from the oldest to the newest
+
+ private:
+  static constexpr std::uint64_t kDepth = 24;
+  void link(const std::vector<std::uint64_t>& order) const {
+    std::uint64_t previous = 0;
+    for (const std::uint64_t i : order) {  // far from each other: each is read alone
+      const std::uint64_t at = FakePython::kDataStack + 0xA000 * i;
+      python_.frame(at, previous, FakePython::kCode + 64 * i, 0);
+      previous = at;
+    }
+    python_.newest(previous);
+  }
+
+  FakePython& python_;
+  const int when_;
+  mutable int calls_ = 0;
+};
+
+TEST(a_stack_of_frames_in_the_heap_is_none_of_two_instants) {
+  for (int when = 1; when < 40; ++when) {
+    FakePython python(Layout::kFrameObjects);
+    const RelinkedMemory memory(python, when);
+    const auto reader = std::make_unique<StackReader>(memory, python.offsets);
+    const Reading first = read(*reader);
+    CHECK(first.outcome == Outcome::kImplausible ||
+          first.frames == RelinkedMemory::frames(memory.before) ||
+          first.frames == RelinkedMemory::frames(memory.after));
+    if (memory.has_changed()) CHECK(read(*reader).frames == RelinkedMemory::frames(memory.after));
+  }
+}
+
 TEST(the_holder_s_stack_is_that_of_who_held_it_at_the_look) {
   FakePython python(Layout::kCurrentFrame);
   python.memory.map(FakePython::kDataStack, 0x1000);
@@ -282,6 +368,10 @@ TEST(the_holder_s_stack_is_that_of_who_held_it_at_the_look) {
   CHECK((mark == HolderMark{FakePython::kThread, 7}));
   gil.changes_at = 0;
   gil.later = std::nullopt;
+  CHECK_EQ(look(), StackLook::kFree);
+  gil.changes_at = 2;  // and it was taken just after the look
+  gil.now = std::nullopt;
+  gil.later = HolderMark{FakePython::kThread, 8};
   CHECK_EQ(look(), StackLook::kFree);
   gil.now = gil.later = HolderMark{0x66'0000, 1};
   const int before = python.memory.calls;

@@ -29,7 +29,7 @@ class HeldGil final : public Gil {
     return HolderId{mark.turn, 77, 4711};
   }
   bool asked_to_let_go(const HolderMark&) const noexcept override { return asked; }
-  std::unique_ptr<GilSeat> open_seat() override { return nullptr; }
+  std::unique_ptr<OwnThreadState> open_state() override { return nullptr; }
 
   bool held = false;
   bool asked = false;

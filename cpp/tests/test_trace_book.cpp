@@ -1,8 +1,6 @@
 // The book of a trace: against a naive one that keeps every interval, and from many threads.
 #include <algorithm>
 #include <atomic>
-#include <deque>
-#include <set>
 #include <thread>
 #include <vector>
 
@@ -26,6 +24,10 @@ struct Naive {
   };
   std::vector<Interval> holds;
   std::vector<Interval> waits;
+  std::int64_t wanted_releases = 0;
+  std::int64_t retakes = 0;
+  std::int64_t passed_over = 0;  // each time each that waited
+  Nanos passed_over_waits = 0;
 
   static Nanos sum(const std::vector<Interval>& intervals, Nanos from) {
     Nanos total = 0;
@@ -38,7 +40,7 @@ struct Naive {
 class Program {
  public:
   Program(TraceBook& book, std::size_t threads, Random& random)
-      : book_(book), random_(random), asked_(threads, 0) {
+      : book_(book), random_(random), asked_(threads, 0), passed_(threads, 0) {
     for (std::size_t i = 0; i < threads; ++i) {
       threads_.push_back(&book.enter(static_cast<std::int64_t>(i), false, now_));
     }
@@ -55,6 +57,8 @@ class Program {
     if (holder_ == i) {
       book_.released(*threads_[i], now_, random_() % 2 == 0);
       naive_.holds.push_back({i, since_, now_});
+      naive_.wanted_releases += waiting() != 0;
+      last_ = i;
       holder_ = kNobody;
     } else if (holder_ != kNobody) {
       book_.asked(*threads_[i], now_, false);
@@ -62,15 +66,29 @@ class Program {
     } else {
       book_.acquired(*threads_[i], now_, false);
       if (asked_[i] != 0) naive_.waits.push_back({i, asked_[i], now_});
-      asked_[i] = 0;
+      if (passed_[i] != 0) naive_.passed_over_waits += now_ - asked_[i];
+      asked_[i] = passed_[i] = 0;
+      retaken_ = last_ == i && waiting() != 0;
+      if (retaken_) pass_over();
       holder_ = i;
       since_ = now_;
     }
+    CHECK(book_.holder() == (holder_ == kNobody ? nullptr : threads_[holder_]));
+  }
+
+  // Of the hold that goes on, or was the last.
+  bool retaken() const { return retaken_; }
+
+  std::int64_t waiting() const {
+    return std::count_if(asked_.begin(), asked_.end(), [](Nanos since) { return since != 0; });
   }
 
   // What goes on, up to now.
   Naive so_far() const {
     Naive all = naive_;
+    for (std::size_t i = 0; i < asked_.size(); ++i) {
+      if (passed_[i] != 0) all.passed_over_waits += now_ - asked_[i];
+    }
     if (holder_ != kNobody) all.holds.push_back({holder_, since_, now_});
     for (std::size_t i = 0; i < asked_.size(); ++i) {
       if (asked_[i] != 0) all.waits.push_back({i, asked_[i], now_});
@@ -82,23 +100,41 @@ class Program {
   static constexpr std::size_t kNobody = static_cast<std::size_t>(-1);
   TraceBook& book_;
   Random& random_;
+  void pass_over() {
+    ++naive_.retakes;
+    naive_.passed_over += waiting();
+    for (std::size_t i = 0; i < asked_.size(); ++i) passed_[i] += asked_[i] != 0;
+  }
+
   Nanos now_ = 1;
   std::vector<TracedThread*> threads_;
   std::vector<Nanos> asked_;
+  std::vector<std::int64_t> passed_;  // retakes in the wait that goes on
   std::size_t holder_ = kNobody;
+  std::size_t last_ = kNobody;  // who let go last
+  bool retaken_ = false;
   Nanos since_ = 0;
   Naive naive_;
 };
 
 TEST(trace_book_agrees_with_keeping_everything) {
   for_seeds(300, [](Random& random) {
-    TraceBook book(random() % 50, 1, 64);
+    const auto waiters = std::make_shared<WaiterCount>();
+    TraceBook book(random() % 50, 1, 64, 0, waiters);
     book.begin(1);
     Program program(book, 1 + random() % 5, random);
     const std::size_t steps = random() % 400;
-    for (std::size_t i = 0; i < steps; ++i) program.step();
+    for (std::size_t i = 0; i < steps; ++i) {
+      program.step();
+      CHECK_EQ(waiters->now(), program.waiting());
+      CHECK_EQ(waiters->retaken(), program.retaken());
+    }
     const Naive all = program.so_far();
     const TraceReading reading = book.read(program.now(), &all_alive);
+    CHECK_EQ(reading.all.wanted_releases, all.wanted_releases);
+    CHECK_EQ(reading.all.retakes, all.retakes);
+    CHECK_EQ(reading.all.passed_over, all.passed_over);
+    CHECK_EQ(reading.all.passed_over_waits, all.passed_over_waits);
     CHECK_EQ(reading.all.held, Naive::sum(all.holds, 0));
     CHECK_EQ(reading.all.waited, Naive::sum(all.waits, 0));
     CHECK_EQ(reading.wait_total, Naive::sum(program.naive().waits, 0));
@@ -114,6 +150,57 @@ TEST(trace_book_agrees_with_keeping_everything) {
       CHECK(one.totals.held + one.totals.waited <= one.totals.lived);
     }
   });
+}
+
+TEST(trace_book_knows_who_waits) {
+  const auto waiters = std::make_shared<WaiterCount>();
+  TraceBook book(0, 1, 8, 0, waiters);
+  book.begin(1);
+  TracedThread& holder = book.enter(1, false, 1);
+  TracedThread& ours = book.enter(2, true, 1);
+  const std::atomic<std::uint32_t> life{1};
+  TracedThread& ends = book.enter(3, false, 1, {&life, 0});  // has ended by now
+  book.acquired(holder, 2, false);
+  book.asked(ours, 3, false);
+  CHECK_EQ(waiters->now(), 0);
+  book.asked(ends, 4, false);
+  book.asked(ends, 5, false);  // still the same wait
+  CHECK_EQ(waiters->now(), 1);
+  book.reset(6);
+  CHECK_EQ(waiters->now(), 1);
+  book.read(7, &all_alive);  // finds that it is gone
+  CHECK_EQ(waiters->now(), 0);
+  TracedThread& waits = book.enter(4, false, 8);
+  book.asked(waits, 8, false);
+  book.end(9, &all_alive);
+  CHECK_EQ(waiters->now(), 0);
+  book.asked(waits, 10, false);  // its hook still had the book
+  book.begin(11);
+  CHECK_EQ(waiters->now(), 0);
+  book.acquired(waits, 12, false);
+  CHECK_EQ(waiters->now(), 0);
+}
+
+TEST(trace_book_counts_no_retake_of_ours_or_of_the_crowd) {
+  TraceBook book(0, 1, 3);
+  book.begin(1);
+  TracedThread& waits = book.enter(1, false, 1);
+  TracedThread& ours = book.enter(2, true, 1);
+  TracedThread& lone = book.enter(3, false, 1);
+  TracedThread& crowd = book.enter(4, false, 1);
+  Nanos now = 1;
+  const auto take_twice = [&](TracedThread& thread) {
+    book.acquired(thread, ++now, false);
+    book.asked(waits, ++now, false);
+    book.released(thread, ++now, false);
+    book.acquired(thread, ++now, false);
+    book.released(thread, ++now, false);
+    return book.read(now, &all_alive).all.retakes;
+  };
+  CHECK_EQ(take_twice(crowd), 0);
+  CHECK_EQ(take_twice(ours), 0);
+  CHECK_EQ(take_twice(lone), 1);
+  CHECK_EQ(book.read(now, &all_alive).all.wanted_releases, 2);
 }
 
 TEST(trace_book_knows_a_threads_share) {
@@ -256,178 +343,6 @@ TEST(trace_book_recognises_the_threads_that_it_expects) {
   CHECK_EQ(five.since(), 1);
   CHECK(&book.enter(5, false, 30) != &five);  // another one of that number
   CHECK_EQ(book.read(40, &all_alive).threads.size(), 3U);
-}
-
-TEST(trace_book_finds_out_who_is_gone) {
-  TraceBook book(10, 1, 8);
-  book.begin(1);
-  TracedThread& gone = book.enter(5, false, 1);
-  book.acquired(gone, 10, false);
-  book.released(gone, 30, false);
-  TracedThread& holds = book.enter(6, false, 1);
-  book.acquired(holds, 40, false);
-  TracedThread& again = book.enter(5, false, 50);  // the number came back
-  const TraceReading reading = book.read(100, [](std::int64_t id) { return id == 5; });
-  CHECK(!reading.threads.at(0).alive);
-  CHECK_EQ(reading.threads.at(0).totals.lived, 29);
-  CHECK(reading.threads.at(1).alive);  // whoever has the GIL is there
-  CHECK(reading.threads.at(2).alive);
-  CHECK(!again.ended());
-}
-
-TEST(trace_book_takes_nothing_back_when_a_thread_is_gone) {
-  TraceBook book(10, 1, 8);
-  book.begin(1);
-  TracedThread& thread = book.enter(5, false, 1);
-  book.acquired(thread, 10, false);
-  book.released(thread, 30, false);
-  const TraceReading earlier = book.read(300, &all_alive);
-  const TraceReading later = book.read(400, [](std::int64_t) { return false; });
-  CHECK(!later.threads.at(0).alive);
-  CHECK_EQ(earlier.all.lived, 299);
-  CHECK_EQ(later.all.lived, 299);
-}
-
-TEST(trace_book_counts_holds_of_threads_that_find_no_room) {
-  TraceBook book(10, 1, 2);
-  book.begin(1);
-  for (std::int64_t i = 0; i < 5; ++i) {
-    TracedThread& thread = book.enter(i, false, 1);
-    book.asked(thread, 5 + 10 * i, false);
-    book.acquired(thread, 10 + 10 * i, i >= 2);  // of many it is not known since when one wanted it
-    book.released(thread, 15 + 10 * i, false);
-  }
-  const TraceReading reading = book.read(100, &all_alive);
-  CHECK_EQ(reading.threads.size(), 2U);
-  CHECK_EQ(reading.all.held, 5 * 5);
-  CHECK_EQ(reading.all.waits, 2);
-  CHECK_EQ(book.events().back().thread, TraceBook::kCrowdSerial);
-}
-
-// Threads that come, hold the GIL and end, one after the other or side by side; with what each did.
-class ShortLives {
- public:
-  ShortLives(TraceBook& book, Random& random) : book_(book), random_(random) {}
-
-  void live(std::size_t threads, std::size_t most_at_once) {
-    for (std::size_t i = 0; i < threads; ++i) {
-      const auto id = static_cast<std::int64_t>(lives_.size());
-      Life& life = lives_.emplace_back();
-      life.ours = random_() % 10 == 0;
-      const EndMark end{&life.ends, life.ends.load()};
-      TracedThread& thread = book_.enter(id, life.ours, now_, end);
-      if (random_() % 2 == 0) {
-        book_.asked(thread, now_, false);
-        life.waited = step();
-      }
-      book_.acquired(thread, now_, false);
-      life.held = step();
-      book_.released(thread, now_, false);
-      running_.push_back(&life);
-      while (running_.size() > random_() % most_at_once) {
-        running_.front()->ends.fetch_add(1);
-        running_.pop_front();
-      }
-    }
-  }
-
-  Nanos now() const { return now_; }
-  struct Life {
-    std::atomic<std::uint32_t> ends{0};
-    Nanos held = 0;
-    Nanos waited = 0;
-    bool ours = false;
-    bool ended() const { return ends.load() != 0; }
-  };
-  const std::deque<Life>& lives() const { return lives_; }
-
- private:
-  Nanos step() {
-    const Nanos spent = 1 + static_cast<Nanos>(random_() % 1'000'000);
-    now_ += spent;
-    return spent;
-  }
-
-  TraceBook& book_;
-  Random& random_;
-  Nanos now_ = 10;
-  std::deque<Life> lives_;
-  std::deque<Life*> running_;
-};
-
-TEST(trace_book_folds_threads_that_ended) {
-  for_seeds(20, [](Random& random) {
-    TraceBook book(100, 1, 512);
-    book.begin(1);
-    ShortLives program(book, random);
-    program.live(random() % 5'000, 1 + random() % 100);
-    const TraceReading reading = book.read(program.now(), &all_alive);
-    Nanos held = 0, waited = 0;
-    std::int64_t count = 0;
-    std::vector<Nanos> weights;
-    for (const auto& life : program.lives()) {
-      if (life.ours) continue;
-      ++count;
-      held += life.held;
-      waited += life.waited;
-      if (life.ended()) weights.push_back(life.held + life.waited);
-    }
-    CHECK_EQ(reading.all.held, held);
-    CHECK_EQ(reading.all.waited, waited);
-    CHECK_EQ(reading.all.acquisitions, count);
-    CHECK_EQ(reading.crowd_held, 0);  // 512 slots did for all of them
-    CHECK(reading.threads.size() < TraceBook::kEndedKept + 200);
-    Nanos apart = 0;
-    std::int64_t known = 0;
-    std::set<std::int64_t> kept;
-    for (const ThreadReading& one : reading.threads) {
-      const auto& life = program.lives().at(static_cast<std::size_t>(one.native_id));
-      CHECK_EQ(one.ours, life.ours);
-      CHECK_EQ(one.alive, !life.ended());
-      CHECK_EQ(one.totals.held, life.held);
-      CHECK_EQ(one.serial >= TraceBook::kFirstOwn, life.ours);
-      kept.insert(one.native_id);
-      if (one.ours) continue;
-      apart += one.totals.held;
-      ++known;
-    }
-    CHECK_EQ(apart + reading.folded.held, held);
-    CHECK_EQ(known + reading.folded_threads, count);
-    // Those that mattered most are among those kept.
-    if (weights.size() <= TraceBook::kEndedKept) return;
-    std::sort(weights.rbegin(), weights.rend());
-    const Nanos least = weights[TraceBook::kEndedKept];
-    for (std::size_t i = 0; i < program.lives().size(); ++i) {
-      const auto& life = program.lives()[i];
-      if (life.ours || !life.ended() || life.held + life.waited <= least) continue;
-      CHECK(kept.contains(static_cast<std::int64_t>(i)));
-    }
-  });
-}
-
-TEST(trace_book_forgets_who_was_folded_before_a_reset) {
-  Random random(1);
-  TraceBook book(0, 1, 512);
-  book.begin(1);
-  ShortLives program(book, random);
-  program.live(2'000, 2);
-  CHECK(book.read(program.now(), &all_alive).folded_threads > 1'000);
-  book.reset(program.now());
-  TraceReading reading = book.read(program.now(), &all_alive);
-  CHECK_EQ(reading.folded_threads, 0);
-  CHECK_EQ(reading.all.held, 0);
-  const std::size_t before = program.lives().size();
-  program.live(1'000, 2);
-  reading = book.read(program.now(), &all_alive);
-  Nanos held = 0;
-  std::int64_t count = 0;
-  for (std::size_t i = before; i < program.lives().size(); ++i) {
-    if (program.lives()[i].ours) continue;
-    held += program.lives()[i].held;
-    ++count;
-  }
-  CHECK_EQ(reading.all.held, held);
-  CHECK(reading.folded_threads <= count);  // none of those before
 }
 
 TEST(trace_book_counts_ours_apart) {

@@ -50,6 +50,24 @@ TEST(traced_thread_that_wanted_it_all_along_waits_since_it_let_go) {
   CHECK_EQ(gets_it.acquired(130, true).start, 100);
 }
 
+TEST(traced_thread_is_passed_over_for_as_long_as_it_waits) {
+  TracedThread thread{};
+  thread.open(1, false, false, 1);
+  thread.acquired(10, false, 2);
+  thread.released(100, true, 3);
+  thread.asked(130, true, 5);  // it has waited since it let go
+  CHECK_EQ(thread.totals(150, 9).passed_over, 6);
+  CHECK_EQ(thread.totals(150, 9).passed_over_waits, 50);
+  thread.acquired(200, false, 10);
+  CHECK_EQ(thread.totals(kEnd).passed_over, 7);
+  CHECK_EQ(thread.totals(kEnd).passed_over_waits, 100);
+  thread.released(300, false, 10);
+  thread.asked(310, false, 11);
+  thread.acquired(320, false, 11);  // nobody meanwhile
+  CHECK_EQ(thread.totals(kEnd).passed_over, 7);
+  CHECK_EQ(thread.totals(kEnd).passed_over_waits, 100);
+}
+
 TEST(traced_thread_met_while_it_holds_has_no_hold_to_end) {
   TracedThread thread{};
   thread.open(1, false, false, 50);

@@ -298,7 +298,7 @@ TEST(watcher_counts_every_tick_once) {
                     TickSchedule({c.interval, 0, 0}, c.start, random()), late_after);
     Knocker knocker(simulation.gil(), simulation.clock(), ledger, run,
                     TickSchedule({3 * c.interval, 0, 0}, c.start, random()), {});
-    knocker.give(simulation.gil().open_seat());
+    knocker.give(simulation.gil().open_state());
     knocker.begin();
     simulation.run(&watcher, &knocker, c.end);
     simulation.set_gil_enabled(false);

@@ -56,6 +56,8 @@ class CodeReader {
   static constexpr std::size_t kMostIdentities = Memory::kMostPieces;
   void identify(const std::uint64_t* codes, std::size_t count, CodeIdentity* identities,
                 bool* found) noexcept;
+  // The same, of bytes that were read already.
+  bool identity_of(const unsigned char* code, CodeIdentity* identity) const noexcept;
 
   // False if the code object is not there, or is none, or changed while it was read.
   bool name(const RawFrame& frame, FrameName* name, CodeIdentity* identity) noexcept;
@@ -63,7 +65,7 @@ class CodeReader {
   bool name(const RawFrame& frame, const CodeIdentity& identity, FrameName* name) noexcept;
 
  private:
-  static constexpr std::size_t kLargestCode = 320;
+  static constexpr std::size_t kLargestCode = RawStack::kLargestCode;
   static constexpr std::size_t kLongestTable = std::size_t{1} << 20;
   static constexpr std::uint64_t kPage = 4096;
 
@@ -76,7 +78,6 @@ class CodeReader {
     Piece piece(std::uint64_t object, std::size_t least) noexcept;
   };
 
-  bool identity_of(const unsigned char* code, CodeIdentity* identity) const noexcept;
   // `size` bytes of an object, from `offset` on; null if they are not there.
   const unsigned char* bytes_of(const Beginning& object, std::uint64_t offset,
                                 std::size_t size) noexcept;

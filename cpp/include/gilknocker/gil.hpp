@@ -1,15 +1,16 @@
-// The door to the GIL: the only way in which the meter touches it. Faked in the C++ tests.
+// The interface to the GIL: the only way in which the meter touches it. Faked in the C++ tests.
 //
 // Thread safety
 //   Gil      look() may be called by any thread at any time: it takes no lock and is not seen by
-//            the program. open_seat() is called by a thread that holds the GIL.
-//   GilSeat  belongs to whoever has it; from occupy() on to the thread that called that. But for
+//            the program. open_state() is called by a thread that holds the GIL.
+//   OwnThreadState
+//            belongs to whoever has it; from occupy() on to the thread that called that. But for
 //            close(): another thread that holds the GIL may call that once, while the owner
-//            promises not to use the seat.
-// What a seat is to the interpreter is made and unmade only by who holds the GIL: others who hold
-// it walk through all of them (docs/cpython-rules.md). Near interpreter shutdown acquire() may
-// never return, or end the thread by a forced unwind (CPython <= 3.13.0): no frame above it may be
-// noexcept or swallow exceptions.
+//            promises not to use the state.
+// What a thread state is to the interpreter is made and unmade only by who holds the GIL: others
+// who hold it walk through all of them (docs/cpython-rules.md). Near interpreter shutdown acquire()
+// may never return, or end the thread by a forced unwind (CPython <= 3.13.0): no frame above it may
+// be noexcept or swallow exceptions.
 #pragma once
 
 #include <array>
@@ -54,16 +55,17 @@ struct MemoryRange {
 
 using ThreadName = std::array<char, 64>;  // UTF-8, ends with a zero; empty if there is none
 
-class GilSeat : private LiveCount<GilSeat> {
+// The thread state by which one of our threads takes the GIL.
+class OwnThreadState : private LiveCount<OwnThreadState> {
  public:
-  using LiveCount<GilSeat>::value;
+  using LiveCount<OwnThreadState>::value;
 
-  GilSeat() = default;
-  GilSeat(const GilSeat&) = delete;
-  GilSeat& operator=(const GilSeat&) = delete;
-  // Frees the seat's own memory, and never touches the interpreter: a seat whose thread was ended
+  OwnThreadState() = default;
+  OwnThreadState(const OwnThreadState&) = delete;
+  OwnThreadState& operator=(const OwnThreadState&) = delete;
+  // Frees the state's own memory, and never touches the interpreter: a state whose thread was ended
   // by a forced unwind leaves its thread state to the dying interpreter.
-  virtual ~GilSeat() = default;
+  virtual ~OwnThreadState() = default;
 
   // On the thread that will use it, which does not hold the GIL. False if it can have none.
   virtual bool occupy() = 0;
@@ -73,10 +75,10 @@ class GilSeat : private LiveCount<GilSeat> {
   // Acquires, and tells whether it had to wait, where the system can tell: dearer than acquire(),
   // and for knocks that answer for looks.
   virtual std::optional<bool> acquire_and_tell() = 0;
-  virtual void release() = 0;  // REQUIRES: this seat holds the GIL
+  virtual void release() = 0;  // REQUIRES: this state holds the GIL
 
-  // The two ways out; nothing may be asked of the seat after them. Either leave() by its owner,
-  // with this seat holding the GIL: it is given back for good; or close() by another thread that
+  // The two ways out; nothing may be asked of the state after them. Either leave() by its owner,
+  // with this state holding the GIL: it is given back for good; or close() by another thread that
   // holds the GIL.
   virtual void leave() = 0;
   virtual void close() = 0;
@@ -107,14 +109,14 @@ class Gil {
   // In which memory threads that wait for it sleep, as the kernel sees it; nothing where that is
   // not known.
   virtual std::optional<MemoryRange> waiting_place() const noexcept { return std::nullopt; }
-  // What the program calls that thread. REQUIRES: a seat of the calling thread holds the GIL.
+  // What the program calls that thread. REQUIRES: a state of the calling thread holds the GIL.
   virtual ThreadName name_of(const HolderId&) const { return {}; }
-  // Whether one thread may close the seat that another occupies.
+  // Whether one thread may close the state that another occupies.
   virtual bool closes_for_others() const noexcept { return true; }
   // What counts its holds; null where nothing can.
   virtual HeldSource* held_source() noexcept { return nullptr; }
   // Null when the interpreter has no room for another thread. REQUIRES: the GIL held.
-  virtual std::unique_ptr<GilSeat> open_seat() = 0;
+  virtual std::unique_ptr<OwnThreadState> open_state() = 0;
 };
 
 }  // namespace gilknocker

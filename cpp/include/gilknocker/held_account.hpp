@@ -51,6 +51,9 @@ class SharedNumber {
   void add(std::uint64_t amount) noexcept {
     value_.store(value_.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed);
   }
+  void subtract(std::uint64_t amount) noexcept {
+    value_.store(value_.load(std::memory_order_relaxed) - amount, std::memory_order_relaxed);
+  }
 
  private:
   std::atomic<std::uint64_t> value_{0};
@@ -58,7 +61,7 @@ class SharedNumber {
 
 class HeldSum {
  public:
-  void take(Cycles now) noexcept { number_.add(1 - 2 * now); }
+  void take(Cycles now) noexcept { number_.subtract(2 * now - 1); }
   void drop(Cycles now) noexcept { number_.add(2 * now - 1); }
   void add(Cycles held) noexcept { number_.add(2 * held); }
   void restore(std::uint64_t number) noexcept { number_.add(number - number_.get()); }
@@ -73,13 +76,14 @@ class HeldSum {
   SharedNumber number_;
 };
 
-// A thread that has held the GIL since the account began.
-struct AccountHolder {
+// A thread that has held the GIL since the account began. What the hooks touch is in one cache
+// line.
+struct alignas(64) AccountHolder {
   std::uint64_t serial = 0;  // from 1; never given out again in an interpreter. 0: an empty cell
   const void* interpreter = nullptr;
+  HeldSum held;
   std::uint64_t ident = 0;
   std::int64_t native_id = 0;
-  HeldSum held;
   ThreadName name{};
 };
 
@@ -107,6 +111,11 @@ class HeldAccount {
       if (cell.serial == 0) return nullptr;
     }
   }
+  // The same, but null also where it is not in its first cell.
+  AccountHolder* find_at_once(std::uint64_t serial, const void* interpreter) noexcept {
+    AccountHolder& cell = cells_[serial & mask_];
+    return cell.serial == serial && cell.interpreter == interpreter ? &cell : nullptr;
+  }
   // Of a thread that find() does not know; the cell of all others where there is no room.
   AccountHolder& add(const HolderId& id, const void* interpreter) noexcept;
   void take(AccountHolder& holder, Cycles now) noexcept {
@@ -117,10 +126,11 @@ class HeldAccount {
   }
   void take_as_ours() noexcept { own_takes_.add(1); }
   void drop(Cycles now) noexcept {
-    if (holder_ == nullptr) return;  // one of ours
-    held_.drop(now);
-    holder_->held.drop(now);
+    AccountHolder* const holder = holder_;
+    if (holder == nullptr) return;  // one of ours
     holder_ = nullptr;
+    held_.drop(now);
+    holder->held.drop(now);
   }
 
   // ---- with the GIL held ----

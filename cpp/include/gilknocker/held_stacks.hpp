@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -19,6 +20,7 @@
 #include "gilknocker/stack_counts.hpp"
 #include "gilknocker/stack_sink.hpp"
 #include "gilknocker/sync.hpp"
+#include "gilknocker/waiter_count.hpp"
 
 namespace gilknocker {
 
@@ -33,9 +35,10 @@ class HeldStacks final : public StackSink, private LiveCount<HeldStacks> {
  public:
   using LiveCount<HeldStacks>::value;
 
-  // `ledger` says whether a knock waits. It must live as long as the watcher looks.
+  // `waiters` says how many wait; null: whether a knock waits, which `ledger` says. That must live
+  // as long as the watcher looks.
   HeldStacks(const Gil& gil, const Clock& clock, const Ledger& ledger, std::int64_t pid,
-             const StackOffsets& offsets);
+             const StackOffsets& offsets, std::shared_ptr<const WaiterCount> waiters = nullptr);
 
   std::optional<HolderId> held(Nanos at) override GILKNOCKER_EXCLUDES(mutex_);
   StacksReading read() const GILKNOCKER_EXCLUDES(mutex_);
@@ -56,6 +59,7 @@ class HeldStacks final : public StackSink, private LiveCount<HeldStacks> {
   const Gil& gil_;
   const Clock& clock_;
   const Ledger& ledger_;
+  const std::shared_ptr<const WaiterCount> waiters_;
   const ProcessMemory memory_;
   HolderStack holder_;
   RawStack raw_;

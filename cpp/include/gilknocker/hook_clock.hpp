@@ -49,17 +49,21 @@ class HookClock {
   static Source source() noexcept { return source_.load(std::memory_order_relaxed); }
   static const char* name() noexcept;  // "tsc", "cntvct" or "clock_gettime"
 
-  static Cycles now() noexcept {
+  static bool has_counter() noexcept { return source() != Source::kSystem; }
+  // REQUIRES: has_counter()
+  static Cycles counter() noexcept {
 #if defined(__x86_64__) && defined(__GNUC__)
-    if (source() == Source::kTsc) return __rdtsc();
+    return __rdtsc();
 #elif defined(__aarch64__) && defined(__GNUC__)
-    if (source() == Source::kCntvct) {
-      Cycles count;
-      __asm__ volatile("mrs %0, cntvct_el0" : "=r"(count));
-      return count;
-    }
+    Cycles count;
+    __asm__ volatile("mrs %0, cntvct_el0" : "=r"(count));
+    return count;
+#else
+    return 0;
 #endif
-    return static_cast<Cycles>(SystemClock().now());
+  }
+  static Cycles now() noexcept {
+    return has_counter() ? counter() : static_cast<Cycles>(SystemClock().now());
   }
 
   // After all loads that come before it in the program, and before all that follow: the CPU would

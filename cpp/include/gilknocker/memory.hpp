@@ -48,7 +48,9 @@ class ProcessMemory final : public Memory {
   explicit ProcessMemory(std::int64_t pid) noexcept : pid_(pid) {}
 
   std::size_t read_pieces(const Piece* pieces, std::size_t count) const noexcept override;
-  // The errno of the call that read nothing last, on this thread; 0 after one that read something.
+  // Whether all of it was written. What else writes there is not kept from it.
+  bool write(std::uint64_t address, const void* from, std::size_t size) const noexcept;
+  // The errno of the call that moved nothing last, on this thread; 0 after one that did.
   static int last_error() noexcept;
 
  private:

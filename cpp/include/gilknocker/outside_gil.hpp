@@ -33,7 +33,8 @@ class OutsideGil final : public Gil {
   Look look() const noexcept override;
   std::optional<HolderId> holder() const noexcept override;
   std::optional<HolderMark> mark() const noexcept override;
-  std::unique_ptr<GilSeat> open_seat() override { return nullptr; }  // it is not ours to take
+  // It is not ours to take.
+  std::unique_ptr<OwnThreadState> open_state() override { return nullptr; }
 
   HolderId id_of(std::uint64_t thread_state) const noexcept;
   // Whether the memory could not be read any more, since the process has ended.

@@ -16,9 +16,9 @@
 #include "gilknocker/frame_table.hpp"
 #include "gilknocker/holder_stack.hpp"
 #include "gilknocker/outside_gil.hpp"
+#include "gilknocker/outside_schedule.hpp"
 #include "gilknocker/sync.hpp"
 #include "gilknocker/task.hpp"
-#include "gilknocker/tick_schedule.hpp"
 
 namespace gilknocker {
 
@@ -52,7 +52,7 @@ class OutsideWatch final : public Task {
   static constexpr std::size_t kMostStacks = 50'000;
 
   OutsideWatch(const Memory& memory, const OutsideAddresses& addresses, const StackOffsets& offsets,
-               const Clock& clock, TickSchedule schedule, Nanos late_after);
+               const Clock& clock, OutsideSchedule schedule, Nanos late_after);
 
   void begin() override;
   Nanos due() const noexcept override;
@@ -75,7 +75,7 @@ class OutsideWatch final : public Task {
   const Clock& clock_;
   const OutsideGil gil_;
   HolderStack holder_stack_;
-  TickSchedule schedule_;
+  OutsideSchedule schedule_;
   const Nanos late_after_;
   const std::unique_ptr<RawStack> raw_;
   mutable Mutex mutex_;

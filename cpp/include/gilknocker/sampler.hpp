@@ -4,7 +4,7 @@
 //   start(), stop()   any thread, not holding the GIL; serialised by lifecycle_, which is held
 //                     while threads are joined. A stop that finds another one at work waits for
 //                     that first: its timeout begins then.
-//   claim_seat()      a thread that holds the GIL, just before stop(); never blocks.
+//   claim_state()      a thread that holds the GIL, just before stop(); never blocks.
 //   read(), reset()…  any thread; the ledger has its own mutex. Not holding the GIL, but for try_.
 //   watching_         the running watcher: set by a start, taken away by a stop before it joins,
 //                     woken by a reset. Held for that only, so that a reset may hold the GIL.
@@ -29,6 +29,7 @@
 #include "gilknocker/stall_watch.hpp"
 #include "gilknocker/sync.hpp"
 #include "gilknocker/tick_schedule.hpp"
+#include "gilknocker/waiter_count.hpp"
 #include "gilknocker/worker.hpp"
 
 namespace gilknocker {
@@ -41,6 +42,8 @@ struct SamplerPlan {
   Nanos contended_after = 0;  // a knock that waited longer met a held GIL
   std::size_t log_capacity = 0;
   const StackOffsets* stacks = nullptr;  // where the holder's stack is read from; null: it is not
+  // How many threads wait when a stack is read, told by a trace; null: whether a knock does.
+  std::shared_ptr<const WaiterCount> waiters;
   StallPlan stalls;
   bool count = false;  // holds are counted while counting() is on
   double budget = 0;   // the share of time that counting may cost; more, and it looks instead
@@ -56,12 +59,12 @@ class Sampler : private LiveCount<Sampler> {
   Sampler& operator=(const Sampler&) = delete;
   ~Sampler();
 
-  // With a seat that a thread which held the GIL has opened just before. A seat that is not needed
-  // stays with the caller, who closes it with the GIL held: one was running already, or it throws,
-  // std::system_error when a thread cannot be had, std::bad_alloc without memory; with nothing left
-  // behind. Without a seat there are no knocks.
-  void start(std::unique_ptr<GilSeat>& seat) GILKNOCKER_EXCLUDES(lifecycle_);
-  void claim_seat();
+  // With a state that a thread which held the GIL has opened just before. A state that is not
+  // needed stays with the caller, who closes it with the GIL held: one was running already, or it
+  // throws, std::system_error when a thread cannot be had, std::bad_alloc without memory; with
+  // nothing left behind. Without a state there are no knocks.
+  void start(std::unique_ptr<OwnThreadState>& own_state) GILKNOCKER_EXCLUDES(lifecycle_);
+  void claim_state();
   // False if a knock was still stuck at the timeout: its thread was let go, and ends by itself.
   bool stop(Nanos timeout) GILKNOCKER_EXCLUDES(lifecycle_);
   bool is_running() const noexcept { return running_.load(std::memory_order_relaxed); }

@@ -14,14 +14,16 @@
 namespace gilknocker {
 
 struct StackTally {
-  std::int64_t ticks = 0;   // looks that saw it
-  std::int64_t waited = 0;  // of those, with a knock of ours waiting
-  std::int64_t native = 0;  // of those, at which it did not give way though it was long asked to
+  std::int64_t ticks = 0;    // looks that saw it
+  std::int64_t waited = 0;   // how many waited at each, added up: threads, or one knock of ours
+  std::int64_t native = 0;   // of those, at which it did not give way though it was long asked to
+  std::int64_t retaken = 0;  // of waited: at looks at a hold that began by taking the GIL back
 
   StackTally& operator+=(const StackTally& other) noexcept {
     ticks += other.ticks;
     waited += other.waited;
     native += other.native;
+    retaken += other.retaken;
     return *this;
   }
 };

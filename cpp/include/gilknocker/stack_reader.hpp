@@ -33,11 +33,26 @@ struct RawFrame {
 
 struct RawStack {
   static constexpr std::size_t kMost = 2048;
+  static constexpr std::size_t kMostCodes = 16;
+  static constexpr std::size_t kLargestCode = 320;
 
   std::array<RawFrame, kMost> frames;  // the newest first; `size` of them
   std::size_t size = 0;
   bool cut = false;          // there were more than kMost
   std::uint64_t deaths = 0;  // of code objects, as it was read just before the frames
+
+  // Where deaths are not counted: the bytes of code objects that the thread had the last time,
+  // read in the same system call as its frames, and after them.
+  std::size_t code_count = 0;
+  std::array<std::uint64_t, kMostCodes> codes;
+  std::array<std::array<unsigned char, kLargestCode>, kMostCodes> code_bytes;
+
+  const unsigned char* bytes_of(std::uint64_t code) const noexcept {
+    for (std::size_t i = 0; i < code_count; ++i) {
+      if (codes[i] == code) return code_bytes[i].data();
+    }
+    return nullptr;
+  }
 };
 
 class StackReader {
@@ -68,11 +83,19 @@ class StackReader {
     std::uint64_t low = 0;
     std::uint64_t high = 0;
     std::size_t hits = 0;
+    std::uint64_t lowest = 0;  // address of a frame that was found, since it was loaded
     std::array<unsigned char, kPages * kPage> bytes;
 
     Piece piece(std::uint64_t from, std::uint64_t to) noexcept;
     const unsigned char* find(std::uint64_t address, std::uint32_t size) noexcept;
-    void forget() noexcept { low = high = hits = 0; }
+    void set(std::uint64_t from, std::uint64_t to) noexcept {
+      low = from;
+      lowest = high = to;
+    }
+    void forget() noexcept {
+      set(0, 0);
+      hits = 0;
+    }
   };
 
   // Frames that lie alone: on the C stack (between C code and Python), or within a generator.
@@ -92,11 +115,15 @@ class StackReader {
     std::uint64_t cframe = 0;
     std::uint64_t low = 0;  // of a window
     std::uint64_t high = 0;
+    bool is_part = false;  // that from its lowest frame on: below it may be others again
     Loners loners;
+    std::size_t code_count = 0;
+    std::array<std::uint64_t, RawStack::kMostCodes> codes;
   };
 
   Guess& guess_of(std::uint64_t thread_state) noexcept;
-  void improve(Guess& guess) const noexcept;
+  void improve(Guess& guess, const RawStack& stack) const noexcept;
+  void improve_window(Guess& guess) const noexcept;
   Outcome first_frame(Guess& guess, RawStack* stack, std::uint64_t* frame) noexcept;
   Outcome follow(std::uint64_t address, RawStack* stack) noexcept;
   const unsigned char* find(std::uint64_t address) noexcept;
@@ -104,6 +131,8 @@ class StackReader {
   const unsigned char* load(Window& window, std::uint64_t address) noexcept;
   Outcome take(const unsigned char* frame, RawStack* stack) const noexcept;
   bool can_be_oldest(const unsigned char* frame) const noexcept;
+  bool in_heap() const noexcept;
+  bool is_linked(const Guess& guess, const RawStack& stack) const noexcept;
   bool is_newest(const Guess& guess, std::uint64_t frame) const noexcept;
 
   const Memory& memory_;
@@ -115,8 +144,10 @@ class StackReader {
   Window elsewhere_;
   std::uint64_t begun_low_ = 0;  // of data_stack_ at first
   std::uint64_t begun_high_ = 0;
+  bool went_below_ = false;  // those
   std::uint64_t last_missed_ = 0;
   int reads_ = 0;
+  std::array<std::uint64_t, RawStack::kMost> links_;  // the frames that were taken, as addresses
   Loners read_;  // those whose bytes are in lone_, in this order; next_ is the likely one
   std::size_t next_ = 0;
   Loners used_;

@@ -15,6 +15,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <vector>
 
 #include "gilknocker/live_count.hpp"
@@ -22,6 +23,7 @@
 #include "gilknocker/nanos.hpp"
 #include "gilknocker/traced_thread.hpp"
 #include "gilknocker/wait_histogram.hpp"
+#include "gilknocker/waiter_count.hpp"
 
 namespace gilknocker {
 
@@ -84,9 +86,11 @@ class TraceBook : private LiveCount<TraceBook> {
   static constexpr std::uint32_t kCrowdSerial = kFirstOwn - 1;
   static constexpr std::uint32_t kFoldedSerial = kFirstOwn - 2;
 
-  // Keeps the newest `events` of the intervals that are at least so long. Throws std::bad_alloc.
+  // Keeps the newest `events` of the intervals that are at least so long, and lets `waiters` know
+  // how many threads of the program wait. Throws std::bad_alloc.
   explicit TraceBook(std::size_t events, Nanos now, std::size_t threads = kThreads,
-                     Nanos least_event = 0);
+                     Nanos least_event = 0,
+                     std::shared_ptr<WaiterCount> waiters = std::make_shared<WaiterCount>());
 
   // Never the same for two books of a process, so that a thread can tell whose slot it remembers.
   std::uint64_t id() const noexcept { return id_; }
@@ -95,8 +99,40 @@ class TraceBook : private LiveCount<TraceBook> {
   TracedThread& enter(std::int64_t native_id, bool ours, Nanos now, EndMark end = {}) noexcept;
   TracedThread& crowd() noexcept { return crowd_; }  // of a thread that finds no room
   void asked(TracedThread& thread, Nanos now, bool wanted_it_all_along) noexcept;
-  void acquired(TracedThread& thread, Nanos now, bool wanted_it_all_along) noexcept;
-  void released(TracedThread& thread, Nanos now, bool forced) noexcept;
+  void acquired(TracedThread& thread, Nanos now, bool wanted_it_all_along) noexcept {
+    if (entered_ >= fold_after_) [[unlikely]]
+      fold();
+    holder_ = &thread;
+    if (thread.waits() || wanted_it_all_along) [[unlikely]]
+      end_wait(thread, now, wanted_it_all_along);
+    else
+      thread.acquired_at_once(now);
+    const bool returns = let_go_last_ == &thread;
+    const bool retakes = returns && waiters_->now() != 0;
+    waiters_->held(retakes);
+    returns_ += returns;
+    if (retakes) thread.retook();
+  }
+  void released(TracedThread& thread, Nanos now, bool forced) noexcept {
+    holder_ = nullptr;
+    const Ended hold = thread.released(now, forced, returns_);
+    const bool apart = is_apart(thread);
+    let_go_last_ = apart ? &thread : nullptr;
+    if (apart && waiters_->now() != 0) thread.let_go_of_wanted();
+    if (!hold) return;
+    if (events_.size() != 0) log(TraceEvent::kHold, thread, hold);
+    if (thread.ours()) return;
+    const Nanos duration = hold.end - hold.start;
+    held_total_ += duration;
+    holds_.add(duration);
+  }
+  // The thread that has taken it, and not let go since, as far as acquired() and holds() know.
+  TracedThread* holder() const noexcept { return holder_; }
+  // `thread` has it already. REQUIRES: no hook knows the book yet.
+  void holds(TracedThread& thread, Nanos now) noexcept {
+    thread.holds_from(now);
+    holder_ = &thread;
+  }
 
   // ---- by readers ----
   // A thread that is there, to be recognised when it comes; nothing if it is known. REQUIRES: no
@@ -135,6 +171,12 @@ class TraceBook : private LiveCount<TraceBook> {
   std::uint32_t next_serial(bool ours) noexcept;
   TracedThread* met(std::int64_t native_id, bool ours, EndMark end) noexcept;
   void fold() noexcept;
+  // One thread of the program, and not one of many that are taken together.
+  bool is_apart(const TracedThread& thread) const noexcept {
+    return &thread != &crowd_ && !thread.ours();
+  }
+  void end_wait(TracedThread& thread, Nanos now, bool wanted_it_all_along) noexcept;
+  void finish(TracedThread& thread) noexcept;
   void log(TraceEvent::Kind kind, const TracedThread& thread, Ended interval) noexcept;
   std::vector<TracedThread*> in_order();  // by their serials
   // REQUIRES: `threads` are all there are, in order.
@@ -142,6 +184,7 @@ class TraceBook : private LiveCount<TraceBook> {
 
   const std::uint64_t id_;
   const Nanos least_event_;
+  const std::shared_ptr<WaiterCount> waiters_;  // a watcher of stacks may outlive the book
   MappedArray<Slot> slots_;
   MappedArray<std::uint32_t> free_;   // indices; with the lock
   MappedArray<std::uint32_t> ended_;  // of fold()
@@ -165,6 +208,12 @@ class TraceBook : private LiveCount<TraceBook> {
   Nanos held_total_ = 0;  // of the program's holds that ended
   ThreadTotals folded_;   // with the lock and the GIL, or the GIL where no hook is in acquired()
   std::int64_t folded_threads_ = 0;
+  TracedThread* holder_ = nullptr;  // with the lock and the GIL
+  // Compared only. With the lock; null: no thread of the program. Who takes its slot after a fold
+  // does so after another has let go.
+  const TracedThread* let_go_last_ = nullptr;
+  // How often it has gone back to that thread: with the lock and the GIL, read with either.
+  std::int64_t returns_ = 0;
   Nanos wait_total_ = 0;
   Nanos wait_max_ = 0;
   WaitHistogram waits_;

@@ -7,14 +7,18 @@
 //                                     acquired() and released() write: no other thread is in them
 //                                     then, and who was there before unlocked the lock before we
 //                                     locked it.
-//   asking_since_, out_since_         are written and read by asked() too, which needs no GIL:
-//                                     atomic. Relaxed suffices, for each is one number and nothing
-//                                     is read by it. A request that began before a reset, or
-//                                     before the thread was there, counts from then on.
+//   asking_since_, out_since_,        are written and read by asked() too, which needs no GIL:
+//   asked_at_, out_at_                atomic. Relaxed suffices, for each is one number and nothing
+//                                     is read by it; but asked_at_ belongs to the request, and is
+//                                     published by it: release, and acquire where both are read.
+//                                     A request that began before a reset, or before the thread
+//                                     was there, counts from then on.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <utility>
 
 #include "gilknocker/nanos.hpp"
 
@@ -28,6 +32,10 @@ struct ThreadTotals {
   std::int64_t holds = 0;            // ended ones
   std::int64_t waits = 0;            // ended ones
   std::int64_t forced_releases = 0;  // another thread had asked it to let go
+  std::int64_t wanted_releases = 0;  // another thread of the program waited then
+  std::int64_t retakes = 0;      // of those: it was the next to have it, and the other waited on
+  std::int64_t passed_over = 0;  // so often another let go and was the next, while it waited
+  Nanos passed_over_waits = 0;   // the time of its waits in which that happened
   Nanos longest_hold = 0;
   Nanos longest_wait = 0;
 
@@ -73,18 +81,40 @@ class TracedThread {
   bool ended() const noexcept { return ended_; }
 
   // It begins to wait, unless it does so already. If it `wanted_it_all_along`, it has waited since
-  // it last let go: it was made to.
-  void asked(Nanos now, bool wanted_it_all_along) noexcept;
-  Ended acquired(Nanos now, bool wanted_it_all_along) noexcept;  // the wait that ends
-  Ended released(Nanos now, bool forced) noexcept;               // the hold that ends
+  // it last let go: it was made to. Whether it began. `returns`: how often the
+  // GIL has gone back to who had let go of it, so far.
+  bool asked(Nanos now, bool wanted_it_all_along, std::int64_t returns = 0) noexcept;
+  // The wait that ends, and the hold.
+  Ended acquired(Nanos now, bool wanted_it_all_along, std::int64_t returns = 0) noexcept;
+  // The same of one that does not wait, and did not want it all along.
+  void acquired_at_once(Nanos now) noexcept {
+    holding_since_ = now;
+    ++totals_.acquisitions;
+  }
+  Ended released(Nanos now, bool forced, std::int64_t returns = 0) noexcept {
+    const Nanos since = std::exchange(holding_since_, 0);
+    out_since_.store(now, std::memory_order_relaxed);
+    out_at_.store(returns, std::memory_order_relaxed);
+    totals_.forced_releases += forced;
+    if (since == 0) [[unlikely]]
+      return {};  // it was taken before the trace began
+    const Nanos hold = now - since;
+    totals_.held += hold;
+    if (hold > totals_.longest_hold) totals_.longest_hold = hold;
+    ++totals_.holds;
+    return {since, now};
+  }
+  // It has just let go while another waited; and has it again, before anybody else.
+  void let_go_of_wanted() noexcept { ++totals_.wanted_releases; }
+  void retook() noexcept { ++totals_.retakes; }
 
   // The holder of the GIL, when the trace begins.
   void holds_from(Nanos now) noexcept;
   // The trace pauses: what is going on counts up to now. And goes on: nothing is known to go on.
-  void pause(Nanos now) noexcept;
-  void resume(Nanos now) noexcept;
+  void pause(Nanos now, std::int64_t returns = 0) noexcept;
+  void resume(Nanos now, std::int64_t returns = 0) noexcept;
   // All counts from zero; what is going on counts from now.
-  void reset(Nanos now) noexcept;
+  void reset(Nanos now, std::int64_t returns = 0) noexcept;
   // It is still there. And is no more: it lived until it last let go of the GIL or was last seen,
   // for what was told of its life must not be taken back.
   void seen(Nanos now) noexcept { seen_ = now; }
@@ -93,9 +123,10 @@ class TracedThread {
   bool holding() const noexcept { return holding_since_ != 0; }
   Nanos holding_since() const noexcept { return holding_since_; }  // 0: it does not hold it
   Nanos holding_for(Nanos now) const noexcept;                     // 0 if it does not hold the GIL
-  Nanos waiting_for(Nanos now) const noexcept;                     // 0 if it does not wait
+  bool waits() const noexcept { return asking_since_.load(std::memory_order_relaxed) != 0; }
+  Nanos waiting_for(Nanos now) const noexcept;  // 0 if it does not wait
   // With what is going on counted up to now.
-  ThreadTotals totals(Nanos now) const noexcept;
+  ThreadTotals totals(Nanos now, std::int64_t returns = 0) const noexcept;
 
  private:
   std::int64_t native_id_;
@@ -105,11 +136,13 @@ class TracedThread {
   bool ended_;
   std::uint32_t serial_;
   EndMark end_mark_;
-  Nanos living_since_;               // 0: paused or ended
-  Nanos holding_since_;              // 0: it does not hold the GIL
-  Nanos seen_;                       // when a reader last found it there
-  std::atomic<Nanos> out_since_;     // when it last let go, or was first seen
-  std::atomic<Nanos> asking_since_;  // 0: it does not wait
+  Nanos living_since_;                  // 0: paused or ended
+  Nanos holding_since_;                 // 0: it does not hold the GIL
+  Nanos seen_;                          // when a reader last found it there
+  std::atomic<Nanos> out_since_;        // when it last let go, or was first seen
+  std::atomic<Nanos> asking_since_;     // 0: it does not wait
+  std::atomic<std::int64_t> asked_at_;  // so many returns
+  std::atomic<std::int64_t> out_at_;
   ThreadTotals totals_;
 };
 

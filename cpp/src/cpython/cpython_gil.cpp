@@ -18,8 +18,6 @@ namespace {
 // because fork() itself orders the write before all that follows.
 std::atomic<long> generation{0};
 
-CPythonGil* the_instance = nullptr;  // guarded by the GIL (or by the import of the module)
-
 // With the GIL held the word must say "locked, by us"; let go of, it must say otherwise at least
 // once. Other threads may take it in between, so each half is tried a few times. Who takes it says
 // "locked" first and then by whom: a look in between sees it as ours, which happens once in a
@@ -73,9 +71,9 @@ bool has_number(PyObject* thread, std::int64_t native_id) {
 
 // The thread state is made and deleted under the GIL, by a starter and a stopper, and its thread
 // moves in and may leave; but see GILKNOCKER_OWNER_MAKES_STATE.
-class CPythonSeat final : public GilSeat {
+class CPythonThreadState final : public OwnThreadState {
  public:
-  CPythonSeat(void* interpreter, OwnHolders& own_holders, ForkGate& gate) noexcept
+  CPythonThreadState(void* interpreter, OwnHolders& own_holders, ForkGate& gate) noexcept
       : interpreter_(static_cast<PyInterpreterState*>(interpreter)),
         own_holders_(own_holders),
         gate_(gate) {}
@@ -197,16 +195,14 @@ CPythonGil::CPythonGil() : interpreter_(PyInterpreterState_Get()) { problem_ = p
 
 CPythonGil* CPythonGil::make() {
   // A forced unwind at the interpreter's end goes through here: nothing may catch it.
-  if (the_instance == nullptr) {
-    the_instance = new (std::nothrow) CPythonGil;
-    if (the_instance != nullptr) {
+  if (the_instance_ == nullptr) {
+    the_instance_ = new (std::nothrow) CPythonGil;
+    if (the_instance_ != nullptr) {
       process::at_fork(&before_fork, &after_fork_in_parent, &forget_parent);
     }
   }
-  return the_instance;
+  return the_instance_;
 }
-
-CPythonGil& CPythonGil::instance() noexcept { return *the_instance; }
 
 bool CPythonGil::closes_for_others() const noexcept { return !GILKNOCKER_OWNER_MAKES_STATE; }
 
@@ -303,11 +299,11 @@ ThreadName CPythonGil::name_of(const HolderId& id) const {
   return name;
 }
 
-std::unique_ptr<GilSeat> CPythonGil::open_seat() {
-  std::unique_ptr<CPythonSeat> seat(new (std::nothrow)
-                                        CPythonSeat(interpreter_, own_holders_, gate_));
-  if (!seat || !seat->open()) return nullptr;
-  return seat;
+std::unique_ptr<OwnThreadState> CPythonGil::open_state() {
+  std::unique_ptr<CPythonThreadState> own_state(
+      new (std::nothrow) CPythonThreadState(interpreter_, own_holders_, gate_));
+  if (!own_state || !own_state->open()) return nullptr;
+  return own_state;
 }
 
 }  // namespace gilknocker

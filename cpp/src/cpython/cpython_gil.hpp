@@ -1,4 +1,4 @@
-// The door for real: CPython's GIL behind the Gil interface.
+// CPython's GIL, behind the Gil interface.
 //
 // Thread safety
 //   make()       with the GIL held; lets go of it for moments, where the interpreter may end the
@@ -24,7 +24,7 @@ namespace gilknocker {
 class CPythonGil final : public Gil {
  public:
   static CPythonGil* make();  // null without memory
-  static CPythonGil& instance() noexcept;
+  static CPythonGil& instance() noexcept { return *the_instance_; }
 
   bool can_look() const noexcept override { return problem_ == nullptr; }
   Look look() const noexcept override;
@@ -35,7 +35,7 @@ class CPythonGil final : public Gil {
   std::optional<MemoryRange> waiting_place() const noexcept override;
   ThreadName name_of(const HolderId& id) const override;
   bool closes_for_others() const noexcept override;
-  std::unique_ptr<GilSeat> open_seat() override;
+  std::unique_ptr<OwnThreadState> open_state() override;
   HeldSource* held_source() noexcept override;
   // Whether there is a GIL now. REQUIRES: can_look()
   bool enabled() const noexcept { return gilknocker_is_enabled(&layout_) != 0; }
@@ -44,6 +44,8 @@ class CPythonGil final : public Gil {
 
   // The thread state that holds the GIL, or held it last. REQUIRES: can_look()
   const void* holder_state() const noexcept { return gilknocker_last_holder(&layout_); }
+  // Where that is kept, to be read as it is: atomically.
+  void* const* last_holder() const noexcept { return layout_.last_holder; }
   // Whether a thread state is one of ours.
   bool is_own(const void* state) const noexcept { return own_holders_.contains(state); }
 
@@ -65,6 +67,9 @@ class CPythonGil final : public Gil {
   static void before_fork() noexcept GILKNOCKER_NO_ANALYSIS;
   static void after_fork_in_parent() noexcept GILKNOCKER_NO_ANALYSIS;
   static void forget_parent() noexcept GILKNOCKER_NO_ANALYSIS;
+
+  // Guarded by the GIL (or by the import of the module).
+  static inline constinit CPythonGil* the_instance_ = nullptr;
 
   gilknocker_gil layout_{};
   const char* problem_ = nullptr;

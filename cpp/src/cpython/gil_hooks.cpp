@@ -25,9 +25,17 @@ bool is_alive(std::int64_t native_id) noexcept {
   return syscall(SYS_tgkill, getpid(), native_id, 0) == 0 || errno != ESRCH;
 }
 
+// Of what the hooks go by: after `books` has changed, with the GIL held.
+void measure_books() noexcept {
+  std::size_t end = books.size();
+  while (end != 0 && books[end - 1].load(std::memory_order_relaxed) == nullptr) --end;
+  books_end.store(end, std::memory_order_relaxed);
+  choose_quick();
+}
+
 void forget_parent() noexcept {
   for (std::atomic<TraceBook*>& book : books) book.store(nullptr, std::memory_order_relaxed);
-  attached.store(0, std::memory_order_relaxed);
+  books_end.store(0, std::memory_order_relaxed);
   forget_account();
   release_all();
   hook_threads.keep_only_mine();
@@ -61,9 +69,9 @@ void attach(TraceBook& book, const std::vector<std::int64_t>& present) {
   const Nanos now = now_nanos();
   for (const std::int64_t native_id : present) book.expect(native_id, now);
   book.begin(now);
-  thread_in(book, index, hook_threads.mine(), now).holds_from(now);  // the caller
+  book.holds(thread_in(book, index, hook_threads.mine(), now), now);  // the caller
   books[index].store(&book, std::memory_order_release);
-  attached.store(attached.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  measure_books();
 }
 
 void detach(TraceBook& book) {
@@ -71,7 +79,7 @@ void detach(TraceBook& book) {
     // Relaxed: settle() goes through the GIL's lock, and that orders it.
     if (slot.load(std::memory_order_relaxed) == &book) {
       slot.store(nullptr, std::memory_order_relaxed);
-      attached.store(attached.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
+      measure_books();
       release(Calls::kSignal);
       release(Calls::kWaits);
     }

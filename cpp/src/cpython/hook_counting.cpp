@@ -13,6 +13,7 @@
 
 #include "cpython/cpython_gil.hpp"
 #include "cpython/gil_hooks.hpp"
+#include "cpython/hook_functions.hpp"
 #include "cpython/hook_installation.hpp"
 #include "gilknocker/this_thread.hpp"
 
@@ -29,9 +30,6 @@ int users = 0;
 
 // Written by anybody, relaxed: it is only ever looked at.
 constinit std::atomic<bool> distrusted{false};
-
-// As CPythonGil::holder() has it, so that looks, stacks and counts agree on who is who; from 1.
-std::uint64_t serial_of(const PyThreadState* state) noexcept { return state->id + 1; }
 
 // ---- the hooks' part ---------------------------------------------------------------------------
 
@@ -94,6 +92,7 @@ const char* ProcessHeld::begin() {
     distrusted.store(false, std::memory_order_relaxed);
     account.store(the_account, std::memory_order_release);
     the_account->begin(holder_of(*the_account, PyThreadState_Get()), HookClock::now());
+    choose_quick();
   }
   ++users;
   return nullptr;
@@ -103,6 +102,7 @@ void ProcessHeld::end() noexcept {
   if (users == 0 || --users != 0) return;  // none: a fork behind Python's back
   the_account->end(HookClock::now());
   account.store(nullptr, std::memory_order_relaxed);
+  choose_quick();
   release(Calls::kSignal);
 }
 
@@ -138,6 +138,14 @@ void ProcessHeld::tidy() noexcept {
 
 }  // namespace
 
+void choose_quick() noexcept {
+  const bool traced = books_end.load(std::memory_order_relaxed) != 0;
+  last_holder = CPythonGil::instance().last_holder();
+  quick_account.store(
+      !traced && HookClock::has_counter() ? account.load(std::memory_order_relaxed) : nullptr,
+      std::memory_order_relaxed);
+}
+
 void count_take(HeldAccount& of) noexcept {
   const Cycles now = HookClock::now();
   const auto* const state =
@@ -152,6 +160,7 @@ void count_take(HeldAccount& of) noexcept {
 
 void forget_account() noexcept {
   account.store(nullptr, std::memory_order_relaxed);
+  quick_account.store(nullptr, std::memory_order_relaxed);
   users = 0;
   if (the_account != nullptr) the_account->forget();
 }

@@ -13,29 +13,26 @@
 namespace gilknocker::gil_hooks {
 
 constinit std::array<std::atomic<TraceBook*>, kMostBooks> books{};
-constinit std::atomic<int> attached{0};
+constinit std::atomic<std::size_t> books_end{0};
 constinit std::atomic<pthread_cond_t*> taken{nullptr};
 constinit std::atomic<pthread_cond_t*> dropped{nullptr};
+constinit std::atomic<HeldAccount*> quick_account{nullptr};
+void* const* last_holder = nullptr;
 
 PerThread<HookThread> hook_threads;
 
-TracedThread& thread_in(TraceBook& book, std::size_t index, HookThread* me, Nanos now) noexcept {
-  if (me == nullptr) return book.crowd();
-  HookThread::Seat& seat = me->seats[index];
-  if (seat.book != book.id()) {
-    const auto* const ends = PerThread<HookThread>::ends_of(me);
-    // Its own thread's end: nobody counts it up meanwhile.
-    const EndMark end{ends, ends->load(std::memory_order_relaxed)};
-    seat = {book.id(), &book.enter(syscall(SYS_gettid), this_thread::is_ours(), now, end)};
-  }
-  return *seat.thread;
+[[gnu::noinline]] TracedThread& meet(TraceBook& book, HookThread::Place& place, HookThread& me,
+                                     Nanos now) noexcept {
+  const auto* const ends = PerThread<HookThread>::ends_of(&me);
+  // Its own thread's end: nobody counts it up meanwhile.
+  const EndMark end{ends, ends->load(std::memory_order_relaxed)};
+  place = {book.id(), &book.enter(syscall(SYS_gettid), this_thread::is_ours(), now, end)};
+  return *place.thread;
 }
 
 namespace {
 
-// Never inlined into the hook: what only counts shall not save registers for them.
-
-[[gnu::noinline]] void trace_take() noexcept {
+void trace_take() noexcept {
   HookThread* const me = hook_threads.mine();
   const Nanos now = now_nanos();
   const bool wanted = me != nullptr && me->let_go.end(now);
@@ -44,14 +41,40 @@ namespace {
   });
 }
 
-[[gnu::noinline]] void trace_drop() noexcept {
-  HookThread* const me = hook_threads.mine();
+// Who drops it is who took it, and the book knows who that is, unless it came in between.
+void trace_drop() noexcept {
   const Nanos now = now_nanos();
   const bool forced = CPythonGil::instance().drop_requested();
-  tell_books([me, now, forced](TraceBook& book, std::size_t i) {
-    book.released(thread_in(book, i, me, now), now, forced);
+  tell_books([now, forced](TraceBook& book, std::size_t i) {
+    TracedThread* const holder = book.holder();
+    book.released(holder != nullptr ? *holder : thread_in(book, i, hook_threads.mine(), now), now,
+                  forced);
   });
-  if (forced && me != nullptr) me->let_go.begin(now);
+  if (!forced) return;
+  if (HookThread* const me = hook_threads.mine()) me->let_go.begin(now);
+}
+
+// What is not quick. Never inlined into the hook, and called last in it: what only counts shall not
+// save registers for them.
+
+[[gnu::noinline]] int take_and_signal(pthread_cond_t* cond) noexcept {
+  if (HeldAccount* const of = account.load(std::memory_order_relaxed)) count_take(*of);
+  if (books_end.load(std::memory_order_relaxed) != 0) trace_take();
+  return pthread_cond_signal(cond);
+}
+
+[[gnu::noinline]] int drop_and_signal(pthread_cond_t* cond) noexcept {
+  if (HeldAccount* const of = account.load(std::memory_order_relaxed)) count_drop(*of);
+  if (books_end.load(std::memory_order_relaxed) != 0) trace_drop();
+  return pthread_cond_signal(cond);
+}
+
+[[gnu::noinline]] int signal_other(pthread_cond_t* cond) noexcept {
+  if (HookThread* const me = hook_threads.known(); me != nullptr && me->calibrating) {
+    ++me->signalled;
+    me->last_signalled = cond;
+  }
+  return pthread_cond_signal(cond);
 }
 
 }  // namespace
@@ -62,16 +85,14 @@ namespace {
 // program's own code could touch errno, and gettid() never fails. They are called by name, and
 // their addresses are taken nowhere in this library: see real_function.hpp.
 int signal_hook(pthread_cond_t* cond) noexcept {
-  HeldAccount* const of = account.load(std::memory_order_relaxed);
+  HeldAccount* const quick = quick_account.load(std::memory_order_relaxed);
   if (cond == taken.load(std::memory_order_relaxed)) {
-    if (of != nullptr) count_take(*of);
-    if (attached.load(std::memory_order_relaxed) != 0) trace_take();
+    if (quick == nullptr || !count_take_at_once(*quick)) return take_and_signal(cond);
   } else if (cond == dropped.load(std::memory_order_relaxed)) {
-    if (of != nullptr) count_drop(*of);
-    if (attached.load(std::memory_order_relaxed) != 0) trace_drop();
-  } else if (HookThread* const me = hook_threads.known(); me != nullptr && me->calibrating) {
-    ++me->signalled;
-    me->last_signalled = cond;
+    if (quick == nullptr) return drop_and_signal(cond);
+    quick->drop(HookClock::counter());
+  } else {
+    return signal_other(cond);
   }
   return pthread_cond_signal(cond);
 }

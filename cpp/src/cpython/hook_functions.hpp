@@ -3,8 +3,10 @@
 // Thread safety: see gil_hooks.hpp. A HookThread is its thread's own.
 #pragma once
 
+#include <Python.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <time.h>
 
 #include <array>
 #include <atomic>
@@ -13,6 +15,8 @@
 
 #include "cpython/gil_hooks.hpp"
 #include "cpython/let_go.hpp"
+#include "gilknocker/held_account.hpp"
+#include "gilknocker/hook_clock.hpp"
 #include "gilknocker/nanos.hpp"
 #include "gilknocker/per_thread.hpp"
 #include "gilknocker/trace_book.hpp"
@@ -20,17 +24,44 @@
 namespace gilknocker::gil_hooks {
 
 extern std::array<std::atomic<TraceBook*>, kMostBooks> books;
-extern std::atomic<int> attached;  // how many books there are; relaxed, as they
+// One past the last of them; 0: there is none. Written with the GIL held, read by the hooks.
+// Relaxed: what is behind a book comes with its pointer, and whoever takes or drops the GIL has
+// gone through its lock since; who only asks for it may see a book a moment late, as it may the
+// pointer.
+extern std::atomic<std::size_t> books_end;
 extern std::atomic<pthread_cond_t*> taken;
 extern std::atomic<pthread_cond_t*> dropped;
 
+// The account of hook_counting.hpp where to count is all there is to do, and by the CPU's counter;
+// else null. Both as `account`: written with the GIL held, relaxed.
+extern std::atomic<HeldAccount*> quick_account;
+// Where CPython keeps the thread state that holds the GIL. The same for ever once it is written.
+extern void* const* last_holder;
+
+// After the account, the clock or the books have changed. REQUIRES: the GIL held.
+void choose_quick() noexcept;
+
+// As CPythonGil::holder() has it, so that looks, stacks and counts agree on who is who; from 1.
+inline std::uint64_t serial_of(const PyThreadState* state) noexcept { return state->id + 1; }
+
+// Of quick_account: false, and nothing has happened, if it takes longer to find out who it is.
+inline bool count_take_at_once(HeldAccount& of) noexcept {
+  const Cycles now = HookClock::counter();
+  const auto* const state =
+      static_cast<const PyThreadState*>(__atomic_load_n(last_holder, __ATOMIC_RELAXED));
+  AccountHolder* const holder = of.find_at_once(serial_of(state), state->interp);
+  if (holder == nullptr) return false;
+  of.take(*holder, now);
+  return true;
+}
+
 // Of one thread.
 struct HookThread {
-  struct Seat {
+  struct Place {
     std::uint64_t book = 0;  // its id
     TracedThread* thread = nullptr;
   };
-  std::array<Seat, kMostBooks> seats{};
+  std::array<Place, kMostBooks> places{};
   LetGo let_go;
   // Told when this thread asks for the GIL: of the self-test's own.
   sem_t* tell_asked = nullptr;
@@ -43,15 +74,29 @@ struct HookThread {
 inline constexpr std::size_t kMostThreads = 32'768;  // at a time
 extern PerThread<HookThread> hook_threads;
 
-inline Nanos now_nanos() noexcept { return SystemClock().now(); }
+// As SystemClock has it, without its calls.
+inline Nanos now_nanos() noexcept {
+  timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return Nanos{t.tv_sec} * 1'000'000'000 + Nanos{t.tv_nsec};
+}
+
+// Of a thread that the book in the place meets for the first time.
+TracedThread& meet(TraceBook& book, HookThread::Place& place, HookThread& me, Nanos now) noexcept;
 
 // What the book in `books[index]` knows of the calling thread, which is `me`: null if it found no
 // room, and is one of the crowd.
-TracedThread& thread_in(TraceBook& book, std::size_t index, HookThread* me, Nanos now) noexcept;
+inline TracedThread& thread_in(TraceBook& book, std::size_t index, HookThread* me,
+                               Nanos now) noexcept {
+  if (me == nullptr) return book.crowd();
+  HookThread::Place& place = me->places[index];
+  return place.book == book.id() ? *place.thread : meet(book, place, *me, now);
+}
 
 template <typename Event>
-void tell_books(Event event) noexcept {
-  for (std::size_t i = 0; i < books.size(); ++i) {
+inline void tell_books(Event event) noexcept {
+  const std::size_t end = books_end.load(std::memory_order_relaxed);
+  for (std::size_t i = 0; i < end; ++i) {
     TraceBook* const book = books[i].load(std::memory_order_acquire);
     if (book != nullptr) event(*book, i);
   }

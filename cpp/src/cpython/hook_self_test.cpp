@@ -32,12 +32,12 @@ namespace {
 class HandOver {
  public:
   HandOver() : book_(kEvents, now_nanos()) {
-    for (sem_t* const step : {&seated_, &go_, &asked_}) sem_init(step, 0, 0);
+    for (sem_t* const step : {&ready_, &go_, &asked_}) sem_init(step, 0, 0);
   }
   HandOver(const HandOver&) = delete;
   HandOver& operator=(const HandOver&) = delete;
   ~HandOver() {
-    for (sem_t* const step : {&seated_, &go_, &asked_}) sem_destroy(step);
+    for (sem_t* const step : {&ready_, &go_, &asked_}) sem_destroy(step);
   }
 
   const char* try_out() {
@@ -54,20 +54,20 @@ class HandOver {
   static constexpr std::size_t kEvents = 16;  // only the newest is wanted
 
   const char* hand_over() {
-    seat_ = CPythonGil::instance().open_seat();
-    if (!seat_) return "there was not enough memory to try it out";
+    own_state_ = CPythonGil::instance().open_state();
+    if (!own_state_) return "there was not enough memory to try it out";
     pthread_t thread;
     if (pthread_create(&thread, nullptr, &HandOver::take, this) != 0) {
-      seat_->close();
+      own_state_->close();
       return "no thread could be started to try the tracing out";
     }
     // Without the GIL: on a free-threaded build a new thread state may stop the world.
     PyThreadState* state = PyEval_SaveThread();
-    wait_for(seated_);
+    wait_for(ready_);
     PyEval_RestoreThread(state);
     sem_post(&go_);
     // With the GIL in hand, for it is to find it taken.
-    const bool seen = has_seat_ && wait_for(asked_);
+    const bool seen = has_state_ && wait_for(asked_);
     told_ = now_nanos();
     state = PyEval_SaveThread();
     pthread_join(thread, nullptr);
@@ -89,17 +89,17 @@ class HandOver {
   static void* take(void* argument) {
     HandOver& mine = *static_cast<HandOver*>(argument);
     this_thread::mark_ours();
-    mine.has_seat_ = mine.seat_->occupy();
-    sem_post(&mine.seated_);
-    if (!mine.has_seat_) return nullptr;
+    mine.has_state_ = mine.own_state_->occupy();
+    sem_post(&mine.ready_);
+    if (!mine.has_state_) return nullptr;
     wait_for(mine.go_);
     if (HookThread* const me = hook_threads.mine()) me->tell_asked = &mine.asked_;
-    mine.seat_->get_ready();
+    mine.own_state_->get_ready();
     const Nanos asks = now_nanos();
-    mine.seat_->acquire();
+    mine.own_state_->acquire();
     const Nanos has = now_nanos();
     mine.agrees_ = mine.agrees(asks, has);
-    mine.seat_->leave();
+    mine.own_state_->leave();
     return nullptr;
   }
 
@@ -113,11 +113,11 @@ class HandOver {
   }
 
   TraceBook book_;
-  std::unique_ptr<GilSeat> seat_;  // the thread's, once that runs
-  sem_t seated_;                   // by the thread, with has_seat_
-  sem_t go_;                       // to the thread
-  sem_t asked_;                    // by its hook
-  bool has_seat_ = false;
+  std::unique_ptr<OwnThreadState> own_state_;  // the thread's, once that runs
+  sem_t ready_;                                // by the thread, with has_state_
+  sem_t go_;                                   // to the thread
+  sem_t asked_;                                // by its hook
+  bool has_state_ = false;
   bool agrees_ = false;  // by the thread, joined before this is read
   Nanos told_ = 0;       // by the caller, before it lets go of the GIL
 };

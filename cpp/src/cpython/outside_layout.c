@@ -33,6 +33,9 @@ const char* gilknocker_own_layout(struct gilknocker_layout_field* fields, size_t
   if (problem != NULL) return problem;
   const struct gilknocker_layout_field all[] = {
       {"runtime_main", offsetof(_PyRuntimeState, interpreters.main)},
+#if PY_VERSION_HEX >= 0x030E0000
+      {"runtime_debugger", offsetof(_PyRuntimeState, debug_offsets.debugger_support)},
+#endif
 #if PY_VERSION_HEX >= 0x030C0000
       {"interpreter_gil", offsetof(PyInterpreterState, ceval.gil)},
 #else

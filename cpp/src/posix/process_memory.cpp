@@ -39,11 +39,27 @@ std::size_t ProcessMemory::read_pieces(const Piece* pieces, std::size_t count) c
   return whole;
 }
 
+bool ProcessMemory::write(std::uint64_t address, const void* from,
+                          std::size_t size) const noexcept {
+  const iovec here{const_cast<void*>(from), size};  // which is only read
+  const iovec there{reinterpret_cast<void*>(static_cast<std::uintptr_t>(address)), size};
+  const int before = errno;
+  const ssize_t moved = process_vm_writev(static_cast<pid_t>(pid_), &here, 1, &there, 1, 0);
+  error_of_last = moved < 0 ? errno : 0;
+  errno = before;
+  return moved >= 0 && static_cast<std::size_t>(moved) == size;
+}
+
 #else
 
 std::size_t ProcessMemory::read_pieces(const Piece*, std::size_t) const noexcept {
   error_of_last = ENOSYS;
   return 0;
+}
+
+bool ProcessMemory::write(std::uint64_t, const void*, std::size_t) const noexcept {
+  error_of_last = ENOSYS;
+  return false;
 }
 
 #endif
