@@ -1,6 +1,8 @@
-"""What the checks of arguments and of stored data share: limits, and words for messages."""
+"""What the checks of arguments and of stored data share: limits, and words for messages.
 
-from __future__ import annotations
+Annotations are in quotes where they are not plain: `from __future__` imports a module, which the
+first KnockKnock() has no use for.
+"""
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ def is_bool(value: object) -> bool:
 
 
 def checked_index(
-    name: str, value: Any, allowed: str, *, least: float = -INFINITY, most: float = INFINITY
+    name: str, value: "Any", allowed: str, *, least: float = -INFINITY, most: float = INFINITY
 ) -> int:
     """Return `value` as an int from `least` to `most`; `allowed` says so in words.
 
@@ -56,7 +58,7 @@ def checked_index(
     return number
 
 
-def checked_real(name: str, value: Any, allowed: str) -> float:
+def checked_real(name: str, value: "Any", allowed: str) -> float:
     """Return `value` as a float, infinities included.
 
     Raises
@@ -77,7 +79,7 @@ def checked_real(name: str, value: Any, allowed: str) -> float:
     return real
 
 
-def _index(value: Any) -> int | None:
+def _index(value: "Any") -> "int | None":
     from _operator import index  # `operator` imports functools on some Pythons
 
     return None if is_bool(value) else index(value)

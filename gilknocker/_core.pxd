@@ -35,7 +35,7 @@ cdef extern from "gilknocker/gil.hpp" namespace "gilknocker" nogil:
         kHeld
         kOwn
 
-    cdef cppclass GilSeat:
+    cdef cppclass OwnThreadState:
         void close() noexcept
         @staticmethod
         long value() noexcept
@@ -49,7 +49,7 @@ cdef extern from "cpython/gil_layout.h" nogil:
 cdef extern from "cpython/cpython_gil.hpp" namespace "gilknocker" nogil:
     cdef cppclass Gil:
         cbool can_look() noexcept
-        unique_ptr[GilSeat] open_seat() noexcept
+        unique_ptr[OwnThreadState] open_state() noexcept
 
     cdef cppclass CPythonGil(Gil):
         # Not "except +": these two let go of the GIL and take it again, where an interpreter that
@@ -72,6 +72,7 @@ cdef extern from "cpython/cpython_gil.hpp" namespace "gilknocker" nogil:
 cdef extern from "gilknocker/thread.hpp" namespace "gilknocker" nogil:
     cdef cppclass Thread:
         void start(void* (*body)(void*) noexcept nogil, void* argument) except +
+        void join() noexcept
         void detach() noexcept
 
 
@@ -207,6 +208,7 @@ cdef extern from "gilknocker/held_stacks.hpp" namespace "gilknocker" nogil:
         int64_t ticks
         int64_t waited
         int64_t native
+        int64_t retaken
 
     cdef cppclass StackCount:
         vector[unsigned int] frames
@@ -222,6 +224,11 @@ cdef extern from "gilknocker/held_stacks.hpp" namespace "gilknocker" nogil:
     cdef cppclass HeldStacks:
         @staticmethod
         long value() noexcept
+
+
+cdef extern from "gilknocker/waiter_count.hpp" namespace "gilknocker" nogil:
+    cdef cppclass WaiterCount:
+        int64_t now() noexcept
 
 
 cdef extern from "gilknocker/held_source.hpp" namespace "gilknocker" nogil:
@@ -311,6 +318,7 @@ cdef extern from "gilknocker/sampler.hpp" namespace "gilknocker" nogil:
         int64_t contended_after
         size_t log_capacity
         const StackOffsets* stacks
+        shared_ptr[WaiterCount] waiters
         StallPlan stalls
         cbool count
         double budget
@@ -318,8 +326,8 @@ cdef extern from "gilknocker/sampler.hpp" namespace "gilknocker" nogil:
 
     cdef cppclass CppSampler "gilknocker::Sampler":
         CppSampler(Gil& gil, const Clock& clock, SamplerPlan plan) except +
-        void start(unique_ptr[GilSeat]& seat) except +
-        void claim_seat() except +
+        void start(unique_ptr[OwnThreadState]& own_state) except +
+        void claim_state() except +
         cbool stop(int64_t timeout) except +
         cbool is_running() noexcept
         Reading read(cbool with_waits) except +
@@ -348,6 +356,10 @@ cdef extern from "gilknocker/traced_thread.hpp" namespace "gilknocker" nogil:
         int64_t holds
         int64_t waits
         int64_t forced_releases
+        int64_t wanted_releases
+        int64_t retakes
+        int64_t passed_over
+        int64_t passed_over_waits
         int64_t longest_hold
         int64_t longest_wait
 
@@ -388,7 +400,8 @@ cdef extern from "gilknocker/trace_book.hpp" namespace "gilknocker" nogil:
         vector[ThreadReading] threads
 
     cdef cppclass TraceBook:
-        TraceBook(size_t events, int64_t now, size_t threads, int64_t least_event) except +
+        TraceBook(size_t events, int64_t now, size_t threads, int64_t least_event,
+                  shared_ptr[WaiterCount] waiters) except +
         unsigned long long id() noexcept
         cbool running() noexcept
         int64_t observed() noexcept

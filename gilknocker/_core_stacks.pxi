@@ -43,7 +43,7 @@ def frame_name(code, int instruction) -> tuple[str, str, int] | None:
 
 
 cdef tuple tally_of(const StackTally& tally):
-    return tally.ticks, tally.waited, tally.native
+    return tally.ticks, tally.waited, tally.native, tally.retaken
 
 
 cdef tuple stacks_of(const StacksReading& reading):

@@ -14,6 +14,18 @@ def prepare_tracing() -> str | None:
     return None if problem == NULL else problem.decode()
 
 
+cdef extern from "Python.h":
+    ctypedef struct PyThreadState:
+        pass
+    PyThreadState* PyThreadState_Get()
+    unsigned long long PyThreadState_GetID(PyThreadState* state)
+
+
+def thread_serial() -> int:
+    """The calling thread's serial among holders: of its thread state, which no other gets."""
+    return PyThreadState_GetID(PyThreadState_Get()) + 1  # holders have them from 1
+
+
 def trace_slots() -> list[int]:
     """The addresses of the interpreter's pointers that are redirected now."""
     return [<size_t>address for address in slots()]
@@ -43,6 +55,10 @@ cdef dict totals_of(const ThreadTotals& totals):
         "holds": totals.holds,
         "waits": totals.waits,
         "forced_releases": totals.forced_releases,
+        "wanted_releases": totals.wanted_releases,
+        "retakes": totals.retakes,
+        "passed_over": totals.passed_over,
+        "passed_over_ns": totals.passed_over_waits,
         "longest_hold_ns": totals.longest_hold,
         "longest_wait_ns": totals.longest_wait,
     }
@@ -59,18 +75,20 @@ cdef class Tracer:
     cdef TraceBook* _book
     cdef size_t _events
     cdef int64_t _least_event
+    cdef Waiters _waiters
     cdef long _generation
     cdef int64_t _start_unix
     cdef object __weakref__
 
-    def __cinit__(self, size_t events, int64_t least_event_ns=0):
+    def __cinit__(self, size_t events, int64_t least_event_ns=0, Waiters waiters=None):
+        self._waiters = Waiters() if waiters is None else waiters
         self._events = events
         self._least_event = least_event_ns
         self._make()
 
     cdef void _make(self) except *:
         self._book = new TraceBook(
-            self._events, the_clock.now(), kThreads, self._least_event)
+            self._events, the_clock.now(), kThreads, self._least_event, self._waiters.count)
         self._start_unix = the_clock.unix_time()
         self._generation = fork_generation()
 

@@ -23,8 +23,16 @@ cdef extern from "gilknocker/memory.hpp" namespace "gilknocker" nogil:
 
     cdef cppclass ProcessMemory(Memory):
         ProcessMemory(int64_t pid) noexcept
+        cbool write(uint64_t address, const void* source, size_t size) noexcept
         @staticmethod
         int last_error() noexcept
+
+
+cdef extern from "gilknocker/outside_pause.hpp" namespace "gilknocker" nogil:
+    cdef cppclass PausedThread:
+        PausedThread(int64_t thread_id, int64_t patience) except +
+        int error() noexcept
+        void let_go() noexcept
 
 
 cdef extern from "cpython/outside_layout.h" nogil:
@@ -101,6 +109,22 @@ def read(pid: int, address: int, size: int) -> bytes:
     return buffer
 
 
+def write(pid: int, address: int, content: bytes) -> None:
+    """Put `content` into a process's memory.
+
+    Raises
+    ------
+    OSError
+        If that cannot be done.
+    """
+    cdef int64_t number = pid
+    cdef uint64_t where = address
+    cdef unique_ptr[ProcessMemory] memory = make_unique[ProcessMemory](number)
+    if content and not memory.get().write(where, <const char*>content, <size_t>len(content)):
+        error = ProcessMemory.last_error() or 14  # EFAULT: a part of it was written
+        raise OSError(error, "memory of another process")
+
+
 def own_layout() -> dict:
     """Return where the Python that runs this keeps what is read, in bytes, by name.
 
@@ -115,6 +139,36 @@ def own_layout() -> dict:
     if problem != NULL:
         raise RuntimeError(problem.decode())
     return {fields[i].name.decode(): fields[i].value for i in range(count)}
+
+
+cdef class Pause:
+    """A thread of another process that stands still: ``Pause(thread_id, patience_ns)``.
+
+    Raises
+    ------
+    OSError
+        If it may not be stopped, is traced by somebody else, has ended, or did not stop in time.
+    """
+
+    cdef unique_ptr[PausedThread] thread
+
+    def __cinit__(self, thread_id: int, patience_ns: int) -> None:
+        cdef int64_t number = thread_id, patience = patience_ns
+        cdef int error
+        with nogil:  # it waits for a thread of ours, also to join it
+            self.thread.reset(new PausedThread(number, patience))
+            error = self.thread.get().error()
+            if error != 0:
+                self.thread.get().let_go()
+        if error != 0:
+            raise OSError(error, "a thread of another process")
+
+    def __enter__(self) -> Pause:
+        return self
+
+    def __exit__(self, *exc) -> None:
+        with nogil:
+            self.thread.get().let_go()
 
 
 cdef list _frames(vector[Frame]& frames):
