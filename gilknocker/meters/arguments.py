@@ -1,6 +1,8 @@
-"""What may be asked of KnockKnock: its arguments checked, defaults filled in, all in ns."""
+"""What may be asked of KnockKnock: its arguments checked, defaults filled in, all in ns.
 
-from __future__ import annotations
+Annotations are in quotes where they are not plain: `from __future__` imports a module, which the
+first KnockKnock() has no use for.
+"""
 
 import sys
 
@@ -59,19 +61,19 @@ class Settings(SimpleNamespace):
     log_capacity: int
     timeout_ns: int
 
-    def __iter__(self) -> Iterator[int]:
+    def __iter__(self) -> "Iterator[int]":
         return iter(vars(self).values())
 
 
 def settle(
     *,
-    interval_micros: SupportsIndex | None = None,
-    timeout_secs: float | None = None,
-    knock_interval_micros: SupportsIndex | None = None,
-    polling_interval_micros: SupportsIndex | None = None,
-    sampling_interval_micros: SupportsIndex | None = None,
-    sleeping_interval_micros: SupportsIndex | None = None,
-    timeout_micros: SupportsIndex | None = None,
+    interval_micros: "SupportsIndex | None" = None,
+    timeout_secs: "float | None" = None,
+    knock_interval_micros: "SupportsIndex | None" = None,
+    polling_interval_micros: "SupportsIndex | None" = None,
+    sampling_interval_micros: "SupportsIndex | None" = None,
+    sleeping_interval_micros: "SupportsIndex | None" = None,
+    timeout_micros: "SupportsIndex | None" = None,
 ) -> Settings:
     """Check the arguments of ``KnockKnock`` and fill in what was not given (None).
 
@@ -117,7 +119,7 @@ def checked_overhead(value: float) -> float:
     return share
 
 
-def _continuous(interval: int | None, knock_interval: int | None, timeout_ns: int) -> Settings:
+def _continuous(interval: "int | None", knock_interval: "int | None", timeout_ns: int) -> Settings:
     interval_ns = interval or DEFAULT_INTERVAL_MICROS * 1_000
     knock_interval_ns = knock_interval or _times(
         "interval_micros", interval_ns, INTERVALS_PER_KNOCK, "the default knock_interval_micros"
@@ -126,10 +128,10 @@ def _continuous(interval: int | None, knock_interval: int | None, timeout_ns: in
 
 
 def _bursts(
-    interval: int | None,
-    polling: int | None,
-    sampling: int | None,
-    sleeping: int | None,
+    interval: "int | None",
+    polling: "int | None",
+    sampling: "int | None",
+    sleeping: "int | None",
     timeout_ns: int,
 ) -> Settings:
     name = "polling_interval_micros"
@@ -137,17 +139,20 @@ def _bursts(
     sampling_ns = sampling or _times(
         name, polling_ns, POLLINGS_PER_SAMPLING, "the default sampling_interval_micros"
     )
-    sleeping_ns = sleeping or _times(
-        name, polling_ns, POLLINGS_PER_SLEEPING, "the default sleeping_interval_micros"
-    )
+    twice = "twice the default sleeping_interval_micros"
+    sleeping_ns = sleeping or _times(name, polling_ns, 2 * POLLINGS_PER_SLEEPING, twice) // 2
     knocks = max(sampling_ns // polling_ns, 1)
-    if knocks * polling_ns + sleeping_ns > MAX_INT64:
+    # 0.4 looks after each rest whether its burst is over, and begins the next one a rest later.
+    period_ns = sleeping_ns * (sampling_ns // sleeping_ns + 2)
+    if period_ns > MAX_INT64:
         raise ValueError(
-            f"sampling_interval_micros and sleeping_interval_micros must together be at most "
-            f"{MAX_MICROS}, not {sampling_ns // 1_000} + {sleeping_ns // 1_000}"
+            f"sampling_interval_micros and twice sleeping_interval_micros must together be at most "
+            f"{MAX_MICROS}, not {sampling_ns // 1_000} + 2 * {sleeping_ns // 1_000}"
         )
+    # Where a burst of one knock outlasts that, the next one follows at once.
+    rest_ns = max(period_ns - knocks * polling_ns, 0)
     interval_ns = interval or max(polling_ns, LEAST_WATCHER_INTERVAL_NS)
-    settings = _settings(interval_ns, polling_ns, knocks, sleeping_ns, timeout_ns)
+    settings = _settings(interval_ns, polling_ns, knocks, rest_ns, timeout_ns)
     if interval is None:
         settings.dense_start = _doublings(max(polling_ns, LEAST_DENSE_INTERVAL_NS), interval_ns)
     return settings
@@ -174,16 +179,16 @@ def _settings(
     )
 
 
-def _optional_micros(name: str, value: SupportsIndex | None) -> int | None:
+def _optional_micros(name: str, value: "SupportsIndex | None") -> "int | None":
     """Return an interval in ns, None if it was not given."""
     return None if value is None else _micros(name, value, least=1) * 1_000
 
 
-def _micros(name: str, value: SupportsIndex, least: int) -> int:
+def _micros(name: str, value: "SupportsIndex", least: int) -> int:
     return checked_index(name, value, _MICROS.format(least), least=least, most=MAX_MICROS)
 
 
-def _timeout_ns(secs: float | None, micros: SupportsIndex | None) -> int:
+def _timeout_ns(secs: "float | None", micros: "SupportsIndex | None") -> int:
     if micros is None:
         return _seconds("timeout_secs", DEFAULT_TIMEOUT_SECS if secs is None else secs)
     if secs is not None:

@@ -1,58 +1,52 @@
-"""KnockKnock: how busy the GIL is, and how long a thread waits for it."""
+"""KnockKnock: how busy the GIL is, and how long a thread waits for it.
 
-from __future__ import annotations
-
-import sys
-from sys import getswitchinterval  # now: a program's tests may replace it
+Annotations are in quotes where they are not plain: `from __future__` imports a module, which the
+first KnockKnock() has no use for.
+"""
 
 from gilknocker import _core
-from gilknocker._units import format_ns, format_percent
 from gilknocker.meters.arguments import (
     DEFAULT_MAX_OVERHEAD,
     checked_method,
     checked_overhead,
     settle,
 )
-from gilknocker.meters.holder_names import named
-from gilknocker.meters.lifecycle import PROCESS
-from gilknocker.snapshot.raw_waits import as_int64
-from gilknocker.snapshot.sources import from_core
-from gilknocker.snapshot.value import Snapshot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from types import TracebackType
+    from types import ModuleType, TracebackType
     from typing import Any, Literal, NoReturn, SupportsIndex
     from weakref import ref
 
     import numpy as np
     import numpy.typing as npt
-    from typing_extensions import Self
+    from typing_extensions import Buffer, Self
 
+    from gilknocker.meters.lifecycle import Lifecycle
     from gilknocker.meters.totals import Totals
-    from gilknocker.snapshot.fields import _StoredHolders
     from gilknocker.snapshot.holders import Holder
-    from gilknocker.snapshot.stacks import _StoredStacks
+    from gilknocker.snapshot.value import Snapshot
 
-__all__ = ["KnockKnock", "StacksUnsupported"]
+__all__ = ["KnockKnock", "StacksUnsupported", "need_stacks"]
+
+
+# Both from the first start on, and kept here: an interpreter that ends imports nothing any more.
+PROCESS: "Lifecycle | None" = None
+READINGS: "ModuleType | None" = None
 
 
 class StacksUnsupported(RuntimeError):
     """Stacks cannot be read in this Python, or on this system; the message says why."""
 
 
-# Whether "auto" counts where it can.
-AUTO_COUNTS = False
-
-
 class KnockKnock:
     """Measures how busy the GIL is and how long a thread waits for it.
 
-    Two threads of ours do so while the program runs. One looks at the GIL at every *tick*, without
-    touching it: the share of looks that find it held by a thread of the program is the held
-    fraction, `contention_metric`; or every hold is counted as it ends, and nobody has to look (see
-    `method`). The other *knocks*: it acquires the GIL, which takes as long as it would take a
-    thread of the program, and keeps every such wait.
+    Every hold of the GIL is counted as it ends, where that is possible (see `method`): the share
+    of the time that threads of the program held it is the held fraction, `contention_metric`.
+    Elsewhere a thread of ours looks at the GIL at every *tick*, without touching it, and it is the
+    share of looks that find it held. Another thread *knocks*: it acquires the GIL, which takes as
+    long as it would take a thread of the program, and keeps every such wait.
 
     The held fraction is how much of the time the GIL was in use. A single busy thread reads 1.0:
     that is not contention, nobody else may want it. `wait_times` says what another thread would
@@ -63,14 +57,15 @@ class KnockKnock:
     Parameters
     ----------
     interval_micros : int, default 1000
-        Mean interval between looks in microseconds; each comes at a random instant of its turn,
-        so that no periodic program can hide. 1000 gives a fraction to within 0.03 in one second
-        at 2 to 3 % of one core of a virtual machine; 5000 to 10000 is for meters that are always
-        on. Below 50 most looks are missed, because waking a thread takes 10 to 60 µs: allowed,
-        and ``snapshot().ticks_missed`` counts them. In the schedule of 0.4 (below) the default is
-        the polling interval, but at least 5000. Looks then begin as densely as was asked for,
-        though not much below 100 apart: eight at that distance, eight at twice that, and so on,
-        after each start and reset. Each counts by the time that it stands for.
+        Mean interval between looks in microseconds, where holds are not counted, and of those for
+        `stacks`; each comes at a random instant of its turn, so that no periodic program can
+        hide. 1000 gives a fraction to within 0.03 in one second at 2 to 3 % of one core of a
+        virtual machine; 5000 to 10000 is for meters that are always on. Below 50 most looks are
+        missed, because waking a thread takes 10 to 60 µs: allowed, and
+        ``snapshot().ticks_missed`` counts them. In the schedule of 0.4 (below) the default is the
+        polling interval, but at least 5000. Looks then begin as densely as was asked for, though
+        not much below 100 apart: eight at that distance, eight at twice that, and so on, after
+        each start and reset. Each counts by the time that it stands for.
     timeout_secs : float, default 1
         How long `stop` waits at most for a knock that does not get the GIL; 0 does not wait.
     knock_interval_micros : int, default 10 * interval_micros
@@ -79,8 +74,9 @@ class KnockKnock:
         looked at (``snapshot().method == "knock"``) knocks come at `interval_micros` instead.
     polling_interval_micros : int, default 1000
         As in gilknocker 0.4: the interval between knocks, which then come in bursts of
-        `sampling_interval_micros` (default 10 times as long) followed by a rest of
-        `sleeping_interval_micros` (default 100 times as long). Any of the three asks for this
+        `sampling_interval_micros` (default 10 times as long). What 0.4 does after each
+        `sleeping_interval_micros` (default 100 times as long) is, by turns, to see that a burst
+        is over and to begin one: so there is one in two of those. Any of the three asks for this
         schedule; looks come evenly all the time. Not with `knock_interval_micros`.
     sampling_interval_micros, sleeping_interval_micros : int
         See `polling_interval_micros`.
@@ -93,8 +89,9 @@ class KnockKnock:
         Where the held fraction comes from. "count": every hold of the GIL, exactly, in windows of
         any length and without waking up for it; the interpreter's calls of ``pthread_cond_signal``
         are redirected for that while it runs, as by a :class:`GilTracer`, where that is supported.
-        "look": looks. "knock": the waits of knocks, as where neither is possible. "auto" is
-        "look" where that is possible, else "knock".
+        "look": looks. "knock": the waits of knocks, as where neither is possible. "auto": "count"
+        where that is possible, else "look", else "knock", without an error; `method` and
+        `method_reason` say which, and why.
     max_overhead : float, default 0.01
         The share of time that counting may cost, 0 to 1. It costs some 10 ns at each hand-over of
         the GIL: a program that hands it over so often that this is more is looked at instead, and
@@ -137,20 +134,20 @@ class KnockKnock:
 
     def __init__(
         self,
-        interval_micros: SupportsIndex | None = None,
-        timeout_secs: float | None = None,
+        interval_micros: "SupportsIndex | None" = None,
+        timeout_secs: "float | None" = None,
         *,
-        knock_interval_micros: SupportsIndex | None = None,
-        polling_interval_micros: SupportsIndex | None = None,
-        sampling_interval_micros: SupportsIndex | None = None,
-        sleeping_interval_micros: SupportsIndex | None = None,
-        timeout_micros: SupportsIndex | None = None,
+        knock_interval_micros: "SupportsIndex | None" = None,
+        polling_interval_micros: "SupportsIndex | None" = None,
+        sampling_interval_micros: "SupportsIndex | None" = None,
+        sleeping_interval_micros: "SupportsIndex | None" = None,
+        timeout_micros: "SupportsIndex | None" = None,
         stacks: bool = False,
-        method: Literal["auto", "count", "look", "knock"] = "auto",
+        method: 'Literal["auto", "count", "look", "knock"]' = "auto",
         max_overhead: float = DEFAULT_MAX_OVERHEAD,
     ) -> None:
         if stacks:
-            _need_stacks()
+            need_stacks()
         settings = settle(
             interval_micros=interval_micros,
             timeout_secs=timeout_secs,
@@ -186,7 +183,7 @@ class KnockKnock:
         RuntimeError
             If no thread can be started, or the interpreter is exiting.
         """
-        PROCESS.start(self._sampler)
+        _process().start(self._sampler, prepare=_readings)
 
     def stop(self) -> None:
         """Stop measuring; the numbers stay. Nothing if it does not run.
@@ -200,8 +197,10 @@ class KnockKnock:
         self._stop(stacklevel=3)
 
     def _stop(self, stacklevel: int) -> None:
-        if not PROCESS.stop(self._sampler, self._settings.timeout_ns):
+        if PROCESS is not None and not PROCESS.stop(self._sampler, self._settings.timeout_ns):
             import warnings  # here, for it takes its time to import
+
+            from gilknocker._units import format_ns
 
             warnings.warn(
                 f"a knock was still waiting for the GIL {format_ns(self._settings.timeout_ns)} "
@@ -210,29 +209,30 @@ class KnockKnock:
                 stacklevel=stacklevel,
             )
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Self":
         self.start()
         return self
 
     def __exit__(
         self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
+        exc_type: "type[BaseException] | None",
+        exc: "BaseException | None",
+        traceback: "TracebackType | None",
     ) -> None:
         self._stop(stacklevel=3)
 
     @property
     def is_running(self) -> bool:
         """Whether it measures. Not in a forked child, until it is started there."""
-        return PROCESS.is_running(self._sampler)
+        return PROCESS is not None and PROCESS.is_running(self._sampler)
 
     @property
     def contention_metric(self) -> float:
-        """The held fraction since the last reset: 0.0 to 1.0, 0.0 before the first look.
+        """The held fraction since the last reset: 0.0 to 1.0, 0.0 where nothing was measured yet.
 
-        The share of looks that found the GIL held by a thread of the program. A float in any
-        case; ``str()`` and `Snapshot.held_fraction` tell an idle GIL from no GIL and no looks.
+        The share of the time that a thread of the program held the GIL, or of the looks that found
+        it held. A float in any case; ``str()`` and `Snapshot.held_fraction` tell an idle GIL from
+        no GIL and from nothing measured.
         """
         return self._sampler.held_fraction()
 
@@ -246,21 +246,21 @@ class KnockKnock:
         self._names.clear()
 
     @property
-    def wait_times(self) -> npt.NDArray[np.int64]:
+    def wait_times(self) -> "npt.NDArray[np.int64]":
         """How long each knock since the last reset waited, in ns, oldest first.
 
         A read-only int64 array of shape ``(n,)`` that never changes; the newest 1,048,576 knocks
         at most. While it runs the next call may give more: take both arrays of one
         ``snapshot(waits=True)`` where they must match.
         """
-        return as_int64(self._sampler.waits().waits())
+        return _as_int64(self._sampler.waits().waits())
 
     @property
-    def knock_times(self) -> npt.NDArray[np.int64]:
+    def knock_times(self) -> "npt.NDArray[np.int64]":
         """When each of `wait_times` was asked for, in ns on the clock of ``time.monotonic_ns``."""
-        return as_int64(self._sampler.waits().times())
+        return _as_int64(self._sampler.waits().times())
 
-    def snapshot(self, waits: bool = False) -> Snapshot:
+    def snapshot(self, waits: bool = False) -> "Snapshot":
         """Return all numbers since the last reset as one consistent value.
 
         Parameters
@@ -269,37 +269,16 @@ class KnockKnock:
             Whether to keep the single waits too, as `Snapshot.wait_times`. They stay in memory
             as long as the snapshot.
         """
-        counts, histogram, raw, holders = self._sampler.read(bool(waits))
-        held_by = named(holders, self._names)
-        reason = self.method_reason
-        method = "count" if counts["counted_ns"] else self.method
-        if method == "count" and not counts["counted_ns"] and counts["observed_ns"]:
-            method = "look"  # it was looked at all the time, and may be counted from now on
-        looks = method != "knock"
-        settings = self._settings
-        return from_core(
-            counts,
-            histogram,
-            raw,
-            method=method,
-            reason=reason,
-            clock=_core.count_clock() if counts["counted_ns"] else None,
-            switch_interval_ns=round(getswitchinterval() * 1e9),
-            interval_ns=settings.interval_ns,
-            knock_interval_ns=settings.knock_interval_ns if looks else settings.interval_ns,
-            gil_enabled_now=_gil_enabled(),
-            holders=held_by,
-            stacks=self._held_stacks(held_by) if self._stacks else None,
+        return _readings().snapshot_of(  # type: ignore[no-any-return]
+            self._sampler,
+            self._settings,
+            self._names,
+            waits=bool(waits),
+            stacks=self._stacks,
         )
 
-    def _held_stacks(self, holders: _StoredHolders) -> _StoredStacks:
-        from gilknocker.snapshot.stacks import stored
-
-        names = {serial: name for _, serial, name, _ in holders}
-        return stored(self._sampler.read_stacks(), self._settings.interval_ns, names)
-
-    def holders(self) -> tuple[Holder, ...]:
-        """Return who held the GIL since the last reset, by share of the looks that found it held.
+    def holders(self) -> "tuple[Holder, ...]":
+        """Return who held the GIL since the last reset, by share of the time that it was held.
 
         Counted, it is exact; of looks it is a sample. The same as ``snapshot().holders``.
 
@@ -314,15 +293,14 @@ class KnockKnock:
         return self.snapshot().holders
 
     @property
-    def method(self) -> Literal["count", "look", "knock"]:
+    def method(self) -> 'Literal["count", "look", "knock"]':
         """How the held fraction is measured, or would be if it ran: see `Snapshot.method`."""
         return self._sampler.method
 
     @property
     def method_reason(self) -> str:
         """Why it is not counted, in a sentence; empty if it is, or was not asked for."""
-        reason = self._sampler.reason
-        return f"The holds are not counted: {reason}." if reason else ""
+        return _readings().not_counted(self._sampler)  # type: ignore[no-any-return]
 
     @property
     def interval_micros(self) -> int:
@@ -339,13 +317,15 @@ class KnockKnock:
         """How long `stop` waits at most for a stuck knock, in seconds."""
         return self._settings.timeout_ns / 1e9
 
-    def __reduce__(self) -> NoReturn:
+    def __reduce__(self) -> "NoReturn":
         raise TypeError("a KnockKnock cannot be copied or pickled; its snapshot() can")
 
     def __repr__(self) -> str:
         return f"<KnockKnock {self}>"
 
     def __str__(self) -> str:
+        from gilknocker._units import format_ns, format_percent
+
         settings = self._settings
         knocks = f"knocks every {format_ns(settings.knock_interval_ns)}"
         if settings.knocks_per_burst:
@@ -360,13 +340,14 @@ class KnockKnock:
             held = "no look yet"
         else:
             held = f"held {format_percent(fraction)} %"
-        return (
-            f"{'running' if self.is_running else 'stopped'}, {held}; "
-            f"looks every {format_ns(settings.interval_ns)}, {knocks}"
+        how = (
+            "counts" if self.method == "count" else f"looks every {format_ns(settings.interval_ns)}"
         )
+        return f"{'running' if self.is_running else 'stopped'}, {held}; {how}, {knocks}"
 
 
-def _need_stacks() -> None:
+def need_stacks() -> None:
+    """Raise StacksUnsupported where stacks cannot be read."""
     # Now: a snapshot's first import could meet a fork, and leave the child without its lock.
     from gilknocker.snapshot import stacks  # noqa: F401
 
@@ -375,14 +356,11 @@ def _need_stacks() -> None:
         raise StacksUnsupported(f"stacks cannot be read here: {problem}")
 
 
-def _how(method: str, max_overhead: float) -> dict[str, Any]:
+def _how(method: str, max_overhead: float) -> "dict[str, Any]":
     """Return what the core is to be told of the method, where that differs from its defaults."""
     if method == "knock":
         return {"look": False}
-    if method == "count" or (method == "auto" and AUTO_COUNTS):
-        how = {"count": True, "budget": max_overhead}
-    else:
-        how = {}
+    how = {} if method == "look" else {"count": True, "budget": max_overhead}
     if method == "count" and (problem := _core.count_problem()):
         raise RuntimeError(f"method='count' is not possible here: {problem}")
     if method == "look" and (problem := _core.look_problem()):
@@ -390,7 +368,31 @@ def _how(method: str, max_overhead: float) -> dict[str, Any]:
     return how
 
 
-def _gil_enabled() -> bool:
-    """Whether there is a GIL now: always before 3.13, which has no such question."""
-    ask = getattr(sys, "_is_gil_enabled", None)
-    return True if ask is None else bool(ask())
+def _process() -> "Lifecycle":
+    """Return what starts and stops: loaded by the first start, for nothing needs it before."""
+    global PROCESS
+    if PROCESS is None:
+        from gilknocker.meters import lifecycle
+
+        PROCESS = lifecycle.PROCESS
+    return PROCESS
+
+
+def _readings() -> "ModuleType":
+    """Return what makes snapshots.
+
+    A start loads it, where no fork can meet that (see `Lifecycle.start`): a child that was forked
+    while another thread has the lock of an import would wait for that for ever.
+    """
+    global READINGS
+    if READINGS is None:
+        from gilknocker.meters import knock_readings
+
+        READINGS = knock_readings
+    return READINGS
+
+
+def _as_int64(values: "Buffer") -> "npt.NDArray[np.int64]":
+    from gilknocker.snapshot.raw_waits import as_int64
+
+    return as_int64(values)

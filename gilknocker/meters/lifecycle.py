@@ -11,13 +11,11 @@ Around ``os.fork()``
 
 from __future__ import annotations
 
-import atexit
 import os
 import sys
 
-# The program pays for every import at its start, and these are what `functools`, `threading` and
-# `weakref` are made of.
-from _functools import partial  # type: ignore[import-not-found]
+# The program pays for every import at its start, and these are what `threading` and `weakref` are
+# made of.
 from _thread import RLock, get_ident
 from _weakref import ref
 
@@ -89,8 +87,15 @@ class Lifecycle:
         self.forks = 0
         self.deferred.clear()
 
-    def start(self, runner: Runner) -> None:
+    def start(self, runner: Runner, prepare: Callable[[], object] | None = None) -> None:
         """Start `runner`, or let it start when the fork under way is done.
+
+        Parameters
+        ----------
+        runner : Runner
+            What is to run.
+        prepare : callable, optional
+            Called before, unless a fork is under way, and no fork begins meanwhile.
 
         Raises
         ------
@@ -106,6 +111,8 @@ class Lifecycle:
             if self.forks:
                 return
             try:
+                if prepare is not None:
+                    prepare()
                 runner.start()
             except BaseException:
                 if not runner.is_running:
@@ -195,17 +202,18 @@ def _in_main_thread() -> bool:
     return get_ident() == threading.main_thread().ident
 
 
-PROCESS = Lifecycle(defers=WARNS_AFTER_HOOKS)
-atexit.register(_core.insist, PROCESS.at_exit)
-if FORKS:
-    os.register_at_fork(
-        before=partial(_core.at_fork, PROCESS, 1, PROCESS.before_fork),
-        after_in_parent=partial(_core.at_fork, PROCESS, -1, PROCESS.after_fork_in_parent),
-        after_in_child=partial(_core.insist, PROCESS.after_fork_in_child),
-    )
-if WARNS_AFTER_HOOKS:
+def _call_deferred_later() -> None:
+    # Not functools, which the program would pay for.
+    from _functools import partial  # type: ignore[import-not-found]
+
     # Calls call_soon() for each callable in the list, all in C: a hook in Python would itself run
     # the pending call before it returns.
     os.register_at_fork(
         after_in_parent=partial(max, PROCESS.deferred, key=_core.call_soon, default=None)
     )
+
+
+PROCESS = Lifecycle(defers=WARNS_AFTER_HOOKS)
+_core.tell_lifecycle(PROCESS)
+if WARNS_AFTER_HOOKS:
+    _call_deferred_later()

@@ -6,7 +6,6 @@ import gc
 import os
 import sys
 import threading
-from _thread import allocate_lock
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from gilknocker import _core
 from gilknocker._checks import shown
 from gilknocker._durations import parse_duration
 from gilknocker._units import format_ns
+from gilknocker.meters.bare_thread import BareThread
 from gilknocker.meters.known_threads import known_threads
 from gilknocker.meters.lifecycle import FORKS, PROCESS
 from gilknocker.meters.stalls import Stall
@@ -249,32 +249,24 @@ class _Caller:
     def __init__(self, sampler: _core.Sampler, callback: Callable[[Stall], object]) -> None:
         self._sampler = sampler
         self._callback = callback
-        self._ended = allocate_lock()  # held while it runs
+        self._thread = BareThread()
         self._ident = 0  # of the thread
         self._after = 0  # the number of the newest that was called for
 
     @property
     def is_running(self) -> bool:
-        return self._ended.locked()
+        return self._thread.is_running
 
     def start(self) -> None:
-        if not self._ended.acquire(blocking=False):
-            return
-        self._sampler.interrupt_stalls(False)
-        try:
-            _core.start_as_ours(self._work)
-        except BaseException:
-            self._ended.release()
-            raise
+        if not self._thread.is_running:
+            self._sampler.interrupt_stalls(False)
+            self._thread.start(self._work)
 
     def stop(self, timeout_ns: int, /) -> bool:
         self._sampler.interrupt_stalls(True)
         if self._ident == _core.thread_ident():
             return True  # from within the callback: it ends after that
-        if not self._ended.acquire(timeout=timeout_ns / 1e9):
-            return False
-        self._ended.release()
-        return True
+        return self._thread.wait(timeout_ns)
 
     def _work(self) -> None:
         self._ident = _core.thread_ident()
@@ -284,7 +276,6 @@ class _Caller:
             self._call()  # for those of the last moment
         finally:
             self._ident = 0
-            self._ended.release()
 
     def _call(self) -> None:
         for line in self._sampler.finished_stalls(self._after):

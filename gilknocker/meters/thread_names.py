@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ __all__ = ["ThreadNames"]
 _MOST = 4_096
 # How many of those that had one number: the system gives it out again.
 _SAME = 4
+# Python 3.10 does not tell the native ids of those that hold the GIL, only their serials.
+_BY_SERIAL = sys.version_info < (3, 11)
 
 
 class ThreadNames:
@@ -45,6 +48,7 @@ class ThreadNames:
         self._listeners = listeners
         self._before_forgetting = before_forgetting
         self._begun: dict[int, list[tuple[int, str]]] = {}  # by native id: when, and its name
+        self._by_serial: dict[int, str] = {}
         self._original: Callable[[threading.Thread], None] | None = None
 
     def listen(self) -> None:
@@ -68,6 +72,7 @@ class ThreadNames:
             threading.Thread._set_native_id = self._original  # type: ignore[attr-defined]
         self._original = None
         self._begun.clear()
+        self._by_serial.clear()
 
     def _note(self, thread: threading.Thread) -> None:
         if not self._listeners:
@@ -81,8 +86,10 @@ class ThreadNames:
 
     def _keep(self, name: str) -> None:
         """Note the name of the calling thread."""
-        if len(self._begun) >= _MOST:
+        if max(len(self._begun), len(self._by_serial)) >= _MOST:
             self._make_room()
+        if _BY_SERIAL:
+            self._by_serial[_core.thread_serial()] = name
         begun = self._begun.setdefault(_core.native_id(), [])
         begun.append((_core.monotonic_ns(), name))
         del begun[:-_SAME]
@@ -90,8 +97,9 @@ class ThreadNames:
     def _make_room(self) -> None:
         """Forget the older half, once it was said that it will be."""
         self._before_forgetting()
-        for native_id in list(self._begun)[: _MOST // 2]:
-            self._begun.pop(native_id, None)
+        for names in (self._begun, self._by_serial):
+            for number in list(names)[: _MOST // 2]:
+                names.pop(number, None)
 
     def name_of(self, native_id: int, first_seen_ns: int) -> str | None:
         """Return what the thread was called that had a number from some instant on.
@@ -107,3 +115,7 @@ class ThreadNames:
             if at >= first_seen_ns:
                 return name
         return None
+
+    def name_by_serial(self, serial: int) -> str | None:
+        """Return what the thread is or was called whose serial among holders that is, on 3.10."""
+        return self._by_serial.get(serial)

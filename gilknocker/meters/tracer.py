@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import atexit
 import os
-from _thread import RLock
-from functools import partial
 from sys import getswitchinterval  # now: a program's tests may replace it
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
 
 from gilknocker import _core
 from gilknocker._checks import checked_index
-from gilknocker.meters.known_threads import known_threads, name_by_native_id
-from gilknocker.meters.lifecycle import FORKS
-from gilknocker.meters.thread_names import ThreadNames
+from gilknocker.meters.known_threads import name_by_native_id
 from gilknocker.meters.trace_readings import (
     LongHold,
     as_events,
@@ -22,6 +16,7 @@ from gilknocker.meters.trace_readings import (
     stored_waits,
     thread_row,
 )
+from gilknocker.meters.tracing import NAMES, RUNNING, TRACING, native_ids
 from gilknocker.snapshot.fields import FOLDED_NAME
 from gilknocker.snapshot.raw_waits import StoredWaits
 from gilknocker.snapshot.sources import from_trace
@@ -38,6 +33,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from gilknocker._files import Target
+    from gilknocker.meters.stacks_beside import StacksBeside
     from gilknocker.meters.totals import Totals
     from gilknocker.snapshot.value import Snapshot
 
@@ -49,16 +45,6 @@ _MOST_LONG = 4_096  # events of a tracer that keeps the long ones
 
 # What the meter's own threads are called in tables.
 _OURS = "(gilknocker)"
-_RUNNING: WeakSet[GilTracer] = WeakSet()
-
-
-def _keep_names() -> None:
-    """Find out the names of the threads that the tracers know: soon they may be forgotten."""
-    for tracer in list(_RUNNING):
-        tracer._read()
-
-
-_NAMES = ThreadNames(_RUNNING, _keep_names)
 
 
 def _tried_out() -> str:
@@ -87,13 +73,22 @@ class GilTracer:
     ----------
     events : int, default 1_048_576
         How many of the newest holds and waits to keep one by one, 24 bytes each; 0 to 2**32.
+    stacks : bool, default False
+        Whether to look beside it, by a thread of ours, at the stack of whoever holds the GIL:
+        ``snapshot().stacks``, whose times sum up to the exact time held, and ``snapshot().blame``,
+        whose waits sum up to the threads' exact waits. That stops nobody.
+    interval_micros : int, default 1000
+        With `stacks`: mean interval between looks in microseconds, as that of `KnockKnock`.
 
     Raises
     ------
     GilTracerUnsupported
         Where the GIL cannot be traced, see `supported`.
+    StacksUnsupported
+        If stacks are asked for and cannot be read here.
     TypeError, ValueError
-        If `events` is not such a number.
+        If `events` or `interval_micros` is not such a number; if there is an interval, but no
+        stacks are asked for.
     MemoryError
         If there is not enough memory for so many.
 
@@ -129,12 +124,22 @@ class GilTracer:
     HOLD = 0
     WAIT = 1
 
-    def __init__(self, events: SupportsIndex = 1_048_576) -> None:
+    def __init__(
+        self,
+        events: SupportsIndex = 1_048_576,
+        *,
+        stacks: bool = False,
+        interval_micros: SupportsIndex | None = None,
+    ) -> None:
         allowed = f"an integer from 0 to {MOST_EVENTS}"
         size = checked_index("events", events, allowed, least=0, most=MOST_EVENTS)
         if _PROBLEM:
             raise GilTracerUnsupported(_PROBLEM)
-        self._core = _core.Tracer(size)
+        if interval_micros is not None and not stacks:
+            raise TypeError("interval_micros needs stacks=True: without stacks nobody looks")
+        self._beside = _stacks_beside(interval_micros) if stacks else None
+        waiters = None if self._beside is None else self._beside.waiters
+        self._core = _core.Tracer(size, waiters=waiters)
         self._totals: tuple[ref[Totals], ...] = ()  # who is told before a reset
         self._names: dict[int, str] = {}  # by serial
         self._lost_waits = False  # when it was last read: whether there were too many threads
@@ -164,21 +169,29 @@ class GilTracer:
             If it cannot: somebody else redirects the same pointers by now, or 4 tracers run, or
             the interpreter is exiting.
         """
-        with _PROCESS.lock:
-            if _PROCESS.exited:
+        with TRACING.lock:
+            if TRACING.exited:
                 raise RuntimeError("the interpreter is exiting: nothing can be traced any more")
-            self._core.start(_native_ids())
-            _RUNNING.add(self)
-            _NAMES.listen()
+            self._core.start(native_ids())
+            try:
+                if self._beside is not None:
+                    self._beside.start()
+            except BaseException:
+                self._core.stop()
+                raise
+            RUNNING.add(self)
+            NAMES.listen()
 
     def stop(self) -> None:
         """Stop counting; nothing happens if it does not run. The numbers stay."""
-        with _PROCESS.lock:
+        with TRACING.lock:
+            if self._beside is not None:
+                self._beside.stop()
             if self._core.is_running:
-                self._read()  # the names
+                self._keep_names()
                 self._core.stop()
-            _RUNNING.discard(self)
-            _NAMES.rest()
+            RUNNING.discard(self)
+            NAMES.rest()
 
     def __enter__(self) -> Self:
         self.start()
@@ -204,6 +217,8 @@ class GilTracer:
 
             tell(self._totals)
         self._core.reset()
+        if self._beside is not None:
+            self._beside.reset()
 
     def snapshot(self, waits: bool = False) -> Snapshot:
         """Return all numbers since the last reset as one consistent value; its method is "trace".
@@ -230,6 +245,7 @@ class GilTracer:
             "held_ns": every["held_ns"],
             "waited_ns": every["waited_ns"],
             "thread_ns": every["lifetime_ns"],
+            **{name: every[name] for name in ("wanted_releases", "retakes", "passed_over_ns")},
             "hold_max_ns": every["longest_hold_ns"],
             "switch_interval_ns": round(getswitchinterval() * 1e9),
             "_holders": tuple(
@@ -238,6 +254,7 @@ class GilTracer:
                 if held_ns and not ours
             )
             + holders_together(reading),
+            **self._stacks(reading),
         }
         return from_trace(fields, reading["wait_histogram"], reading["hold_histogram"], raw)
 
@@ -368,7 +385,7 @@ class GilTracer:
         for native_id, serial, since_ns, _, alive, _, _ in threads:
             name = here.get(native_id) if alive else None
             if name is None and serial not in known:
-                name = _NAMES.name_of(native_id, since_ns)
+                name = NAMES.name_of(native_id, since_ns)
             if name is not None:
                 known[serial] = name
         if len(known) > 2 * len(threads) + _SPARE:
@@ -377,6 +394,24 @@ class GilTracer:
                 if serial not in kept:
                     known.pop(serial, None)
         return reading
+
+    def _keep_names(self) -> None:
+        """Find out what the threads are called that it knows: soon nobody may remember."""
+        self._read()
+        if self._beside is not None:
+            self._beside.keep_names()
+
+    def _stacks(self, reading: dict[str, Any]) -> dict[str, Any]:
+        if self._beside is None:
+            return {}
+        # Of two with one number the newer.
+        return self._beside.fields(
+            {
+                native_id: self._name(serial, native_id)
+                for native_id, serial, _, ours, _, _, _ in reading["threads"]
+                if native_id and not ours
+            }
+        )
 
     def _name(self, serial: int, native_id: int) -> str:
         if serial >= _core.FIRST_OWN_SERIAL:
@@ -392,33 +427,7 @@ class GilTracer:
         )
 
 
-def _native_ids() -> list[int]:
-    """Return the native ids of the threads that are there, as far as known; also the caller's."""
-    return list({_core.native_id(), *(native_id for _, native_id, _ in known_threads())} - {0})
+def _stacks_beside(interval_micros: SupportsIndex | None) -> StacksBeside:
+    from gilknocker.meters.stacks_beside import StacksBeside
 
-
-class _Process:
-    """Who starts and stops tracers in this process: one at a time, and nobody after its end."""
-
-    def __init__(self) -> None:
-        self.exited = False
-        self.lock = RLock()  # a signal handler may come in between
-
-    def at_exit(self) -> None:
-        """Stop all tracers for good."""
-        with self.lock:
-            self.exited = True
-            for tracer in list(_RUNNING):
-                tracer.stop()
-
-    def after_fork_in_child(self) -> None:
-        """Know of no tracer: they run in the parent, whose threads may have the lock."""
-        self.lock = RLock()
-        _RUNNING.clear()
-        _NAMES.rest()
-
-
-_PROCESS = _Process()
-atexit.register(_core.insist, _PROCESS.at_exit)
-if FORKS:
-    os.register_at_fork(after_in_child=partial(_core.insist, _PROCESS.after_fork_in_child))
+    return StacksBeside(interval_micros)

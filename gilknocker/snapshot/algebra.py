@@ -8,6 +8,7 @@ from gilknocker.snapshot.fields import (
     CROWD_ID,
     EXACT,
     GATHERED_NAMES,
+    MOST_HOLDERS,
     ORIGIN,
     SETTINGS,
     gil_state,
@@ -117,18 +118,40 @@ def merged_fields(a: Snapshot, b: Snapshot) -> dict[str, Any]:
 
 
 def added_fields(a: Snapshot, b: Snapshot) -> dict[str, Any]:
-    """Return the fields of two epochs of one meter added up.
+    """Return the fields of two epochs of one meter added up, in constant memory.
 
-    As those of a merge, but looks keep their weights: of one meter they have one unit.
+    As those of a merge, but looks keep their weights: of one meter they have one unit. And no more
+    holders and stacks are kept apart than a meter keeps in an epoch: there may be epochs for ever.
     """
     fields = merged_fields(a, b)
-    if a._looks is None and b._looks is None:
-        return fields
-    sums = zip(look_weights(a), look_weights(b), strict=True)
-    fields["_looks"] = tuple(ours + theirs for ours, theirs in sums)
-    if a.method == b.method == "look":
-        fields["_holders"] = _together(a, a._holders, b, b._holders)
+    if a._looks is not None or b._looks is not None:
+        sums = zip(look_weights(a), look_weights(b), strict=True)
+        fields["_looks"] = tuple(ours + theirs for ours, theirs in sums)
+        if a.method == b.method == "look":
+            fields["_holders"] = _together(a, a._holders, b, b._holders)
+    fields["_holders"] = _gathered(fields["_holders"], a.method)
+    if fields["_stacks"] is not None:
+        from gilknocker.snapshot.stacks import gathered
+
+        fields["_stacks"] = gathered(fields["_stacks"])
     return fields
+
+
+def _gathered(holders: _StoredHolders, method: str) -> _StoredHolders:
+    """Return holders of which those that held least are one, if there are too many."""
+    threads = [holder for holder in holders if holder[0] != CROWD_ID]
+    if len(threads) <= MOST_HOLDERS:
+        return holders
+    threads.sort(key=lambda holder: -holder[3])
+    rest = sum(held for *_, held in threads[MOST_HOLDERS:])
+    crowds = [holder for holder in holders if holder[0] == CROWD_ID]
+    for place, (native_id, serial, name, held) in enumerate(crowds):
+        if name in GATHERED_NAMES:
+            crowds[place] = native_id, serial, name, held + rest
+            break
+    else:
+        crowds.append((CROWD_ID, 0, GATHERED_NAMES[method != "trace"], rest))
+    return (*threads[:MOST_HOLDERS], *crowds)
 
 
 def _looks_of_window(later: Snapshot, earlier: Snapshot) -> tuple[int, int, int] | None:
@@ -153,12 +176,14 @@ def _holds_of_window(later: Snapshot, earlier: Snapshot) -> dict[str, Any]:
 
 def _holders_of_window(later: Snapshot, earlier: Snapshot) -> _StoredHolders:
     before = {(native_id, serial): held for native_id, serial, _, held in earlier._holders}
-    window = [
-        (native_id, serial, name, held - before.pop((native_id, serial), 0))
-        for native_id, serial, name, held in later._holders
-    ]
+    window, gone = [], 0
+    for native_id, serial, name, held in later._holders:
+        had = before.pop((native_id, serial), 0)
+        if held < had:  # it went to the others, and came back
+            gone, had = gone + had, 0
+        window.append((native_id, serial, name, held - had))
     # Who is not kept apart any more went to the others with all that it had: that is no news.
-    gone = sum(before.values())
+    gone += sum(before.values())
     return tuple(
         (native_id, serial, name, news)
         for native_id, serial, name, held in window

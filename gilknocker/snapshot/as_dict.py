@@ -35,7 +35,10 @@ _LOOKS = ("held", "enabled", "squared")
 _NOT_PLAIN = ("histogram", "hold_histogram", "_holders", "_stacks", "_looks", "_merged")
 _PLAIN = tuple(name for name in FIELDS if name not in _NOT_PLAIN)
 # Version 1.0 did not store them: it never counted.
-_SINCE_1_1 = {"counted_ns": 0, "method_reason": "", "clock": None}
+_SINCE_1_1 = {
+    **{"counted_ns": 0, "method_reason": "", "clock": None},
+    **{"wanted_releases": 0, "retakes": 0, "passed_over_ns": 0},
+}
 _REQUIRED = (
     *("format", "version", *(name for name in _PLAIN if name not in _SINCE_1_1)),
     *("histogram", "hold_histogram", "holders", "merged", "waits", "hold_times"),
@@ -137,7 +140,9 @@ def decode(data: object) -> tuple[dict[str, Any], RawWaits | None, RawWaits | No
         "hold_histogram": _histogram("hold_histogram", data["hold_histogram"]),
         "_holders": tuple(_holder(holder) for holder in _list("holders", data["holders"])),
     }
-    fields["_stacks"] = stacks.decode(data.get("stacks"))  # which version 1.0 had not
+    fields["_stacks"] = stacks.decode(
+        data.get("stacks"), fields["method"] == "trace"
+    )  # which version 1.0 had not
     _check_counts(fields)
     _check_waits(fields)
     _check_holds(fields)

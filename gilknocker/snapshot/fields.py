@@ -8,7 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TypeAlias
 
-    from gilknocker.snapshot.value import Snapshot
+    from gilknocker.snapshot.figures import SnapshotFigures
 
     # Of each thread that held the GIL: native id, serial, name, and how much: ns where that was
     # counted or traced, else ticks.
@@ -33,6 +33,9 @@ COUNTS = (
     "held_ns",
     "waited_ns",
     "thread_ns",
+    "wanted_releases",
+    "retakes",
+    "passed_over_ns",
 )
 INSTANTS = ("start_ns", "end_ns", "start_unix_ns", "end_unix_ns")
 # Settings: None in a merge whose parts differ.
@@ -64,7 +67,10 @@ FIELDS = (
     "_merged",
 )
 # What only a trace has.
-TRACED = ("holds", "waited_ns", "thread_ns", "hold_max_ns")
+TRACED = (
+    *("holds", "waited_ns", "thread_ns", "hold_max_ns"),
+    *("wanted_releases", "retakes", "passed_over_ns"),
+)
 # Methods that see each hold begin and end.
 EXACT = ("count", "trace")
 
@@ -76,6 +82,7 @@ CROWD_NAME = "(other threads)"
 FOLDED_NAME = "(other ended threads)"
 # What the holders are called to which those go that are not kept apart any more.
 GATHERED_NAMES = (FOLDED_NAME, "other threads")
+MOST_HOLDERS = 256  # that a meter keeps apart
 
 # Of the normal distribution: 95 % lie within so many standard deviations.
 _Z95 = 1.959963984540054
@@ -90,14 +97,14 @@ def gil_state(ticks: int, disabled: int, otherwise: bool | str) -> bool | str:
     return "mixed" if disabled < ticks else False
 
 
-def crowd_held_ns(snapshot: Snapshot) -> int:
+def crowd_held_ns(snapshot: SnapshotFigures) -> int:
     """Return for how long threads held the GIL whose waits a trace could not know, ns."""
     if snapshot.method != "trace":
         return 0
     return sum(held for *_, name, held in snapshot._holders if name == CROWD_NAME)
 
 
-def look_weights(snapshot: Snapshot) -> tuple[int, int, int]:
+def look_weights(snapshot: SnapshotFigures) -> tuple[int, int, int]:
     """Return for how much time the looks of a meter stand, in units of the shortest.
 
     Returns
@@ -112,7 +119,7 @@ def look_weights(snapshot: Snapshot) -> tuple[int, int, int]:
     return snapshot.ticks_held, enabled, enabled
 
 
-def weights(snapshot: Snapshot) -> tuple[float, float, float]:
+def weights(snapshot: SnapshotFigures) -> tuple[float, float, float]:
     """Return what a merge adds up so that it weights by time, not by the number of ticks.
 
     Returns
@@ -136,21 +143,21 @@ def weights(snapshot: Snapshot) -> tuple[float, float, float]:
     return seconds * (held / weight), seconds, seconds * seconds * (squared / weight**2)
 
 
-def is_exact(snapshot: Snapshot) -> bool:
+def is_exact(snapshot: SnapshotFigures) -> bool:
     """Whether each hold of the window was seen to begin and end."""
     if snapshot.method == "count":
         return snapshot.counted_ns >= snapshot.observed_ns
     return snapshot.method == "trace"
 
 
-def told_of_holders(snapshot: Snapshot) -> int:
+def told_of_holders(snapshot: SnapshotFigures) -> int:
     """Return what the holders' numbers are shares of, in their unit: ns, or weights of looks."""
     if snapshot.method == "count":  # of looks in between they have nothing
         return sum(held for *_, held in snapshot._holders)
     return snapshot.held_ns if snapshot.method == "trace" else look_weights(snapshot)[0]
 
 
-def effective_ticks(snapshot: Snapshot) -> float:
+def effective_ticks(snapshot: SnapshotFigures) -> float:
     """Return how many ticks with a GIL the held fraction is worth: infinitely many if exact.
 
     Of a window that was counted in part: as many as would leave as little doubt in all of it as
@@ -184,7 +191,7 @@ def wilson_interval(fraction: float, n: float) -> tuple[float, float]:
     return min(max(centre - half, 0.0), fraction), max(min(centre + half, 1.0), fraction)
 
 
-def counted_interval(snapshot: Snapshot) -> tuple[float, float]:
+def counted_interval(snapshot: SnapshotFigures) -> tuple[float, float]:
     """Return where the held fraction lies of a window that was counted, at least in part.
 
     Exactly there, if all of it was. Of what was looked at it is Wilson's interval, by its share of

@@ -14,8 +14,16 @@ if TYPE_CHECKING:
 
 def describe(snapshot: Snapshot) -> str:
     """Return the line that ``str(snapshot)`` is."""
-    line = f"{_held(snapshot)}; {_waits(snapshot)}; method {snapshot.method}"
+    line = f"{_held(snapshot)}; {_waits(snapshot)}; method {_method(snapshot)}"
     return fitting(line, sys.stdout)  # it is most often printed
+
+
+def _method(snapshot: Snapshot) -> str:
+    """Return the method, and how much of the time it is true of, if not of all."""
+    if snapshot.method != "count" or is_exact(snapshot):
+        return snapshot.method
+    share = format_percent(snapshot.counted_ns / snapshot.observed_ns)
+    return f"count, {share} % of the time"
 
 
 def _held(snapshot: Snapshot) -> str:

@@ -9,25 +9,29 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any, TypeAlias
 
-    from gilknocker.snapshot.value import Snapshot
+    from gilknocker.snapshot.figures import SnapshotFigures
 
     _StoredFrame: TypeAlias = tuple[str, str, int]
-    # Frames, the oldest first; the thread's name; the time that the looks stand for which saw it,
-    # and of that the time in which a knock waited, and in which it was proven to be native code.
-    _StoredStack: TypeAlias = tuple[tuple[_StoredFrame, ...], str, int, int, int]
+    # Frames, the oldest first; the thread's name; the time that the looks stand for which saw it;
+    # the time that a knock waited meanwhile, or threads of a trace, each for itself; that in which
+    # it was proven to be native code; and that of the waits in holds that began with a retake.
+    _StoredStack: TypeAlias = tuple[tuple[_StoredFrame, ...], str, int, int, int, int]
     _StoredStacks: TypeAlias = tuple[_StoredStack, ...] | None
+    _Times: TypeAlias = tuple[int, int, int, int]
 
-__all__ = ["Blame", "Frame", "HeldStack"]
+__all__ = ["NOTHING", "Blame", "Frame", "HeldStack"]
 
 # What became of stacks that were seen least, when there were too many different ones.
 FOLDED: tuple[_StoredFrame, ...] = (("(others)", "", 0),)
+MOST_STACKS = 2048  # that totals of many epochs keep apart
 # Of a thread that begins or ends, or was started by C code that has called no Python yet.
 NO_FRAMES: tuple[_StoredFrame, ...] = (("(no Python code)", "", 0),)
 # A stack is called native if that was proven of so much of its time: it can be only while somebody
 # has waited long.
 LEAST_NATIVE = 0.05
 
-_KEYS = ("frames", "thread", "held_ns", "waited_ns", "native_ns")
+_KEYS = ("frames", "thread", "held_ns", "waited_ns", "native_ns", "retaken_ns")
+NOTHING = (0, 0, 0, 0)  # the times of a stack that nobody saw
 _TIME = "an integer from 0 to 2**63 - 1"
 
 
@@ -113,14 +117,21 @@ class HeldStack(tuple[tuple[Frame, ...], str, float, bool]):
         return self[0], self[1], self[2], self[3]
 
 
-class Blame(tuple[str, str, float, float]):
-    """What a function cost others: a tuple of its four attributes."""
+class Blame(tuple[str, str, float, float, float]):
+    """What a function cost others: a tuple of its five attributes."""
 
     __slots__ = ()
 
-    def __new__(cls, function: str, file: str, held_seconds: float, waited_seconds: float) -> Blame:
+    def __new__(
+        cls,
+        function: str,
+        file: str,
+        held_seconds: float,
+        waited_seconds: float,
+        retaken_seconds: float = 0.0,
+    ) -> Blame:
         """Make one; see the attributes."""
-        return super().__new__(cls, (function, file, held_seconds, waited_seconds))
+        return super().__new__(cls, (function, file, held_seconds, waited_seconds, retaken_seconds))
 
     @property
     def function(self) -> str:
@@ -139,25 +150,36 @@ class Blame(tuple[str, str, float, float]):
 
     @property
     def waited_seconds(self) -> float:
-        """How long the GIL was waited for meanwhile, s: by our knocks.
+        """How long the GIL was waited for meanwhile, s: by a trace's threads, else by our knocks.
 
-        A share of the waits of all knocks, whose sum is that of this column: they ask as often as
-        `Snapshot.knock_interval_ns` says.
+        A share of all waits, whose sum is that of this column. Of a trace that sum is exact,
+        `Snapshot.waited_ns`, and shared out by how many threads waited at each look. Knocks ask as
+        often as `Snapshot.knock_interval_ns` says: theirs is `Snapshot.wait_total_ns`.
         """
         return self[3]
 
+    @property
+    def retaken_seconds(self) -> float:
+        """How much of `waited_seconds` was waited for a hold that began with a retake, s.
+
+        Its thread had let go of the GIL while others waited, and was the next to have it. 0 but of
+        a trace, and where too many different stacks were seen or not all could be told.
+        """
+        return self[4]
+
     def __repr__(self) -> str:
+        retaken = f", {self.retaken_seconds:.3f} s of it retaken" if self.retaken_seconds else ""
         return (
             f"<Blame {self.function!r} ({self.file}): held {self.held_seconds:.3f} s, "
-            f"waited for {self.waited_seconds:.3f} s>"
+            f"waited for {self.waited_seconds:.3f} s{retaken}>"
         )
 
-    def __getnewargs__(self) -> tuple[str, str, float, float]:
-        return self[0], self[1], self[2], self[3]
+    def __getnewargs__(self) -> tuple[str, str, float, float, float]:
+        return self[0], self[1], self[2], self[3], self[4]
 
 
 def stored(
-    read: tuple[Iterable[Any], tuple[int, int, int], tuple[int, int, int]],
+    read: tuple[Iterable[Any], _Times, _Times],
     interval_ns: int,
     threads: dict[int, str],
 ) -> _StoredStacks:
@@ -173,7 +195,7 @@ def stored(
         Names of threads by their serial.
     """
     seen, folded, unknown = read
-    sums: dict[tuple[tuple[_StoredFrame, ...], str], tuple[int, int, int]] = {}
+    sums: dict[tuple[tuple[_StoredFrame, ...], str], _Times] = {}
     every = [
         (frames or NO_FRAMES, threads.get(serial, ""), tally) for frames, serial, tally in seen
     ]
@@ -188,35 +210,58 @@ def window(later: _StoredStacks, earlier: _StoredStacks) -> _StoredStacks:
     if later is None:
         return None
     before = {one[:2]: one[2:] for one in earlier or ()}
-    rest = []
+    rest = {}
+    moved = NOTHING  # what was folded in between: with all that it had, which is no news
     for frames, thread, *times in later:
-        gone = before.get((frames, thread), (0, 0, 0))
-        # Less than before only where it was folded in between.
-        held, waited, native = (max(a - b, 0) for a, b in zip(times, gone, strict=True))
-        if held:
-            rest.append((frames, thread, held, waited, native))
-    return tuple(rest)
+        had = before.pop((frames, thread), NOTHING)
+        if times[0] < had[0]:  # it was folded, and came back
+            moved, had = _plus(moved, had), NOTHING
+        rest[frames, thread] = _minus(tuple(times), had)
+    for had in before.values():
+        moved = _plus(moved, had)
+    if (FOLDED, "") in rest:
+        rest[FOLDED, ""] = _minus(rest[FOLDED, ""], moved)
+    return tuple((*key, *times) for key, times in rest.items() if times[0])
+
+
+def gathered(stacks: Iterable[_StoredStack]) -> _StoredStacks:
+    """Return stacks of which those that were seen least are one, if there are too many."""
+    told = [one for one in stacks if one[0] not in ((), FOLDED)]
+    others: dict[Any, _Times] = {}
+    for frames, thread, *times in (one for one in stacks if one[0] in ((), FOLDED)):
+        _add(others, (frames, thread), tuple(times))
+    told.sort(key=lambda one: -one[2])
+    for _, _, *times in told[MOST_STACKS:]:
+        _add(others, (FOLDED, ""), tuple(times))
+    return (*told[:MOST_STACKS], *((*key, *times) for key, times in others.items()))
 
 
 def merged(a: _StoredStacks, b: _StoredStacks) -> _StoredStacks:
     """Return what two snapshots saw: equal stacks of threads of one name are one."""
     if a is None or b is None:
         return b if a is None else a
-    sums: dict[Any, tuple[int, int, int]] = {}
+    sums: dict[Any, _Times] = {}
     for frames, thread, *times in (*a, *b):
         _add(sums, (frames, thread), tuple(times))
     return tuple((*key, *times) for key, times in sums.items())
 
 
-def _add(sums: dict[Any, tuple[int, int, int]], key: Any, times: tuple[int, ...]) -> None:
-    held, waited, native = sums.get(key, (0, 0, 0))
-    sums[key] = held + times[0], waited + times[1], native + times[2]
+def _plus(a: tuple[int, ...], b: tuple[int, ...]) -> _Times:
+    return a[0] + b[0], a[1] + b[1], a[2] + b[2], a[3] + b[3]
 
 
-def held_stacks(snapshot: Snapshot) -> tuple[HeldStack, ...]:
-    """Return the stacks of a snapshot, the largest first."""
-    stacks = sorted(snapshot._stacks or (), key=lambda one: -one[2])
-    seconds = _unit([one[2] for one in stacks], snapshot.held_seconds)
+def _minus(a: tuple[int, ...], b: tuple[int, ...]) -> _Times:
+    return tuple([max(a[k] - b[k], 0) for k in range(4)])  # type: ignore[return-value]
+
+
+def _add(sums: dict[Any, _Times], key: Any, times: tuple[int, ...]) -> None:
+    sums[key] = _plus(sums.get(key, NOTHING), times)
+
+
+def held_stacks(stored: _StoredStacks, held_seconds: float) -> tuple[HeldStack, ...]:
+    """Return stacks as they are shown, the largest first: their times sum to `held_seconds`."""
+    stacks = sorted(stored or (), key=lambda one: -one[2])
+    seconds = _unit([one[2] for one in stacks], held_seconds)
     return tuple(
         HeldStack(
             tuple(Frame(*frame) for frame in frames),
@@ -224,23 +269,31 @@ def held_stacks(snapshot: Snapshot) -> tuple[HeldStack, ...]:
             held * seconds,
             native >= LEAST_NATIVE * held > 0,
         )
-        for frames, thread, held, _, native in stacks
+        for frames, thread, held, _, native, _ in stacks
     )
 
 
-def blame(snapshot: Snapshot) -> tuple[Blame, ...]:
+def waited_seconds(snapshot: SnapshotFigures) -> float:
+    """Return for how long the GIL was waited for: by the threads of a trace, else by our knocks."""
+    traced = snapshot.method == "trace"
+    return (snapshot.waited_ns if traced else snapshot.wait_total_ns) / 1e9
+
+
+def blame(snapshot: SnapshotFigures) -> tuple[Blame, ...]:
     """Return each function's part in the waits, the largest first."""
     stacks = snapshot._stacks or ()
     held_unit = _unit([one[2] for one in stacks], snapshot.held_seconds)
-    waited_unit = _unit([one[3] for one in stacks], snapshot.wait_total_ns / 1e9)
-    sums: dict[tuple[str, str], tuple[int, int]] = {}
-    for frames, _, held, waited, _ in stacks:
-        key = frames[-1][:2] if frames else ("", "")
-        before = sums.get(key, (0, 0))
-        sums[key] = before[0] + held, before[1] + waited
+    paid = waited_seconds(snapshot)
+    waited_unit = _unit([one[3] for one in stacks], paid)
+    sums: dict[tuple[str, str], _Times] = {}
+    for frames, _, *times in stacks:
+        _add(sums, frames[-1][:2] if frames else ("", ""), tuple(times))
     rows = [
-        Blame(*key, held * held_unit, waited * waited_unit) for key, (held, waited) in sums.items()
+        Blame(*key, held * held_unit, waited * waited_unit, retaken * waited_unit)
+        for key, (held, waited, _, retaken) in sums.items()
     ]
+    if rows and paid and not waited_unit:  # no look saw anybody wait
+        rows.append(Blame("", "", 0.0, paid))
     return tuple(sorted(rows, key=lambda row: (-row.waited_seconds, -row.held_seconds)))
 
 
@@ -267,8 +320,15 @@ def encode(stacks: _StoredStacks) -> dict[str, Any] | None:
     return {"frames": [list(frame) for frame in numbers], "stacks": rows}
 
 
-def decode(value: Any) -> _StoredStacks:
+def decode(value: Any, traced: bool) -> _StoredStacks:
     """Return stacks from JSON, every value checked.
+
+    Parameters
+    ----------
+    value : object
+        What `encode` made.
+    traced : bool
+        Whether they are of a trace, several threads of which may have waited at once.
 
     Raises
     ------
@@ -280,7 +340,7 @@ def decode(value: Any) -> _StoredStacks:
     if not isinstance(value, dict) or set(value) != {"frames", "stacks"}:
         raise ValueError(f"stacks must be None or a dict of frames and stacks, not {shown(value)}")
     frames = [_frame(one) for one in _list("stacks.frames", value["frames"])]
-    return tuple(_stack(one, frames) for one in _list("stacks.stacks", value["stacks"]))
+    return tuple(_stack(one, frames, traced) for one in _list("stacks.stacks", value["stacks"]))
 
 
 def _list(name: str, value: Any) -> list[Any]:
@@ -300,7 +360,7 @@ def _frame(value: Any) -> _StoredFrame:
     return function, file, line
 
 
-def _stack(value: Any, frames: list[_StoredFrame]) -> _StoredStack:
+def _stack(value: Any, frames: list[_StoredFrame], traced: bool) -> _StoredStack:
     if not isinstance(value, dict) or set(value) != set(_KEYS):
         raise ValueError(f"each of stacks must be a dict of {', '.join(_KEYS)}, not {shown(value)}")
     if not isinstance(value["thread"], str):
@@ -312,10 +372,13 @@ def _stack(value: Any, frames: list[_StoredFrame]) -> _StoredStack:
                 f"a frame of a stack must be an integer from 0 to {len(frames) - 1}, "
                 f"not {shown(number)}"
             )
-    held, waited, native = (_time(f"stacks.{name}", value[name]) for name in _KEYS[2:])
-    if waited > held or native > held:
+    held, waited, native, retaken = (_time(f"stacks.{name}", value[name]) for name in _KEYS[2:])
+    if (waited > held and not traced) or native > held:
         raise ValueError(f"stacks.waited_ns and native_ns must be at most held_ns, {held}")
-    return tuple(frames[number] for number in numbers), value["thread"], held, waited, native
+    if retaken > waited:
+        raise ValueError(f"stacks.retaken_ns must be at most waited_ns, {waited}")
+    found = tuple(frames[number] for number in numbers)
+    return found, value["thread"], held, waited, native, retaken
 
 
 def _time(name: str, value: Any) -> int:

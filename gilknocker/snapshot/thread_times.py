@@ -13,6 +13,7 @@ __all__ = ["ThreadTimes"]
 
 
 _OTHER_TYPES: dict[str, type] = {"name": str, "ours": bool, "alive": bool}
+_SINCE_1_1 = dict.fromkeys(("wanted_releases", "retakes", "passed_over", "passed_over_ns"), 0)
 
 
 class ThreadTimes(NamedTuple):
@@ -32,10 +33,14 @@ class ThreadTimes(NamedTuple):
     forced_releases: int
     longest_hold_ns: int
     longest_wait_ns: int
+    wanted_releases: int = 0
+    retakes: int = 0
+    passed_over: int = 0
+    passed_over_ns: int = 0
 
     @classmethod
     def from_dict(cls, data: Any) -> ThreadTimes:
-        """Make one of what ``_asdict()`` gave.
+        """Make one of what ``_asdict()`` gave; what version 1.0 did not know is 0.
 
         Raises
         ------
@@ -44,6 +49,8 @@ class ThreadTimes(NamedTuple):
         """
         if not isinstance(data, dict):
             raise TypeError(f"each of threads must be a dict, not {shown(data)}")
+        if data.keys() == set(cls._fields) - _SINCE_1_1.keys():
+            data = {**data, **_SINCE_1_1}
         if data.keys() != set(cls._fields):
             raise ValueError(f"each of threads must have the keys {', '.join(cls._fields)}")
         for name in cls._fields:
@@ -82,5 +89,11 @@ for _name, _text in {
     ),
     "longest_hold_ns": "The longest time without letting go, ns; also if it still goes on.",
     "longest_wait_ns": "The longest wait, ns; also if it still goes on.",
+    "wanted_releases": "How often it let go while another thread of the program waited.",
+    "retakes": (
+        "How often of those it was the next to take the GIL again, before who waited was awake."
+    ),
+    "passed_over": "How often others did so while this one waited.",
+    "passed_over_ns": "The time of its waits in which that happened, ns: part of ``waited_ns``.",
 }.items():
     getattr(ThreadTimes, _name).__doc__ = _text

@@ -172,6 +172,7 @@ LAYOUTS: dict[tuple[int, int], dict[str, int]] = {
     },
     (3, 14): {
         "runtime_main": 816,
+        "runtime_debugger": 712,
         "interpreter_gil": 16,
         "interpreter_threads": 7344,
         "interpreter_id": 7280,
@@ -213,6 +214,7 @@ LAYOUTS: dict[tuple[int, int], dict[str, int]] = {
     },
     (3, 15): {
         "runtime_main": 944,
+        "runtime_debugger": 840,
         "interpreter_gil": 16,
         "interpreter_threads": 7336,
         "interpreter_id": 7272,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,8 +23,28 @@ class Mapped(NamedTuple):
     address: int
 
 
+def _status(folder: Path) -> dict[str, str]:
+    """Return what it says of a process or thread; nothing if that has ended."""
+    try:
+        lines = (folder / "status").read_text(errors="surrogateescape").splitlines()
+    except OSError:
+        return {}
+    return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+
+
+def _number_there(fields: dict[str, str]) -> int:
+    return int(fields.get("NSpid", fields["Pid"]).split()[-1])
+
+
 class Process:
     """A process of this machine, by its number here.
+
+    Attributes
+    ----------
+    pid : int
+        The number.
+    folder : Path
+        What /proc has of it.
 
     Raises
     ------
@@ -33,14 +54,14 @@ class Process:
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
-        self._folder = Path("/proc", str(pid))
-        if not self._folder.is_dir():
+        self.folder = Path("/proc", str(pid))
+        if not self.folder.is_dir():
             raise NoProcess(f"there is no process {pid}")
 
     def command(self) -> list[str]:
         """Return its command line."""
         try:
-            raw = (self._folder / "cmdline").read_bytes()
+            raw = (self.folder / "cmdline").read_bytes()
         except OSError:
             return []
         return [word.decode("utf-8", "backslashreplace") for word in raw.split(b"\0") if word]
@@ -48,7 +69,7 @@ class Process:
     def mapped(self) -> list[Mapped]:
         """Return the files that may hold an interpreter: each once, at its first byte."""
         try:
-            lines = (self._folder / "maps").read_text(errors="surrogateescape").splitlines()
+            lines = (self.folder / "maps").read_text(errors="surrogateescape").splitlines()
         except OSError as error:
             raise NoProcess(self.denied(error)) from None
         found: dict[str, Mapped] = {}
@@ -59,9 +80,9 @@ class Process:
             path = parts[5].removesuffix(" (deleted)")
             if path not in found and not path.startswith(("/dev/", "/memfd:")):
                 first, _, last = parts[0].partition("-")
-                readable = f"{self._folder}/root{path}"
+                readable = f"{self.folder}/root{path}"
                 if not os.path.exists(readable):  # replaced by an update: the mapping has it still
-                    readable = f"{self._folder}/map_files/{int(first, 16):x}-{int(last, 16):x}"
+                    readable = f"{self.folder}/map_files/{int(first, 16):x}-{int(last, 16):x}"
                 found[path] = Mapped(path, readable, int(first, 16))
         return list(found.values())
 
@@ -69,39 +90,61 @@ class Process:
         """Return the names of its threads by the numbers that they have there."""
         names = {}
         for task in self._tasks():
-            try:
-                status = (task / "status").read_text()
-            except OSError:  # it has ended
-                continue
-            fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
-            number = fields.get("NSpid", task.name).split()[-1]  # in its own namespace
-            names[int(number)] = fields.get("Name", "")
+            if fields := _status(task):
+                names[_number_there(fields)] = fields.get("Name", "")
         return names
+
+    def thread_here(self, number: int) -> int:
+        """Return what number a thread has here that has this one there; 0 if there is none."""
+        for task in self._tasks():
+            if (fields := _status(task)) and _number_there(fields) == number:
+                return int(task.name)
+        return 0
+
+    def number_there(self) -> int:
+        """Return the number that it has in its own namespace; 0 if it has ended."""
+        fields = _status(self.folder)
+        return _number_there(fields) if fields else 0
+
+    def user(self) -> tuple[int, int]:
+        """Return as which user and group it opens files."""
+        fields = _status(self.folder)
+        if not fields:
+            raise NoProcess(f"process {self.pid} has ended")
+        return int(fields["Uid"].split()[3]), int(fields["Gid"].split()[3])
 
     def _tasks(self) -> list[Path]:
         try:
-            return list((self._folder / "task").iterdir())
+            return list((self.folder / "task").iterdir())
         except OSError:
             return []
 
     def denied(self, error: OSError) -> str:
         """Return why its memory cannot be read, and what would help."""
-        if error.errno == errno.ESRCH or not self._folder.is_dir():
+        if error.errno == errno.ESRCH or not self.folder.is_dir():
             return f"process {self.pid} has ended"
         if error.errno not in (errno.EPERM, errno.EACCES):
             return f"the memory of process {self.pid} cannot be read: {error.strerror}"
-        return (
-            f"process {self.pid} may not be read: it needs the rights to trace it. "
-            f"{self._missing()} (or run this as root, or with CAP_SYS_PTRACE)"
-        )
+        needed = f"process {self.pid} may not be read: it needs the rights to trace it."
+        return f"{needed} {self._missing()}"
 
     def _missing(self) -> str:
-        try:
-            if self._folder.stat().st_uid != os.geteuid():
-                return "It belongs to another user: run this as that user"
+        if os.geteuid() == 0:
+            return (
+                "This is root without CAP_SYS_PTRACE over it, as in many containers: "
+                "give it that (docker run --cap-add SYS_PTRACE), or run this outside"
+            )
+        others = "or run this as root, or with CAP_SYS_PTRACE"
+        with suppress(OSError):
+            if self.folder.stat().st_uid != os.geteuid():
+                return f"It belongs to another user: run this as that user ({others})"
+        with suppress(OSError):
             scope = Path("/proc/sys/kernel/yama/ptrace_scope").read_text().strip()
-        except OSError:
-            return "Run this as its user"
-        if scope != "0":
-            return f"kernel.yama.ptrace_scope is {scope}: only 0 lets a user read other processes"
-        return "Its memory is protected, as that of programs with rights of their own is"
+            if scope != "0":
+                return (
+                    f"kernel.yama.ptrace_scope is {scope}: only 0 lets a user read other "
+                    f"processes ({others})"
+                )
+        return (
+            f"Its memory is protected, as that of programs with rights of their own is ({others})"
+        )

@@ -14,7 +14,11 @@ from gilknocker.meters.outside.elf import Elf, NotElf
 from gilknocker.meters.outside.layouts import LAYOUTS
 from gilknocker.meters.outside.process import Mapped, NoProcess, Process
 
-__all__ = ["Target", "Thread", "Unreadable"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["NoPython", "Target", "Thread", "Unreadable"]
 
 _NONE = 2**32 - 1
 _COOKIE = b"xdebugpy"
@@ -28,6 +32,14 @@ _NAMED = re.compile(r"python(\d)\.?(\d+)", re.IGNORECASE)
 
 class Unreadable(Exception):
     """There is a process, and what it runs cannot be read; the message says why."""
+
+
+class NoPython(Unreadable):
+    """A process runs no CPython, but a `program`, as its command line has it."""
+
+    def __init__(self, process: Process) -> None:
+        super().__init__(f"process {process.pid} runs no CPython that could be found")
+        self.program = " ".join(process.command())
 
 
 class Thread(NamedTuple):
@@ -86,15 +98,16 @@ class Target:
         self._runtime = addresses["_PyRuntime"]
         self.version = self._version(addresses)
         if self.version not in LAYOUTS:
-            known = ", ".join("{}.{}".format(*version) for version in LAYOUTS)
+            known = ["{}.{}".format(*version) for version in LAYOUTS]
             raise Unreadable(
-                f"process {pid} runs Python {self.version[0]}.{self.version[1]}; known are {known}"
+                f"process {pid} runs Python {self.version[0]}.{self.version[1]}; "
+                f"this gilknocker reads {known[0]} to {known[-1]}"
             )
         self._layout = dict(LAYOUTS[self.version])
         # The interpreter that was first, and not the newest: its GIL is the one to be asked for.
         self._interpreter = self._word(self._runtime + self._layout["runtime_main"])
         gil = self._gil()
-        offsets = ("runtime_main", "runtime_gil", "interpreter_", "gil_interval")
+        offsets = ("runtime_", "interpreter_", "gil_interval")
         others = ("thread_next", "thread_interpreter")
         layout = {
             name: value
@@ -123,7 +136,7 @@ class Target:
                 self._path = mapped.path
                 shift = 0 if first is None else mapped.address - first
                 return {name: address + shift for name, address in found.items()}
-        raise Unreadable(f"process {self.process.pid} runs no CPython that could be found")
+        raise NoPython(self.process)
 
     def _candidates(self) -> list[Mapped]:
         """Return its files, the likely ones first: the executable, and libpython."""
@@ -136,8 +149,14 @@ class Target:
 
     def _version(self, addresses: dict[str, int]) -> tuple[int, int]:
         # 3.13+ say it in front of all else; 3.11+ in a number of that name; 3.10 in its file's.
-        head = self._read(self._runtime, 16)
+        head = self._read(self._runtime, 24)
         if head[:8] == _COOKIE:
+            if any(head[16:]):
+                raise Unreadable(
+                    f"process {self.process.pid} runs a free-threaded build of Python "
+                    f"{head[11]}.{head[10]}, which cannot be read from outside or attached to; "
+                    "gilknocker run measures a program from its start"
+                )
             return head[11], head[10]
         if "Py_Version" in addresses:
             number = self._read(addresses["Py_Version"], 4)
@@ -169,26 +188,46 @@ class Target:
 
         It runs on meanwhile: one that begins or ends now may be there or not.
         """
-        layout, names = self._layout, self.process.threads()
-        found: list[Thread] = []
-        state = self._word(self._interpreter + layout["interpreter_threads"])
-        while state and len(found) < _MOST_THREADS:
-            if self._word(state + layout["thread_interpreter"]) != self._interpreter:
-                break  # freed while we looked
-            serial = self._word(state + layout["thread_id"])
+        names = self.process.threads()
+        found = []
+        for state, serial in self._states():
             native = 0
-            if "thread_native_id" in layout:
-                native = self._word(state + layout["thread_native_id"])
+            if "thread_native_id" in self._layout:
+                native = self._word(state + self._layout["thread_native_id"])
             found.append(Thread(state, serial, native, names.get(native, "")))
-            state = self._word(state + layout["thread_next"])
         return found
+
+    def _states(self) -> Iterator[tuple[int, int]]:
+        """Yield where the state of each thread is, and its serial."""
+        layout = self._layout
+        state = self._word(self._interpreter + layout["interpreter_threads"])
+        for _ in range(_MOST_THREADS):
+            if not state or self._word(state + layout["thread_interpreter"]) != self._interpreter:
+                return  # the last one, or one that was freed while we looked
+            yield state, self._word(state + layout["thread_id"])
+            state = self._word(state + layout["thread_next"])
+
+    def is_there(self, thread: Thread) -> bool:
+        """Whether a thread is still there, asked quickly."""
+        return (thread.state, thread.serial) in self._states()
 
     def holder(self) -> int:
         """Return the address of the state of the thread that holds the GIL; 0 if none does."""
         locked = self._read(self._gil_address + self._layout["gil_locked"], 4)
-        if struct.unpack("<i", locked)[0] != 1:
-            return 0
+        return self.last_holder() if struct.unpack("<i", locked)[0] == 1 else 0
+
+    def last_holder(self) -> int:
+        """Return the address of the state of the thread that holds the GIL, or did last."""
         return self._word(self._gil_address + self._layout["gil_last_holder"])
+
+    def debugger_support(self) -> tuple[int, int] | None:
+        """Return where it says how a debugger asks it to run a file, and its interpreter's state.
+
+        None before Python 3.14, which has no such thing.
+        """
+        if "runtime_debugger" not in self._layout:
+            return None
+        return self._runtime + self._layout["runtime_debugger"], self._interpreter
 
     def switch_interval_ns(self) -> int:
         """Return its ``sys.getswitchinterval()``, ns; as last read if it has ended."""
@@ -213,8 +252,8 @@ class Target:
         if agreed < _PROOFS // 2:
             raise Unreadable(
                 f"process {self.process.pid} runs Python {self.version[0]}.{self.version[1]}, but "
-                f"its memory does not read as that does: {problem} (a debug or free-threaded "
-                "build, or one that was changed?)"
+                f"its memory does not read as that does: {problem} (a debug build, or one that "
+                "was changed?)"
             )
 
     def _disagreement(self) -> str | None:

@@ -11,7 +11,7 @@ from gilknocker.meters.outside.process import NoProcess
 from gilknocker.meters.outside.target import Target
 from gilknocker.snapshot.fields import COUNTS, TRACED
 from gilknocker.snapshot.sources import from_core
-from gilknocker.snapshot.stacks import stored
+from gilknocker.snapshot.stacks import NOTHING, stored
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class OutsideMeter:
         holders: dict[int, tuple[int, int, str, int]] = {}
         # From outside nobody knocks: no look is known to have been at a time when one waited.
         seen = [
-            (frames, serial, (ticks, 0, 0))
+            (frames, serial, (ticks, 0, 0, 0))
             for serial, _, _, frames, ticks in counted["stacks"]
             if frames is not None
         ]
@@ -141,7 +141,7 @@ class OutsideMeter:
             gil_enabled_now=True,
             holders=tuple(holders.values()),
             stacks=stored(
-                (seen, (0, 0, 0), (unknown, 0, 0)),
+                (seen, NOTHING, (unknown, 0, 0, 0)),
                 self.interval_ns,
                 {serial: name for _, serial, name, _ in holders.values()},
             ),
