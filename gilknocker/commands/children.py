@@ -47,14 +47,14 @@ def run_family(options: RunOptions) -> NoReturn:
     """
     stderr = FirstStderr()
     files = outputs(options, stderr)
-    command = [sys.executable, *_python_options(), *options.words]
+    command = [sys.orig_argv[0], *_python_options(), *options.words]  # as we were called ourselves
     signals = {*_PASSED_ON, signal.SIGCHLD}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     signal.signal(signal.SIGCHLD, lambda *_: None)  # what is ignored is not waited for, either
     try:
-        pid = os.posix_spawn(command[0], command, os.environ, setsigmask=before)
+        pid = os.posix_spawn(sys.executable, command, os.environ, setsigmask=before)
     except OSError as error:
-        raise UsageError(f"cannot run {command[0]!r}: {error.strerror}") from None
+        raise UsageError(f"cannot run {sys.executable!r}: {error.strerror}") from None
     family = Family(pid, options.interval_micros or 1000)
     status = _watch(family, pid, signals)
     family.end()

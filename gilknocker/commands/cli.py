@@ -21,23 +21,25 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-_COMMANDS = "run, show, compare, dump, record or top"
+_COMMANDS = "run, show, compare, dump, record, top or attach"
 HELP = """\
 usage: gilknocker run [OPTION...] SCRIPT [ARG...]   a file, or a folder or zip with __main__.py
        gilknocker run [OPTION...] -m MODULE [ARG...]
        gilknocker run [OPTION...] -c CODE [ARG...]
        gilknocker show FILE
-       gilknocker dump | record | top PID
+       gilknocker dump | record | top | attach PID
        gilknocker compare [--json FILE] A B
 (or: python -m gilknocker ...)
 
 run runs a program as Python would, and prints on stderr how busy the GIL was and what a thread
 would have waited for it. show prints such a report again, from a file that --json wrote; compare
 prints the difference between two, also of functions where both have stacks. dump, record and top
-read a process that already runs, from outside: --help after them says more.
+read a process that already runs, from outside; attach lets one of Python 3.14 or newer measure
+itself, exactly. --help after them says more.
 
 options of run, before the program:
-  --interval-micros N  look at the GIL every N microseconds (1000), and knock a tenth as often
+  --interval-micros N  look every N microseconds (1000) where holds cannot be counted
+                       (knock a tenth as often)
   --live               show a status line every second, if stderr is a terminal
   --json FILE          write the report to FILE too, as JSON (docs/json.md)
   --html FILE          write the report to FILE too, as a page with charts
@@ -47,7 +49,7 @@ options of run, before the program:
   --collapsed FILE     the same, a line for each stack with its microseconds, as flamegraph.pl reads
   --children           watch all that the program starts too, from outside (docs/children.md)
   --stalls DURATION    say at once who keeps the GIL from others for so long: --stalls 200ms
-  --trace              count every hold and wait of every thread, rather than look and knock
+  --trace              count every hold and wait of every thread, rather than knock
   --chrome-trace FILE  the same, and write them to FILE for the Perfetto UI (gzipped: FILE.gz)
 
 options:
@@ -122,10 +124,8 @@ def _dispatch(words: Sequence[str], lazy_imports: LazyImports) -> None:
         show(*arguments)
     elif command == "compare":
         compare(arguments)
-    elif command in ("dump", "record", "top"):
-        from gilknocker.commands.outside import COMMANDS
-
-        COMMANDS[command](arguments)
+    elif command in ("dump", "record", "top", "attach"):
+        _ask_of_another(command, arguments)
     elif command:
         from gilknocker.commands.hints import of_command
 
@@ -133,6 +133,22 @@ def _dispatch(words: Sequence[str], lazy_imports: LazyImports) -> None:
         raise UsageError(f"no command {command!r}: {_COMMANDS} (--help){hint}")
     else:
         raise UsageError(f"a command is needed: {_COMMANDS} (--help)")
+
+
+def _ask_of_another(command: str, arguments: Sequence[str]) -> None:
+    """Measure a process that already runs; once that has begun, Ctrl-C only ends it."""
+    try:
+        if command == "attach":
+            from gilknocker.commands.attach import attach
+
+            attach(arguments)
+        else:
+            from gilknocker.commands.outside import COMMANDS
+
+            COMMANDS[command](arguments)
+    except KeyboardInterrupt:
+        print("gilknocker: interrupted before anything was measured", file=sys.stderr)
+        sys.exit(130)  # as shells say it of SIGINT
 
 
 def _run_with_children(options: RunOptions) -> NoReturn:

@@ -15,6 +15,7 @@ from _thread import allocate_lock
 from gilknocker import _core
 from gilknocker._units import format_ns, format_percent
 from gilknocker.commands.first_stderr import CLEAR_LINE, OpenFile
+from gilknocker.meters.bare_thread import BareThread
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -67,34 +68,24 @@ class StatusLine:
         self._begun_ns = _core.monotonic_ns()
         self._before = snapshot()
         self._stop = allocate_lock()  # held while the thread is to go on
-        self._ended = allocate_lock()  # held while it runs
+        self._thread = BareThread()
 
     @property
     def is_running(self) -> bool:
         """Whether the thread is there."""
-        return self._ended.locked()
+        return self._thread.is_running
 
     def start(self) -> None:
         """Start painting."""
-        if not self._ended.acquire(blocking=False):
-            return
-        self._stop.acquire(blocking=False)
-        try:
-            _core.start_as_ours(self._work)
-        except BaseException:
-            self._ended.release()
-            raise
+        if not self._thread.is_running:
+            self._stop.acquire(blocking=False)
+            self._thread.start(self._work)
 
     def stop(self, timeout_ns: int, /) -> bool:
         """Stop painting and clear the line; False if the thread is still there."""
-        if not self._ended.locked():
-            return True
         if self._stop.locked():
             self._stop.release()
-        if not self._ended.acquire(timeout=timeout_ns / 1e9):
-            return False
-        self._ended.release()
-        return True
+        return self._thread.wait(timeout_ns)
 
     def clear(self) -> None:
         """Erase the line, for what the program will print; it comes again."""
@@ -112,8 +103,6 @@ class StatusLine:
             self._write(CLEAR_LINE)
         except OSError:
             pass  # the terminal is gone
-        finally:
-            self._ended.release()
 
     def _paint(self) -> None:
         now = self._snapshot()

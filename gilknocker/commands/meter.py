@@ -56,9 +56,9 @@ class Meter:
         self._program = options.words
         self._pid = os.getpid()
         self._stderr = FirstStderr()
-        self._tracer = _tracer() if options.trace else None
         if options.stacks:
             _need_stacks()
+        self._tracer = _tracer(options) if options.trace else None
         self._meter: KnockKnock | GilTracer = self._tracer or KnockKnock(
             interval_micros=options.interval_micros, stacks=options.stacks
         )
@@ -157,7 +157,7 @@ def _need_looks() -> None:
 
 def _need_stacks() -> None:
     from gilknocker import _core
-    from gilknocker.reports import stack_lines  # noqa: F401 (of the report's lines)
+    from gilknocker.reports import line_reasons, stack_lines  # noqa: F401 (of the report's lines)
     from gilknocker.snapshot import stacks  # noqa: F401 (of Snapshot.stacks)
 
     problem = _core.stack_problem()
@@ -165,10 +165,10 @@ def _need_stacks() -> None:
         raise UsageError(f"--stacks: {problem}")
 
 
-def _tracer() -> GilTracer:
+def _tracer(options: RunOptions) -> GilTracer:
     from gilknocker.meters.tracer import GilTracer, GilTracerUnsupported
 
     try:
-        return GilTracer()
+        return GilTracer(stacks=options.stacks, interval_micros=options.interval_micros)
     except GilTracerUnsupported as error:
         raise UsageError(f"--trace: {error}") from None

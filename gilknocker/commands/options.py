@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["STARTED_WITH", "RunOptions", "UsageError", "parse_run"]
+__all__ = ["OF_STACKS", "STARTED_WITH", "RunOptions", "UsageError", "parse_run"]
 
 # What the interpreter had imported before anything of ours: a program cannot tell these from ours.
 STARTED_WITH = frozenset(sys.modules)
@@ -22,7 +22,7 @@ STARTED_WITH = frozenset(sys.modules)
 # What may be written: the attributes of `RunOptions` that name a file.
 FILES = ("json", "html", "chrome_trace", "flame", "speedscope", "collapsed")
 # Files that are made of stacks.
-_OF_STACKS = ("--flame", "--speedscope", "--collapsed")
+OF_STACKS = ("--flame", "--speedscope", "--collapsed")
 
 
 # What --stalls says, for programs that are started by others.
@@ -145,10 +145,10 @@ def parse_run(words: Sequence[str]) -> RunOptions:
         raise UsageError("--children watches from outside, and --stalls from within: not both")
     if options.stalls is None and not options.children and os.environ.get(STALLS):
         options.stalls = _tolerated(STALLS, os.environ[STALLS])
-    if options.trace and options.interval_micros is not None:
-        raise UsageError("--interval-micros is for looks, and --trace takes none: not both")
-    if options.trace and options.stacks:
-        raise UsageError("stacks are read by looks, and --trace takes none: not both")
+    if options.trace and options.interval_micros is not None and not options.stacks:
+        raise UsageError(
+            "--interval-micros is for looks, and --trace takes none without --stacks: not both"
+        )
     if options.children and (options.trace or options.live):
         other = "--trace" if options.trace else "--live"
         raise UsageError(
@@ -195,13 +195,13 @@ def _take_option(options: RunOptions, word: str, rest: list[str]) -> None:
         options.trace = True
     elif word == "--stacks":
         options.stacks = True
-    elif name in ("--json", "--html", "--chrome-trace", *_OF_STACKS):
+    elif name in ("--json", "--html", "--chrome-trace", *OF_STACKS):
         path = value if equals else _value(name, rest)
         if not path:
             raise UsageError(f"{name} needs the name of a file")
         setattr(options, name[2:].replace("-", "_"), path)
         options.trace |= name == "--chrome-trace"
-        options.stacks |= name in _OF_STACKS
+        options.stacks |= name in OF_STACKS
     elif name == "--stalls":
         options.stalls = _tolerated(name, value if equals else _value(name, rest))
     elif name == "--interval-micros":

@@ -2,83 +2,41 @@
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 import time
 
-from gilknocker._units import fitting, format_ns
+from gilknocker._units import format_ns
 from gilknocker.commands.first_stderr import FirstStderr
 from gilknocker.commands.options import UsageError
 from gilknocker.commands.outputs import Run, outputs
+from gilknocker.commands.outside_options import (
+    add_files,
+    micros,
+    parser_of,
+    print_report,
+    seconds,
+    target_of,
+)
 from gilknocker.meters.outside.process import NoProcess
-from gilknocker.meters.outside.target import Target, Unreadable
 from gilknocker.meters.outside.watch import OutsideMeter
 from gilknocker.reports.stacks import stack_lines
-from gilknocker.reports.words import printable, text
+from gilknocker.reports.words import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable, Sequence
-    from typing import Any, NoReturn
+    from typing import Any
 
-    from gilknocker.meters.outside.target import Thread
+    from gilknocker.commands.outputs import Output
+    from gilknocker.meters.outside.target import Target, Thread
     from gilknocker.reports.stacks import _Frame
 
-__all__ = ["COMMANDS"]
+__all__ = ["COMMANDS", "watched"]
 
 _DUMP_SECONDS = 0.05
 # So long a busy machine may leave the reader without a CPU.
 _PATIENCE_SECONDS = 5.0
-_MOST_MICROS = 10_000_000
-_FILES = {
-    "--json": "the report as JSON",
-    "--html": "it as a page with charts",
-    "--flame": "a flame graph",
-    "--speedscope": "the stacks for speedscope.app",
-    "--collapsed": "the stacks as flamegraph.pl reads them",
-}
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{self.prog.rpartition(' ')[2]}: {message}")
-
-
-def _parser(command: str, what: str) -> argparse.ArgumentParser:
-    parser = _Parser(prog=f"gilknocker {command}", description=what)
-    parser.add_argument("pid", type=_pid, metavar="PID", help="the process, by its number here")
-    return parser
-
-
-def _pid(word: str) -> int:
-    if not (word.isascii() and word.isdecimal() and 0 < int(word) < 2**31):
-        raise argparse.ArgumentTypeError(f"PID must be the number of a process, not {word!r}")
-    return int(word)
-
-
-def _micros(word: str) -> int:
-    if not (word.isascii() and word.isdecimal() and 1 <= int(word) <= _MOST_MICROS):
-        allowed = f"an integer from 1 to {_MOST_MICROS}"
-        raise argparse.ArgumentTypeError(f"must be {allowed}, not {word!r}")
-    return int(word)
-
-
-def _seconds(word: str) -> float:
-    try:
-        number = float(word)
-    except ValueError:
-        number = 0.0
-    if not 0 < number <= 1e6:
-        raise argparse.ArgumentTypeError(f"must be a number of seconds up to 1e6, not {word!r}")
-    return number
-
-
-def _target(pid: int) -> Target:
-    try:
-        return Target(pid)
-    except (NoProcess, Unreadable) as error:
-        raise UsageError(str(error)) from None
 
 
 def _title(target: Target) -> str:
@@ -89,10 +47,10 @@ def _title(target: Target) -> str:
 
 def dump(words: Sequence[str]) -> None:
     """Print once who holds the GIL, since when at least, and every thread's stack."""
-    parser = _parser("dump", dump.__doc__ or "")
+    parser = parser_of("dump", dump.__doc__ or "")
     parser.add_argument("--json", action="store_true", help="as JSON")
     options = parser.parse_args(words)
-    target = _target(options.pid)
+    target = target_of(options.pid)
     try:
         state = _state(target)
     except NoProcess as error:
@@ -158,40 +116,38 @@ def _dump_lines(state: dict[str, Any]) -> list[str]:
 
 def record(words: Sequence[str]) -> None:
     """Measure a process for some time, and print the report that run prints of a program."""
-    parser = _parser("record", record.__doc__ or "")
-    parser.add_argument("--seconds", type=_seconds, default=5.0, help="how long (5)")
-    parser.add_argument("--interval-micros", type=_micros, default=1000, help="of looks (1000)")
-    for option, what in _FILES.items():
-        parser.add_argument(option, metavar="FILE", help=f"write {what} to FILE too")
-    parser.set_defaults(chrome_trace=None, trace=False)
+    parser = parser_of("record", record.__doc__ or "")
+    parser.add_argument("--seconds", type=seconds, default=5.0, help="how long (5)")
+    parser.add_argument("--interval-micros", type=micros, default=1000, help="of looks (1000)")
+    add_files(parser)
     options = parser.parse_args(words)
     stderr = FirstStderr()
     files = outputs(options, stderr)
-    target = _target(options.pid)
-    with OutsideMeter(target, options.interval_micros) as meter:
+    watched(target_of(options.pid), options, files, stderr)
+
+
+def watched(
+    target: Target, options: argparse.Namespace, files: Sequence[Output], stderr: FirstStderr
+) -> None:
+    """Measure a process from outside, and print the report."""
+    with OutsideMeter(target, options.interval_micros or 1000) as meter:
         try:
             ended = meter.wait(options.seconds)
         except KeyboardInterrupt:
             ended = False
     run = Run(meter.snapshot(), ["process", str(options.pid)], None, [], 0, None)
-    print(fitting(text(run.snapshot, program=run.program), sys.stdout), end="")
-    if ended:
-        print(f"  Note: process {options.pid} has ended.")
-    for file in files:
-        try:
-            file.write(run, stderr)
-        except OSError as error:
-            raise UsageError(f"{file.missing}: {error}") from None
+    notes = [f"process {options.pid} has ended."] if ended else []
+    print_report(run, files, stderr, notes)
 
 
 def top(words: Sequence[str]) -> None:
     """Show each second how busy the GIL is, who holds it, and where; keys q, p, s in a terminal."""
     from gilknocker.commands.top import watch
 
-    parser = _parser("top", top.__doc__ or "")
-    parser.add_argument("--interval-micros", type=_micros, default=1000, help="of looks (1000)")
+    parser = parser_of("top", top.__doc__ or "")
+    parser.add_argument("--interval-micros", type=micros, default=1000, help="of looks (1000)")
     options = parser.parse_args(words)
-    target = _target(options.pid)
+    target = target_of(options.pid)
     with OutsideMeter(target, options.interval_micros) as meter:
         try:
             ended = watch(meter, _title(target))

@@ -26,7 +26,17 @@ if TYPE_CHECKING:
 
     from gilknocker.snapshot.value import Snapshot
 
-__all__ = ["STYLE", "card", "comparison_card", "notebook_card", "one_line"]
+__all__ = [
+    "STYLE",
+    "card",
+    "comparison_card",
+    "div",
+    "lines_part",
+    "notebook_card",
+    "one_line",
+    "self_contained",
+    "shortened",
+]
 
 SHOWN_HOLDERS = 6
 _FIGURES = (50, 90, 99)
@@ -99,10 +109,10 @@ def card(
     caveats = [*words.caveats(snapshot, children_cpu_ns, children), *notes]
     parts = [
         *_held(snapshot, *held),
-        *(_div("gk-note", f"Note: {caveat}") for caveat in caveats),
+        *(div("gk-note", f"Note: {caveat}") for caveat in caveats),
         *_waits(snapshot),
         *_held_by(snapshot),
-        *_lines(snapshot),
+        *lines_part(snapshot),
         *_details(others),
     ]
     return f'<div class="gilknocker">{"".join(parts)}</div>'
@@ -112,10 +122,11 @@ def notebook_card(
     snapshot: Snapshot, *, children_cpu_ns: int = 0, notes: Sequence[str] = ()
 ) -> str:
     """Return the same for a notebook: without any element that some of them take away."""
-    return _self_contained(card(snapshot, children_cpu_ns=children_cpu_ns, notes=notes))
+    return self_contained(card(snapshot, children_cpu_ns=children_cpu_ns, notes=notes))
 
 
-def _self_contained(fragment: str) -> str:
+def self_contained(fragment: str) -> str:
+    """Return a fragment for a page that has no `STYLE`, and lets no ``<svg>`` pass."""
     fragment = re.sub(r"<svg .*?</svg>", _as_background, fragment, flags=re.DOTALL)
     return re.sub(r'class="([^"]*)"(?: style="([^"]*)")?', _with_style, fragment)
 
@@ -165,11 +176,11 @@ def comparison_card(
         rest = f'<span class="gk-pieces">{pieces}</span>'
         table.append(_row([_bold(label), *map(escape, figures), rest]))
     parts = [
-        *(_div("gk-head", head) for head in heads),
+        *(div("gk-head", head) for head in heads),
         f'<div class="gk-table">{"".join(table)}</div>',
-        *(_div("gk-small gk-soft", note) for note in notes),
+        *(div("gk-small gk-soft", note) for note in notes),
     ]
-    return _self_contained(f'<div class="gilknocker gk-wide">{"".join(parts)}</div>')
+    return self_contained(f'<div class="gilknocker gk-wide">{"".join(parts)}</div>')
 
 
 def _row(cells: Sequence[str]) -> str:
@@ -199,7 +210,7 @@ def _held(snapshot: Snapshot, label: str, figures: str) -> Iterable[str]:
         f'<span class="gk-soft">in {format_ns(snapshot.observed_ns, digits=3)}</span></div>'
     )
     yield held_bar(snapshot.held_fraction, snapshot.held_fraction_interval, f"{label} {figures}")
-    yield _div("gk-says", words.interpretation(snapshot))
+    yield div("gk-says", words.interpretation(snapshot))
 
 
 def _waits(snapshot: Snapshot) -> Iterable[str]:
@@ -231,7 +242,7 @@ def _waits(snapshot: Snapshot) -> Iterable[str]:
             f" Dashed: {format_ns(switch)}, the switch interval, after which a thread that waits "
             "makes Python code give up the GIL."
         )
-    yield _div("gk-small gk-soft", key)
+    yield div("gk-small gk-soft", key)
 
 
 def _held_by(snapshot: Snapshot) -> Iterable[str]:
@@ -243,16 +254,17 @@ def _held_by(snapshot: Snapshot) -> Iterable[str]:
         whole = one_line(name)
         yield (
             f'<div class="gk-row"><span class="gk-name" title="{whole} ({native_id})">'
-            f'{one_line(_shortened(name))}</span> <span class="gk-track">'
+            f'{one_line(shortened(name))}</span> <span class="gk-track">'
             f'<i class="gk-fill" style="width:{percent_width(share)}"></i></span> '
             f'<span class="gk-share">{format_percent(share)} %</span></div>'
         )
     if rest := holders[SHOWN_HOLDERS:]:
         share = sum(holder[2] for holder in rest)
-        yield _div("gk-small gk-soft", f"and {len(rest)} more, {format_percent(share)} %")
+        yield div("gk-small gk-soft", f"and {len(rest)} more, {format_percent(share)} %")
 
 
-def _lines(snapshot: Snapshot) -> Iterable[str]:
+def lines_part(snapshot: Snapshot) -> Iterable[str]:
+    """Yield the lines by which the GIL was held, with bars; nothing where that is not known."""
     lines, unknown = lines_by_cost(snapshot)
     if not lines:
         return
@@ -261,17 +273,17 @@ def _lines(snapshot: Snapshot) -> Iterable[str]:
         whole = one_line(f"{line.file}:{line.line} {line.function}")
         yield (
             f'<div class="gk-row"><span class="gk-place" title="{whole}">'
-            f'{one_line(_shortened(line.place, _PLACE))}</span> <span class="gk-track">'
+            f'{one_line(shortened(line.place, _PLACE))}</span> <span class="gk-track">'
             f'<i class="gk-fill" style="width:{percent_width(line.share)}"></i></span> '
             f'<span class="gk-share">{format_percent(line.share)} %</span></div>'
         )
         if line.remarks:
-            yield _div("gk-small gk-soft", "; ".join(line.remarks))
+            yield div("gk-small gk-soft", "; ".join(line.remarks))
     if unknown >= LEAST_SHARE:
-        yield _div("gk-small gk-soft", f"{format_percent(unknown)} % unknown")
+        yield div("gk-small gk-soft", f"{format_percent(unknown)} % unknown")
 
 
-def _shortened(name: str, most: int = _NAME) -> str:
+def shortened(name: str, most: int = _NAME) -> str:
     """Return a name with what is too long cut out of its middle: they differ at the end."""
     return name if len(name) <= most else f"{name[: most // 2]}…{name[-most // 2 + 1 :]}"
 
@@ -283,5 +295,6 @@ def _details(facts: Sequence[tuple[str, str]]) -> Iterable[str]:
     yield "</div>"
 
 
-def _div(classes: str, text: str) -> str:
+def div(classes: str, text: str) -> str:
+    """Return a ``div`` of text."""
     return f'<div class="{classes}">{escape(text)}</div>'

@@ -6,6 +6,7 @@ import json
 
 from gilknocker import __version__
 from gilknocker.reports.stack_files import NATIVE, UNKNOWN, shown
+from gilknocker.snapshot.stacks import waited_seconds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -163,11 +164,11 @@ def _nodes(snapshot: Snapshot) -> list[list[Any]]:
     """Return a row for each bar: name, held, waited (µs), hue, and its parent's number."""
     stored = snapshot._stacks or ()
     held_unit = _unit([one[2] for one in stored], snapshot.held_seconds)
-    waited_unit = _unit([one[3] for one in stored], snapshot.wait_total_ns / 1e9)
+    waited_unit = _unit([one[3] for one in stored], waited_seconds(snapshot))
     native = {(one.frames, one.thread) for one in snapshot.stacks if one.native}
     rows: list[list[Any]] = [["all threads", 0.0, 0.0, 30, -1]]
     numbers: dict[tuple[int, str], int] = {}
-    for frames, thread, held, waited, _ in stored:
+    for frames, thread, held, waited, *_ in stored:
         names = [f"thread {thread}"] if thread else []
         names += [shown(frame) for frame in frames] or [UNKNOWN]
         names += [NATIVE] if (frames, thread) in native else []

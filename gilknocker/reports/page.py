@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gilknocker.snapshot.thread_times import ThreadTimes
     from gilknocker.snapshot.value import Snapshot
 
-__all__ = ["page"]
+__all__ = ["document", "page", "section"]
 
 MOST_ROWS = 200  # of a table: a service may have had ten thousand threads
 
@@ -88,20 +88,34 @@ def page(
     beside = [*_timeline(snapshot), *([] if threads else _holders(snapshot)), _as_text(text)]
     below = _threads(threads) if threads else ""  # it is wide
     below += _processes(processes) if processes else ""
-    started = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(snapshot.start_unix_ns / 1e9))
+    main = f"<main><div>{shown}</div>\n<div>{''.join(beside)}</div></main>\n{below}"
+    return document(title, main, snapshot.start_unix_ns)
+
+
+def document(title: str, body: str, start_unix_ns: int) -> str:
+    """Return the text of a file around what is shown.
+
+    Parameters
+    ----------
+    title, body : str
+        HTML.
+    start_unix_ns : int
+        When what is shown began, on the clock of ``time.time_ns``.
+    """
+    started = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(start_unix_ns / 1e9))
     version = ".".join(map(str, sys.version_info[:3]))
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"/>'
         '<meta name="viewport" content="width=device-width, initial-scale=1"/>'
         f"<title>{title}</title>\n<style>{STYLE}{PAGE_STYLE}</style></head>\n"
-        f"<body><h1>{title}</h1>\n<main><div>{shown}</div>\n"
-        f"<div>{''.join(beside)}</div></main>\n{below}"
+        f"<body><h1>{title}</h1>\n{body}"
         f"<footer>gilknocker {__version__}, Python {version}; started {started} UTC</footer>"
         "</body></html>\n"
     )
 
 
-def _section(heading: str, *parts: str) -> str:
+def section(heading: str, *parts: str) -> str:
+    """Return a part of a page, wide, of HTML."""
     return f'<section class="gilknocker gk-wide"><h2>{heading}</h2>{"".join(parts)}</section>\n'
 
 
@@ -114,7 +128,7 @@ def _timeline(snapshot: Snapshot) -> Iterable[str]:
     at, longest = max(waits, key=lambda pair: pair[1])
     label = f"{len(waits)} waits over time, the longest {format_ns(longest)} at {at:.2f} s"
     seconds = (snapshot.end_ns - snapshot.start_ns) / 1e9
-    yield _section(
+    yield section(
         "Waits over time",
         wait_timeline(waits, seconds, label),
         f'<div class="gk-small gk-soft">{label}. Each dot is a wait, logarithmic.</div>',
@@ -127,12 +141,12 @@ def _holders(snapshot: Snapshot) -> Iterable[str]:
             (holder.name, str(holder.native_id), f"{format_percent(holder.share)} %")
             for holder in snapshot.holders
         ]
-        yield _section("Threads that held the GIL", _table(_HELD, rows))
+        yield section("Threads that held the GIL", _table(_HELD, rows))
 
 
 def _threads(threads: Sequence[ThreadTimes]) -> str:
     busiest = sorted(threads, key=lambda one: (one.ours, -one.held_ns - one.waited_ns))
-    return _section("Threads", _table(_TRACED, [_traced_row(thread) for thread in busiest]))
+    return section("Threads", _table(_TRACED, [_traced_row(thread) for thread in busiest]))
 
 
 def _processes(processes: Sequence[MeasuredProcess]) -> str:
@@ -144,7 +158,7 @@ def _processes(processes: Sequence[MeasuredProcess]) -> str:
         for one in processes[:MOST_ROWS]
         if one.snapshot is not None
     ]
-    rows = _section("Processes", _table(HEADS, process_rows(processes)))
+    rows = section("Processes", _table(HEADS, process_rows(processes)))
     return f"{rows}<main>{''.join(cards)}</main>\n"
 
 

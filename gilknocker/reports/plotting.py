@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
     from gilknocker.snapshot.value import Snapshot
 
-__all__ = ["overlay", "percentile_steps", "plot", "to_pandas"]
+__all__ = ["overlay", "percentile_steps", "plot", "plot_workers", "to_pandas"]
 
 KINDS = ("percentiles", "timeline")
+_MOST_NAMES = 20  # of bars: more would lie over each other
 # Where 1 / (1 - p) is, and what is written there.
 _PERCENTS = (
     (1, "0 %"),
@@ -79,6 +80,37 @@ def overlay(
         ax = plot(snapshot, ax, kind=kind, label=label)
     if ax is None:
         raise ValueError("snapshots must hold at least one, by its label")
+    return ax
+
+
+def plot_workers(workers: Mapping[str, Snapshot], ax: Axes | None = None) -> Axes:
+    """Draw the held fraction of each of many processes: see ``ByWorker.plot``."""
+    from statistics import median
+
+    from gilknocker.reports.workers import held
+
+    require("matplotlib", "plot", "plot()")
+    fractions = held(workers)
+    if not fractions:
+        raise ValueError("there are no workers of which the held fraction is known")
+    if ax is None:
+        from matplotlib import pyplot
+
+        _, ax = pyplot.subplots(figsize=(6.4, 3.8), layout="constrained")
+    percents = [100 * fraction for fraction in fractions.values()]
+    places = range(1, len(percents) + 1)
+    middle = median(percents)
+    ax.barh(places, percents, height=0.8 if len(percents) <= _MOST_NAMES else 1.0)
+    ax.axvline(middle, color="C1", linestyle="--", label=f"median {middle:.1f} %")
+    ax.invert_yaxis()
+    ax.set_xlim(0, 100)
+    ax.set_xlabel("share of the time that the GIL was held, %")
+    if len(percents) <= _MOST_NAMES:
+        ax.set_yticks(places, list(fractions))
+    else:
+        ax.set_ylabel(f"{len(percents)} workers, most first")
+    ax.grid(True, axis="x", alpha=0.3)
+    ax.legend()
     return ax
 
 

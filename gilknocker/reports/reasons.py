@@ -23,8 +23,10 @@ __all__ = [
     "LEAST_KNOCKS",
     "LEAST_LOOKS",
     "UNTIMELY",
+    "in_flight_ns",
     "interpretation",
     "kept_by_one",
+    "ns_beyond",
     "switch_ns",
     "untimely",
 ]
@@ -44,6 +46,7 @@ ONE_TURN = 0.7
 TURNS = 2.0  # nine of ten waits for a thread that runs Python code are shorter
 LONG = 20.0
 MOSTLY = 0.5  # the share of all waiting from which on a kind of wait decides what is said
+SOME = 0.1  # the same, from which on it is said
 ALONE = 0.9  # the share of the time held from which on others cannot have been in the way
 # So many waits, none longer than so many times the median: they all end with what the holder does.
 EQUALLY_LONG = 2.5
@@ -60,6 +63,11 @@ _TAKEN_BACK = (
 )
 _QUEUE = "threads that queue up for it"
 _MACHINE = "a machine too busy to run whoever holds it"
+# As benchmarks/starvation.py measures.
+_AGAINST_RETAKES = (
+    " A rest after each piece of work (time.sleep(0) is one), sys.setswitchinterval() of less than "
+    "a piece takes, or a process of its own for that work lets others have it sooner."
+)
 _REMEDY = (
     " More threads of this kind make nothing faster; processes would, or code that releases the "
     "GIL."
@@ -79,12 +87,14 @@ def interpretation(snapshot: Snapshot) -> str:
             f"Too short to say how busy the GIL was: {format_count(round(looks), 'look')} at it, "
             f"and at least {LEAST_LOOKS} are needed."
         )
-    if interval[1] < IDLE:
-        return _on_idle(snapshot)
     held = f"The GIL was held {format_percent(fraction)} % of the time"
-    if snapshot.knocks < LEAST_KNOCKS:
-        return _on_few(snapshot, held)
-    return _on_waits(snapshot, held, fraction)
+    if interval[1] < IDLE:
+        said = _on_idle(snapshot)
+    elif snapshot.knocks < LEAST_KNOCKS:
+        said = _on_few(snapshot, held)
+    else:
+        said = _on_waits(snapshot, held, fraction)
+    return f"{said}{_by_line(snapshot)[1]}" if _waits_matter(snapshot, fraction) else said
 
 
 def untimely(snapshot: Snapshot) -> float:
@@ -105,7 +115,18 @@ def kept_by_one(snapshot: Snapshot) -> bool:
         and snapshot.knocks >= LEAST_EQUAL
         and _longest_ns(snapshot) <= EQUALLY_LONG * snapshot.percentile(50)
         and snapshot.percentile(SHORT_PERCENT) >= ONE_TURN * switch_ns(snapshot)
-        and not _in_flight(snapshot)
+        and not in_flight_ns(snapshot)
+    )
+
+
+def _waits_matter(snapshot: Snapshot, fraction: float) -> bool:
+    """Whether it is worth a sentence by which line the GIL was held."""
+    if snapshot.knocks < LEAST_KNOCKS:
+        return fraction >= IDLE
+    return (
+        snapshot.percentile(90) >= ONE_TURN * switch_ns(snapshot)
+        or snapshot.wait_total_ns >= NOTICEABLE * snapshot.observed_ns
+        or bool(_long_ones(snapshot))
     )
 
 
@@ -147,8 +168,8 @@ def _on_waits(snapshot: Snapshot, held: str, fraction: float) -> str:
     switch = switch_ns(snapshot)
     median, p90 = snapshot.percentile(50), snapshot.percentile(90)
     long_ones = _long_ones(snapshot)
-    if _ns_beyond(snapshot.histogram, LONG * switch) + _in_flight(snapshot) >= MOSTLY * (
-        snapshot.wait_total_ns + _in_flight(snapshot)
+    if ns_beyond(snapshot.histogram, LONG * switch) + in_flight_ns(snapshot) >= MOSTLY * (
+        snapshot.wait_total_ns + in_flight_ns(snapshot)
     ):
         return (
             f"{held}, and a thread would have waited up to {format_ns(_longest_ns(snapshot))} "
@@ -191,21 +212,32 @@ def _room(fraction: float) -> str:
 def _causes(snapshot: Snapshot) -> str:
     """Return what may be behind waits that are longer than Python code makes one wait."""
     alone = _alone(snapshot)
-    causes = []
-    if alone is None:
-        causes.append(_QUEUE)
-    causes.append(_KEPT)
-    if not kept_by_one(snapshot):
-        causes.append(_TAKEN_BACK)
-    # Who only counts cannot tell how busy the machine is.
-    if not snapshot.ticks or untimely(snapshot) > UNTIMELY:
-        causes.append(_MACHINE)
+    proven, _ = _by_line(snapshot)
     who = _by_turns(snapshot)
     if alone is not None:
         who = f"{alone} had it nearly all of the time it was held. "
-    if len(causes) == 1:
-        return f"{who}That is {causes[0]}."
-    return f"{who}That may be {_either(causes)}. A trace (--trace) tells which."
+    # Who only counts cannot tell how busy the machine is.
+    machine = not snapshot.ticks or untimely(snapshot) > UNTIMELY
+    by_one = kept_by_one(snapshot)
+    if by_one and not machine:
+        return f"{who}That is {_KEPT}."
+    if proven >= MOSTLY:  # a proof takes CPU time
+        return f"{who}Most of that is {_KEPT}."
+    causes = [_QUEUE] if alone is None else []
+    causes.append(_KEPT if proven < SOME else "the same")
+    causes += [_TAKEN_BACK] if not by_one else []
+    causes += [_MACHINE] if machine else []
+    begin = "That" if proven < SOME else f"Some of that is {_KEPT}. The rest"
+    return f"{who}{begin} may be {_either(causes)}. A trace (--trace) tells which."
+
+
+def _by_line(snapshot: Snapshot) -> tuple[float, str]:
+    """Return what share was proven to be native code, and which line is to blame, in a sentence."""
+    if not snapshot._stacks:  # nothing to import
+        return 0.0, ""
+    from gilknocker.reports.line_reasons import line_reasons
+
+    return line_reasons(snapshot)
 
 
 def _either(causes: list[str]) -> str:
@@ -245,7 +277,7 @@ def _long_ones(snapshot: Snapshot) -> str:
         found.append(
             f"{count} of {format_count(snapshot.knocks, 'wait')} took {format_ns(limit)} or more"
         )
-    if _in_flight(snapshot) >= limit:
+    if in_flight_ns(snapshot) >= limit:
         found.append(f"one was not over after {format_ns(snapshot.in_flight_ns)}")
     return ", ".join(found)
 
@@ -254,12 +286,12 @@ def _sentence(words: str) -> str:
     return words[:1].upper() + words[1:]
 
 
-def _ns_beyond(histogram: WaitHistogram, limit: float) -> float:
+def ns_beyond(histogram: WaitHistogram, limit: float) -> float:
     """Return the sum of the times in a histogram that are about `limit` or longer."""
     return sum(count * (lower + upper) / 2 for lower, upper, count in histogram if upper >= limit)
 
 
-def _in_flight(snapshot: Snapshot) -> int:
+def in_flight_ns(snapshot: Snapshot) -> int:
     """Return how long the last knock had waited, if that is news."""
     return snapshot.in_flight_ns if snapshot.in_flight_ns > switch_ns(snapshot) else 0
 
@@ -279,23 +311,30 @@ def _on_trace(snapshot: Snapshot, fraction: float) -> str:
     )
     if waited < HARDLY:
         return f"{figures}: hardly anybody had to wait."
-    long_holds = _ns_beyond(snapshot.hold_histogram, TURNS * switch)
+    long_holds = ns_beyond(snapshot.hold_histogram, TURNS * switch)
     if snapshot.hold_max_ns > snapshot.hold_histogram.highest_ns:  # it still goes on
         long_holds += snapshot.hold_max_ns
     waits_long = snapshot.percentile(90) >= TURNS * switch
+    proven, by_line = _by_line(snapshot)
     if waits_long and long_holds >= MOSTLY * snapshot.held_ns:
+        # A proof of native code is one of CPU time too: the machine let it run.
+        causes = f"may be {_KEPT}; or {_MACHINE}"
+        if proven >= MOSTLY:
+            causes = f"is {_KEPT}"
         return (
             f"{figures}. Most of that time it was held for {format_ns(TURNS * switch)} or more at "
             f"a stretch, up to {format_ns(snapshot.hold_max_ns)}, though Python code gives it up "
-            f"after {format_ns(switch)} when another asks. That may be {_KEPT}; or {_MACHINE}."
+            f"after {format_ns(switch)} when another asks. That {causes}.{by_line}"
         )
     alone = _alone(snapshot)
+    if _starves(snapshot):
+        return f"{figures}. {_on_retakes(snapshot, alone)}{by_line}"
     if waits_long and alone is not None:
         return (
             f"{figures}. {alone} had it nearly all of the time it was held, and let go of it often "
             f"(half of the holds took at most {format_ns(snapshot.hold_percentile(50))}), but one "
             f"wait in ten took {format_ns(snapshot.percentile(90))} or more: it takes it back "
-            "before a waiting thread is awake. One longer pause, or a process, helps those."
+            f"before a waiting thread is awake.{_AGAINST_RETAKES}{by_line}"
         )
     longest = ""
     if snapshot.hold_max_ns >= LONG * switch:
@@ -305,5 +344,26 @@ def _on_trace(snapshot: Snapshot, fraction: float) -> str:
         )
     return (
         f"{figures}: they were in each other's way. Processes would not be, nor code that releases "
-        f"the GIL.{longest}"
+        f"the GIL.{longest}{by_line}"
+    )
+
+
+def _starves(snapshot: Snapshot) -> bool:
+    """Whether most of the waiting was in long waits in which others took the GIL back first."""
+    long_waits = ns_beyond(snapshot.histogram, TURNS * switch_ns(snapshot))
+    return (
+        snapshot.retakes >= LEAST_KNOCKS
+        and snapshot.passed_over_ns >= MOSTLY * snapshot.waited_ns
+        and long_waits + in_flight_ns(snapshot) >= MOSTLY * snapshot.waited_ns
+    )
+
+
+def _on_retakes(snapshot: Snapshot, alone: str | None) -> str:
+    let_go, retakes = snapshot.wanted_releases, snapshot.retakes
+    again = "each time" if retakes == let_go else f"{retakes:,} times"
+    return (
+        f"{alone or 'The threads'} let go of it {let_go:,} times while another waited, and took it "
+        f"back {again} before that one was awake: waits of {format_ns(snapshot.passed_over_ns)} in "
+        f"all, up to {format_ns(_longest_ns(snapshot))}, for its switch interval begins anew each "
+        f"time.{_AGAINST_RETAKES}"
     )

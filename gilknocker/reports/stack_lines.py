@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from gilknocker.snapshot.value import Snapshot
 
-__all__ = ["CostlyLine", "costly_lines", "lines_by_cost"]
+__all__ = ["CostlyLine", "all_lines", "costly_lines", "lines_by_cost"]
 
 # Of the time that the GIL was held: a line of less is no answer to "which line".
 LEAST_SHARE = 0.01
@@ -34,6 +34,8 @@ class CostlyLine(NamedTuple):
         Of the waits of all knocks, 0 to 1.
     native : bool
         Whether it was proven to be in native code.
+    retaken : float
+        Of the waits of a trace's threads, those for holds that began by taking the GIL back.
     """
 
     function: str
@@ -42,6 +44,7 @@ class CostlyLine(NamedTuple):
     share: float
     waits: float
     native: bool
+    retaken: float
 
     @property
     def place(self) -> str:
@@ -55,7 +58,8 @@ class CostlyLine(NamedTuple):
         """What else is to be said of it, as far as it is worth the words."""
         found = ["in native code"] if self.native else []
         if self.waits >= LEAST_WAITS:
-            found.append(f"{format_percent(self.waits)} % of the waits were for it")
+            after = f" ({format_percent(self.retaken)} % after retakes)" if self.retaken else ""
+            found.append(f"{format_percent(self.waits)} % of the waits were for it{after}")
         return found
 
 
@@ -69,28 +73,36 @@ def lines_by_cost(snapshot: Snapshot, most: int = 5) -> tuple[list[CostlyLine], 
     most : int, default 5
         How many lines.
     """
-    from gilknocker.snapshot.stacks import LEAST_NATIVE
+    lines = all_lines(snapshot)
+    found = [line for line in lines if line.function and line.share >= LEAST_SHARE]
+    return found[:most], sum(line.share for line in lines if not line.function)
+
+
+def all_lines(snapshot: Snapshot) -> list[CostlyLine]:
+    """Return every line, the longest held first; of what could not be told one without a name."""
+    from gilknocker.snapshot.stacks import LEAST_NATIVE, NOTHING
 
     stacks = snapshot._stacks or ()
     all_held, all_waited = sum([one[2] for one in stacks]), sum([one[3] for one in stacks])
     if not all_held:
-        return [], 0.0
+        return []
     sums: dict[tuple[str, str, int], list[int]] = {}
     for frames, _, *times in stacks:
-        line = sums.setdefault(frames[-1] if frames else ("", "", 0), [0, 0, 0])
+        line = sums.setdefault(frames[-1] if frames else ("", "", 0), [*NOTHING])
         for column, ns in enumerate(times):
             line[column] += ns
-    found = [
+    return [
         CostlyLine(
             *frame,
             held / all_held,
             waited / all_waited if all_waited else 0.0,
-            native >= LEAST_NATIVE * held,
+            native >= LEAST_NATIVE * held > 0,
+            retaken / all_waited if all_waited else 0.0,
         )
-        for frame, (held, waited, native) in sorted(sums.items(), key=lambda item: -item[1][0])
-        if frame[0] and held >= LEAST_SHARE * all_held
+        for frame, (held, waited, native, retaken) in sorted(
+            sums.items(), key=lambda item: -item[1][0]
+        )
     ]
-    return found[:most], sums.get(("", "", 0), [0])[0] / all_held
 
 
 def costly_lines(snapshot: Snapshot, most: int = 5) -> list[str]:

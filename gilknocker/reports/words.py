@@ -112,7 +112,8 @@ def facts(snapshot: Snapshot, *, with_lines: bool = True) -> list[tuple[str, str
         found += [("" if number else "by line", line) for number, line in enumerate(lines)]
     found.append(("waits", _waits(snapshot)))
     if snapshot.method == "trace":
-        return [*found, ("holds", _holds(snapshot)), ("waiting", _waiting(snapshot))]
+        found += [("holds", _holds(snapshot)), ("waiting", _waiting(snapshot))]
+        return [*found, ("looks", _looks(snapshot))] if snapshot.ticks else found
     how = (
         ("counted", _counted(snapshot))
         if snapshot.method == "count"
@@ -233,9 +234,15 @@ def _waiting(snapshot: Snapshot) -> str:
     fraction = snapshot.wait_fraction
     if fraction is None or fraction != fraction:
         return "unknown: no thread was seen"
+    retaken = ""
+    if snapshot.retakes:
+        retaken = (
+            f"; let go of {format_count(snapshot.wanted_releases, 'time')} meanwhile, "
+            f"retaken by the same thread {format_count(snapshot.retakes, 'time')}"
+        )
     return (
         f"{format_percent(fraction)} % of the threads' time: {format_ns(snapshot.waited_ns)} of "
-        f"{format_ns(snapshot.thread_ns)}"
+        f"{format_ns(snapshot.thread_ns)}{retaken}"
     )
 
 
