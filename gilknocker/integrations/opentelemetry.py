@@ -75,7 +75,7 @@ def instrument(
         By default the global one.
     knocker : KnockKnock, optional
         The meter to read, started and stopped by its owner. By default one of its own, with ten
-        knocks 1 ms apart in each 0.11 s.
+        knocks 1 ms apart in each 0.2 s.
     period_seconds : float, default 1
         How often new waits are recorded: more than 0.
 

@@ -70,7 +70,7 @@ class GilCollector:
     ----------
     knocker : KnockKnock, optional
         The meter to read, started and stopped by its owner. By default one of this collector's
-        own, with ten knocks 1 ms apart in each 0.11 s: until `close`, and in forked children too.
+        own, with ten knocks 1 ms apart in each 0.2 s: until `close`, and in forked children too.
     registry : prometheus_client.CollectorRegistry, optional
         Where to register.
     tracer : GilTracer, optional

@@ -41,7 +41,8 @@ def load(shell: Any) -> None:
         the values of a cell counts as a part of it.
 
         -i MICROS
-            Look at the GIL every so many microseconds (1000), and knock a tenth as often.
+            Look at the GIL every so many microseconds (1000) where holds cannot be counted, and
+            knock a tenth as often.
         --trace
             Measure exactly, by tracing, where that is supported (see ``gilknocker.GilTracer``).
         -o NAME

@@ -39,8 +39,9 @@ class Measurement:
                 require("matplotlib", "plot", "--plot")
             except ImportError as error:
                 raise UsageError(str(error)) from None
-        self._notes = _notes(options)
-        self._meter = _tracer() if options.trace else _knocker(options.interval_micros)
+        self._notes = _notes()
+        measure = _tracer if options.trace else _knocker
+        self._meter = measure(options.interval_micros)
 
     def start(self) -> None:
         """Start measuring."""
@@ -80,9 +81,9 @@ def _knocker(interval_micros: int | None) -> Any:
         raise UsageError(f"-i: {error}") from None
 
 
-def _notes(options: Options) -> list[str]:
+def _notes() -> list[str]:
     """Return why it is not said which lines held the GIL; nothing where it is."""
-    problem = "of a trace they are not known." if options.trace else stack_problem()
+    problem = stack_problem()
     return [f"which lines held the GIL cannot be said: {problem}"] if problem else []
 
 
@@ -104,13 +105,16 @@ def _with_names_of_cells(snapshot: Snapshot, shell: Any) -> Snapshot:
     return build(fields, snapshot._raw, snapshot._raw_holds)
 
 
-def _tracer() -> Any:
+def _tracer(interval_micros: int | None) -> Any:
     from gilknocker import GilTracer, GilTracerUnsupported
 
+    stacks = stack_problem() is None
     try:
-        return GilTracer()
+        return GilTracer(stacks=stacks, interval_micros=interval_micros if stacks else None)
     except GilTracerUnsupported as error:
         raise UsageError(f"--trace: {error}") from None
+    except ValueError as error:
+        raise UsageError(f"-i: {error}") from None
 
 
 def _picture(snapshot: Snapshot) -> bytes:

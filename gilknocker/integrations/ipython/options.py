@@ -56,8 +56,6 @@ def parse(line: str, *, is_cell: bool) -> tuple[Options, str]:
             _take(options, word, value)
         else:
             raise UsageError(f"%gil has no option {word}: {CELL_USAGE if is_cell else USAGE}")
-    if options.trace and options.interval_micros is not None:
-        raise UsageError("-i is not for --trace, which sees every hold")
     if is_cell and rest:
         raise UsageError(f"%%gil takes no code on its first line, not {rest!r}: {CELL_USAGE}")
     if not is_cell and not rest:

@@ -15,6 +15,8 @@ from gilknocker.snapshot.fields import effective_ticks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Literal
+
     from gilknocker import GilTracer, KnockKnock, Snapshot
     from gilknocker.meters.stall_watch import StallWatch
     from gilknocker.meters.stalls import Stall
@@ -259,10 +261,12 @@ class Meter:
         return watch.stalls
 
     def _new_knocker(self) -> KnockKnock:
-        from gilknocker import KnockKnock
+        from gilknocker import KnockKnock, _core
 
         interval, knock_interval = self._intervals
-        return KnockKnock(interval, knock_interval_micros=knock_interval)
+        # What comes late of our looks is how busy the machine is. Who is to be exact is the tracer.
+        method: Literal["look", "auto"] = "auto" if _core.look_problem() else "look"
+        return KnockKnock(interval, knock_interval_micros=knock_interval, method=method)
 
     def _start_tracer(self, tracer: GilTracer) -> None:
         try:
