@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,3 +26,20 @@ def our_threads() -> dict[int, str]:
 def our_names() -> list[str]:
     """Return the names of those of the meter, sorted."""
     return sorted(our_threads().values())
+
+
+def without_a_cpu_ns(name: str) -> int:
+    """For how long our thread of that name was ready to run and had no CPU, ns; 0 if unknown."""
+    for number in (number for number, one in our_threads().items() if one == name):
+        with suppress(OSError):
+            waited = Path(f"/proc/self/task/{number}/schedstat").read_text().split()[1]
+            return int(waited)
+    return 0
+
+
+def stolen_ns() -> int:
+    """For how long the host of a virtual machine had its CPUs, all together, ns; 0 if unknown."""
+    with suppress(OSError, IndexError):
+        _, *ticks = Path("/proc/stat").read_text().splitlines()[0].split()
+        return int(ticks[7]) * 10**9 // os.sysconf("SC_CLK_TCK")
+    return 0

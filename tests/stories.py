@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from gilknocker import Snapshot
 from gilknocker.snapshot.histogram import bucket_of
 from gilknocker.snapshot.raw_waits import StoredWaits
-from gilknocker.snapshot.sources import from_core
+from gilknocker.snapshot.sources import from_core, from_trace
 
+US = 1_000
 MS = 1_000_000
 UNIX = 1_700_000_000 * 10**9
 
@@ -70,6 +71,7 @@ def tell(
         "knock_interval_ns": 10 * interval_ns,
         "gil_enabled_now": True,
         "stacks": None,
+        "holders": (),
     }
     for name, value in changes.items():
         (context if name in context else counts)[name] = value
@@ -98,6 +100,60 @@ def counted(snapshot: Snapshot, **changes: Any) -> Snapshot:
         data[name] = 0
     exact = {"method": "count", "clock": "tsc", "counted_ns": snapshot.observed_ns}
     return Snapshot.from_dict({**data, **exact, **changes})
+
+
+KEPT = "code that keeps it without a break"
+BACK = "takes it back before a waiting thread is awake"
+QUEUE = "threads that queue up for it"
+MACHINE = "a machine too busy"
+CAUSES = {KEPT, BACK, QUEUE, MACHINE}
+
+MAIN = [("MainThread", 100)]
+FOUR = [(f"worker-{n}", 25) for n in range(4)]
+SIXTEEN = [(f"worker-{n}", 6.25) for n in range(16)]
+
+
+def looked(
+    held: float, looks: int, waits: list[int], holders: Any = (), **changes: Any
+) -> Snapshot:
+    ticks = ["held"] * round(held * looks) + ["free"] * (looks - round(held * looks))
+    calm = {"ticks_late": 0, "ticks_missed": 0}
+    snapshot = tell(ticks, waits, **(calm | changes))
+    shares = [(name, round(share * snapshot.ticks_held / 100)) for name, share in holders]
+    return held_by(snapshot, shares) if holders else snapshot
+
+
+def evenly(low: float, high: float, count: int) -> list[int]:
+    """Return waits from `low` to `high` ms, as many of each length."""
+    return [round((low + (high - low) * n / (count - 1)) * MS) for n in range(count)]
+
+
+def in_ms(*waits: float) -> list[int]:
+    return [round(wait * MS) for wait in waits]
+
+
+def traced(
+    holds: list[int],
+    waits: list[int],
+    threads: int,
+    holders: list[tuple[str, int]],
+    **changes: Any,
+) -> Snapshot:
+    """Return a trace of 10 s; `holds` and `waits` in ns."""
+    fields: dict[str, Any] = {
+        **{"sampler_id": 1, "epoch": 0, "pid": 42, "start_ns": 0, "end_ns": 10**10},
+        **{"start_unix_ns": UNIX, "end_unix_ns": UNIX + 10**10, "observed_ns": 10**10},
+        **{"in_flight_ns": 0, "knocks": len(waits), "holds": len(holds)},
+        **{"wait_total_ns": sum(waits), "wait_max_ns": max(waits, default=0)},
+        **{"held_ns": sum(holds), "waited_ns": sum(waits), "thread_ns": threads * 10**10},
+        **{"hold_max_ns": max(holds), "switch_interval_ns": 5 * MS},
+        "_holders": tuple(
+            (7 + n, n, name, round(sum(holds) * share / 100))
+            for n, (name, share) in enumerate(holders)
+        ),
+        **changes,
+    }
+    return from_trace(fields, packed(waits), packed(holds), None)
 
 
 def times_of(waits: list[int]) -> list[int]:

@@ -35,10 +35,11 @@ def ours():
     names = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
     return [name for name in names if name.startswith("gilknock")]
 """
+# On any free port: another cluster on this machine may have the usual one, and that is a warning.
 CLUSTER = """
 if __name__ == "__main__":
     with LocalCluster(
-        n_workers=2, threads_per_worker=2, processes={processes}, dashboard_address=None,
+        n_workers=2, threads_per_worker=2, processes={processes}, dashboard_address=":0",
     ) as cluster, Client(cluster) as client:
         def look(dask_worker):
             monitor = dask_worker.monitor

@@ -54,8 +54,8 @@ with KnockKnock(500) as knocker, GilTracer(0) as tracer:
     for thread in threads:
         thread.join()
     # What is kept of each is what takes memory.
-    from gilknocker.meters.tracer import _NAMES
-    kept = len(_NAMES._begun)
+    from gilknocker.meters.tracing import NAMES
+    kept = len(NAMES._begun)
     print(json.dumps([*while_they_live, [h[0] for h in knocker.holders()], kept]))
 """
 

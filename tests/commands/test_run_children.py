@@ -7,19 +7,20 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
 import pytest
 from needs import needs_gil
-from runs import RUN, Outcome, environment, metered, python
+from runs import RUN, TIMEOUT, Outcome, environment, metered, python
+from waiting import wait_until
 
 pytest.importorskip("gilknocker._outside")
 if sys.platform != "linux":
     pytest.skip("reads /proc", allow_module_level=True)
 
+from gilknocker.meters.outside.process import Process
 from gilknocker.meters.outside.relatives import ExitWatch, stat
 from gilknocker.reports.processes import MeasuredProcess, process_lines, worst
 
@@ -39,7 +40,7 @@ PROGRAMS = {
             import multiprocessing as mp
             if __name__ == "__main__":
                 with mp.get_context({method!r}).Pool(2) as pool:
-                    print(pool.map(spin, [0.6] * 2, chunksize=1))
+                    print(pool.map(spin, [1.2] * 2, chunksize=1))
                 sys.exit(3)
         """
         for method in ("fork", "spawn", "forkserver")
@@ -47,13 +48,13 @@ PROGRAMS = {
     "executor": """
         from concurrent.futures import ProcessPoolExecutor
         if __name__ == "__main__":
-            with ProcessPoolExecutor(2) as pool: print(list(pool.map(spin, [0.6] * 2)))
+            with ProcessPoolExecutor(2) as pool: print(list(pool.map(spin, [1.2] * 2)))
             sys.exit(3)
     """,
     "subprocess": """
         import subprocess
         if sys.argv[1:] == ["child"]:
-            spin(0.6)
+            spin(1.2)
         else:
             for flags in ([], ["-I", "-S", "-E"]):
                 command = [sys.executable, *flags, __file__, "child"]
@@ -63,7 +64,7 @@ PROGRAMS = {
     "fork": """
         for _ in range(2):
             if not os.fork():
-                spin(0.6)
+                spin(1.2)
                 os._exit(7)
         print(sorted(os.waitstatus_to_exitcode(os.wait()[1]) for _ in range(2)))
         sys.exit(3)
@@ -114,7 +115,7 @@ def test_killed_ones_leave_what_they_had(tmp_path: Path) -> None:
         import signal, subprocess
         code = "while True: pass"
         child = subprocess.Popen([sys.executable, "-c", code])
-        spin(0.6)
+        spin(1.2)
         child.kill()
         print(child.wait())
         sys.stdout.flush()
@@ -129,7 +130,7 @@ def test_killed_ones_leave_what_they_had(tmp_path: Path) -> None:
 
 def test_a_program_that_executes_itself_again(tmp_path: Path) -> None:
     program = """
-        spin(0.6)
+        spin(1.2)
         if len(sys.argv) < 2:
             sys.stdout.flush()
             os.execv(sys.executable, [sys.executable, __file__, "again"])
@@ -156,7 +157,7 @@ def test_the_program_sees_nothing_of_it(tmp_path: Path) -> None:
         print(seen())
         if len(sys.argv) < 2:
             subprocess.run([sys.executable, __file__, "child"])
-        spin(0.2)
+        spin(0.6)
     """
     _, processes = under(tmp_path, program)
     assert len(processes) == 2
@@ -171,15 +172,33 @@ def test_python_s_own_options_go_to_the_program(how: list[str]) -> None:
     assert got.stdout == plain.stdout and got.returncode == 0
 
 
+def test_the_program_s_python_is_called_by_the_name_that_ours_was() -> None:
+    folder, name = os.path.split(sys.executable)
+    python = os.path.join(folder, os.curdir, name)
+    code = "import sys, time; time.sleep(0.3); print(sys.orig_argv, sys.executable)"
+    plain = subprocess.check_output([python, "-c", code], timeout=TIMEOUT)
+    metered = [python, "-m", "gilknocker", "run", "--children", "-c", code]
+    assert subprocess.check_output(metered, stderr=subprocess.DEVNULL, timeout=TIMEOUT) == plain
+
+
+def looks_by(pid: int) -> int:
+    """Return how often the watcher in a process has waited for the time of a look."""
+    for thread, name in Process(pid).threads().items():
+        if name == "gil-outside":
+            status = Path(f"/proc/{pid}/task/{thread}/status").read_text()
+            return int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
+    return 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
 def test_signals_are_passed_on(number: signal.Signals, tmp_path: Path) -> None:
     code = f"""
-import signal, sys, time
+import os, signal, sys, time
 def end(number, frame):
-    print("got", number, flush=True)
+    os.write(1, b"got %d\\n" % number)  # it may come while another is being written
     sys.exit(5)
 signal.signal({int(number)}, end)
-print("ready", flush=True)
+os.write(1, b"ready\\n")
 while True: time.sleep(0.01)
 """
     process = subprocess.Popen(
@@ -191,7 +210,7 @@ while True: time.sleep(0.01)
         env=environment(),
     )
     assert process.stdout is not None and process.stdout.readline() == "ready\n"
-    time.sleep(0.3)
+    wait_until(lambda: looks_by(process.pid) > 20)  # there will be a report
     process.send_signal(number)
     output, report = process.communicate(timeout=60)
     assert (process.returncode, output) == (5, f"got {int(number)}\n")
@@ -204,7 +223,7 @@ def test_who_runs_on_is_left_alone(tmp_path: Path) -> None:
         null = subprocess.DEVNULL
         code = "import time; time.sleep(1000)"
         child = subprocess.Popen([sys.executable, "-c", code], stdout=null, stderr=null)
-        spin(0.5)
+        spin(1.0)
         child.__class__.__del__ = lambda self: None
         open("pids", "a").write(f"{child.pid}\\n")
     """
@@ -218,7 +237,7 @@ def test_who_runs_on_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_what_is_no_python_is_counted(tmp_path: Path) -> None:
-    program = "import subprocess; subprocess.run(['sleep', '0.5'])"
+    program = "import subprocess; subprocess.run(['sleep', '2'])"
     got, processes = under(tmp_path, program)
     assert [one["snapshot"] is None for one in processes] == [False, True]
     assert "not measured: 1 process that used" in got.report

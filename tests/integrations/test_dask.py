@@ -6,42 +6,9 @@ import subprocess
 import sys
 
 import pytest
+from dask_programs import run_file
 
 pytest.importorskip("distributed")
-
-PROGRAM = """
-import os, signal, sys, time
-import dask
-from distributed import Client, LocalCluster
-from gilknocker.integrations.dask import GilWorkerPlugin, watch
-from gilknocker.testing import hold_gil
-
-dask.config.set({"distributed.admin.system-monitor.gil.enabled": ENABLED})
-
-def hold(seconds):
-    hold_gil(seconds)
-
-def kill():
-    os.kill(os.getpid(), signal.SIGKILL)
-
-def main():
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, \\
-            Client(cluster) as client:
-        BODY
-
-if __name__ == "__main__":
-    main()
-"""
-
-
-def run_file(tmp_path_factory: pytest.TempPathFactory, body: str, enabled: bool = True) -> str:
-    path = tmp_path_factory.mktemp("dask") / "program.py"
-    lines = body.strip("\n").splitlines()
-    indented = "\n".join("        " + line for line in lines).lstrip()
-    path.write_text(PROGRAM.replace("BODY", indented).replace("ENABLED", str(enabled)))
-    done = subprocess.run([sys.executable, str(path)], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout
 
 
 def test_one_busy_worker_is_not_hidden(tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -80,22 +47,12 @@ def test_it_uses_the_monitors_knocker_and_tells_the_scheduler(
 gil = watch(client)
 again = watch(client)  # nothing new
 
-def threads(dask_worker):
-    from pathlib import Path
-    names = [path.read_text() for path in Path("/proc/self/task").glob("*/comm")]
-    return sum(name.startswith("gilknock") for name in names)
-
 assert set(client.run(threads).values()) == {2}, client.run(threads)
-deadline = time.monotonic() + 20
-while True:
-    told = [one["metrics"].get("gil") for one in client.scheduler_info()["workers"].values()]
-    if all(told):
-        break
-    assert time.monotonic() < deadline, told
-    time.sleep(0.1)
-assert all(one["observed_seconds"] > 0 for one in told)
-assert len({one["id"] for one in told}) == 2
+until(lambda: len(told(client)) == 2)
+assert all(one["observed_seconds"] > 0 for one in told(client))
+assert len({one["id"] for one in told(client)}) == 2
 gil.close()
+gil.close()  # nothing more
 assert gil.by_worker() == {}
 """,
     )

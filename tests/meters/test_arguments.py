@@ -55,14 +55,20 @@ def test_late_is_a_tenth_of_the_interval_or_50_us(micros: int, late_after_ns: in
 @pytest.mark.parametrize(
     ("arguments", "interval", "knock_interval", "knocks", "rest"),
     [
-        ({"polling_interval_micros": 1000}, 5_000, 1_000, 10, 100_000),
-        ({"polling_interval_micros": 7000}, 7_000, 7_000, 10, 700_000),
-        ({"polling_interval_micros": 1}, 5_000, 1, 10, 100),
-        ({"polling_interval_micros": 7000, "interval_micros": 300}, 300, 7_000, 10, 700_000),
-        ({"sampling_interval_micros": 5000}, 5_000, 1_000, 5, 100_000),
-        ({"sampling_interval_micros": 5999}, 5_000, 1_000, 5, 100_000),
-        ({"sampling_interval_micros": 1}, 5_000, 1_000, 1, 100_000),
-        ({"sleeping_interval_micros": 3}, 5_000, 1_000, 10, 3),
+        ({"polling_interval_micros": 1000}, 5_000, 1_000, 10, 190_000),
+        ({"polling_interval_micros": 7000}, 7_000, 7_000, 10, 1_330_000),
+        ({"polling_interval_micros": 1}, 5_000, 1, 10, 190),
+        ({"polling_interval_micros": 7000, "interval_micros": 300}, 300, 7_000, 10, 1_330_000),
+        ({"sampling_interval_micros": 5000}, 5_000, 1_000, 5, 195_000),
+        ({"sampling_interval_micros": 5999}, 5_000, 1_000, 5, 195_000),
+        ({"sampling_interval_micros": 1}, 5_000, 1_000, 1, 199_000),
+        ({"sleeping_interval_micros": 3}, 5_000, 1_000, 10, 5),
+        # A burst that is longer than a rest: the next one begins in the second rest after it.
+        ({"sampling_interval_micros": 250_000}, 5_000, 1_000, 250, 150_000),
+        ({"sampling_interval_micros": 200_000}, 5_000, 1_000, 200, 200_000),
+        # A burst of one knock that outlasts its rests.
+        ({"sampling_interval_micros": 1, "sleeping_interval_micros": 1}, 5_000, 1_000, 1, 0),
+        ({"sampling_interval_micros": 900, "sleeping_interval_micros": 9}, 5_000, 1_000, 1, 0),
     ],
 )
 def test_the_schedule_of_0_4(
@@ -128,9 +134,9 @@ def test_the_limits_of_an_interval_are_allowed() -> None:
     limits = {"interval_micros": MAX_MICROS, "knock_interval_micros": MAX_MICROS}
     assert max(settle(**limits)) == MAX_MICROS * 1_000
     assert settle(**dict.fromkeys(limits, 1)).interval_ns == 1_000
-    assert settle(**dict.fromkeys(INTERVALS[2:], 1)).burst_rest_ns == 1_000
-    longest = settle(polling_interval_micros=MAX_MICROS // 110)
-    assert longest.burst_rest_ns == MAX_MICROS // 110 * 100_000
+    assert settle(**dict.fromkeys(INTERVALS[2:], 1)).burst_rest_ns == 2_000
+    longest = settle(polling_interval_micros=MAX_MICROS // 200)
+    assert longest.burst_rest_ns == MAX_MICROS // 200 * 190_000
 
 
 @pytest.mark.parametrize("name", INTERVALS)
@@ -249,15 +255,15 @@ def test_two_spellings_of_one_thing_are_refused(arguments: dict[str, int], messa
         ),
         (
             {"polling_interval_micros": MAX_MICROS // 20},
-            f"polling_interval_micros must be at most {MAX_MICROS // 100}",
+            f"polling_interval_micros must be at most {MAX_MICROS // 200}",
         ),
         (
             {"sampling_interval_micros": MAX_MICROS},
-            "sampling_interval_micros and sleeping_interval_micros must together be at most",
+            "sampling_interval_micros and twice sleeping_interval_micros must together be at most",
         ),
         (
             {"sleeping_interval_micros": MAX_MICROS},
-            "sampling_interval_micros and sleeping_interval_micros must together be at most",
+            "sampling_interval_micros and twice sleeping_interval_micros must together be at most",
         ),
     ],
 )

@@ -75,6 +75,8 @@ PROGRAMS = {
         """
         signal.signal(signal.SIGINT, signal.default_int_handler)
         knocker = KnockKnock(50, knock_interval_micros=50)
+        with knocker:
+            pass  # the first start imports: interrupted, Python leaves a file to the collector
         try:
             daemon(lambda: (wait(), os.kill(os.getpid(), signal.SIGINT)))
             while True:

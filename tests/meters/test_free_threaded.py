@@ -93,7 +93,9 @@ def test_knocks_wait_while_the_world_is_stopped(tmp_path: Path) -> None:
         with knocker:
             for _ in range(10):
                 gc.collect()
-            longest = knocker.snapshot().wait_max_ns
+            seen = knocker.snapshot()
+        # One that came in between may have waited for all of them, and still wait.
+        longest = max(seen.wait_max_ns, seen.in_flight_ns)
         begin = time.perf_counter_ns()
         gc.collect()
         assert longest > (time.perf_counter_ns() - begin) / 20, longest

@@ -102,12 +102,14 @@ def test_the_core_is_told_what_was_settled() -> None:
         "interval_ns": 300_000,
         "knock_interval_ns": 2_000_000,
         "knocks_per_burst": 10,
-        "burst_rest_ns": 200_000_000,
+        "burst_rest_ns": 380_000_000,
         "late_after_ns": 50_000,
         "contended_after_ns": CONTENDED_AFTER_NS,
         "log_capacity": 1 << 20,
         "dense_start": 0,
         "stacks": False,
+        "count": True,
+        "budget": 0.01,
     }
     assert sampler_of(knocker).calls == []
     assert (knocker.interval_micros, knocker.knock_interval_micros) == (300, 2000)
@@ -204,7 +206,7 @@ def test_it_is_one_line_that_a_person_reads() -> None:
     with KnockKnock(polling_interval_micros=1000) as knocker:
         assert str(knocker) == (
             "running, held 25.0 %; looks every 5.0 ms, "
-            "knocks every 1.0 ms in bursts of 10, 100 ms apart"
+            "knocks every 1.0 ms in bursts of 10, 190 ms apart"
         )
 
 
@@ -255,6 +257,33 @@ def test_measuring_needs_no_numpy() -> None:
         )
         == "\n"
     )
+
+
+def test_one_that_does_not_run_needs_little_and_a_start_loads_what_a_snapshot_needs() -> None:
+    loaded = run(
+        "import sys; before = set(sys.modules)\n"
+        "def new():\n"
+        "    names = set(sys.modules) - before; before.update(names); return sorted(names)\n"
+        "from gilknocker import KnockKnock; knocker = KnockKnock(polling_interval_micros=1000)\n"
+        "print(*(name for name in new() if name.startswith(('gilknocker', '__future__'))))\n"
+        "knocker.start(); new()\n"
+        "knocker.snapshot(); knocker.contention_metric; knocker.method_reason; knocker.stop()\n"
+        "print(*new())"
+    )
+    assert loaded.splitlines() == [
+        "gilknocker gilknocker._checks gilknocker._core gilknocker.meters "
+        "gilknocker.meters.arguments gilknocker.meters.knock_knock",
+        "",
+    ]
+
+
+def test_one_that_never_ran_can_be_asked_for_anything() -> None:
+    said = run(
+        "from gilknocker import KnockKnock; knocker = KnockKnock()\n"
+        "print(knocker.is_running, knocker.contention_metric, knocker.snapshot().knocks, knocker)\n"
+        "knocker.stop(); knocker.reset_contention_metric()"
+    )
+    assert said.startswith("False 0.0 0 stopped, no look yet; ")
 
 
 def test_the_plugin_loads_nothing_of_ours() -> None:

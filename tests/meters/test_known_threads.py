@@ -186,9 +186,9 @@ def test_a_thread_that_was_never_initialised(options: tuple[str, ...]) -> None:
 
 @needs_tracer
 def test_names_of_many_threads_take_little_room() -> None:
-    from gilknocker.meters import tracer
+    from gilknocker.meters import tracing
 
-    names = tracer._NAMES
+    names = tracing.NAMES
     with GilTracer(0):
         for n in range(10):
             greenlet = Greenlet(f"g-{n}")

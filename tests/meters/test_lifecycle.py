@@ -90,6 +90,39 @@ def test_what_could_not_start_is_not_resumed_later(process: Lifecycle) -> None:
     assert not process.is_running(runner)
 
 
+def test_what_is_prepared_for_a_start_meets_no_fork(process: Lifecycle) -> None:
+    runner, seen = Runner(), []
+    forks = threading.Event()
+
+    def prepare() -> None:
+        # Another thread's fork waits until this is done.
+        thread = threading.Thread(target=lambda: (begin_fork(process), forks.set()))
+        thread.start()
+        seen.append((runner.is_running, forks.wait(0.05), process.forks, thread))
+
+    process.start(runner, prepare=prepare)
+    [(running, forked, under_way, thread)] = seen
+    assert (running, forked, under_way) == (False, False, 0)
+    thread.join()
+    process.start(Runner(), prepare=lambda: seen.append(None))  # while that fork is under way
+    assert len(seen) == 1
+    end_fork(process)
+    assert runner.is_running and runner.starts == 2
+
+
+def test_what_cannot_be_prepared_is_not_started_later(process: Lifecycle) -> None:
+    runner = Runner()
+
+    def prepare() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        process.start(runner, prepare=prepare)
+    begin_fork(process)
+    end_fork(process)
+    assert not process.is_running(runner) and runner.starts == 0
+
+
 def test_it_keeps_no_runner_alive(process: Lifecycle) -> None:
     runners = [Runner() for _ in range(3)]
     for runner in runners:

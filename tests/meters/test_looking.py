@@ -18,6 +18,7 @@ import pytest
 from idle import find_no_contention
 from needs import needs_gil
 from oracle import FREE, HELD_BY_OTHER, HELD_BY_OURS, Oracle
+from own_threads import KNOCKER, stolen_ns, without_a_cpu_ns
 from waiting import wait_until
 
 from gilknocker import KnockKnock, Snapshot, _core
@@ -236,15 +237,6 @@ def no_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_core, "Sampler", functools.partial(_core.Sampler, look=False))
 
 
-def measure(knocker: KnockKnock, seconds: float = 0.6) -> Snapshot:
-    """Measure what else the process does."""
-    with knocker:
-        time.sleep(0.05)
-        knocker.reset_contention_metric()
-        time.sleep(seconds)
-        return knocker.snapshot()
-
-
 def fraction_of(snapshot: Snapshot) -> float:
     assert snapshot.method == "knock"
     assert snapshot.held_fraction is not None
@@ -253,13 +245,19 @@ def fraction_of(snapshot: Snapshot) -> float:
 
 @pytest.mark.usefixtures("no_looks")
 def test_knocks_alone_in_an_idle_process() -> None:
-    seen = measure(KnockKnock())
+    with KnockKnock() as knocker:
+        time.sleep(0.05)
+        knocker.reset_contention_metric()
+        late = without_a_cpu_ns(KNOCKER)
+        time.sleep(0.6)
+        seen = knocker.snapshot()
+        late = without_a_cpu_ns(KNOCKER) - late
     # One may be under way, and one may have been asked before the reset and answer for nothing.
     assert abs(seen.ticks - seen.knocks) <= 5
     assert seen.knocks > 100
     assert seen.gil_enabled is True
     # Where the machine is busy, it is not only the GIL that a knock waits for.
-    assert fraction_of(seen) < 0.1
+    assert fraction_of(seen) < 0.1 + late / seen.observed_ns
 
 
 @needs_gil
@@ -294,28 +292,31 @@ def test_knocks_alone_beside_spinners(threads: int, of_0_4: bool) -> None:
     assert truth > 0.2
 
 
-def error_of_knocks_alone(sleep: bool) -> float:
+def error_of_knocks_alone(sleep: bool) -> tuple[float, float]:
+    """Return the truth, and by how much it reads too high, less when the knocker had no CPU."""
     with Oracle() as oracle, GilLoad(2e-3, 2e-3, sleep=sleep), KnockKnock() as knocker:
         time.sleep(0.05)
         knocker.reset_contention_metric()
         oracle.mark()
+        late = without_a_cpu_ns(KNOCKER) + stolen_ns()
         time.sleep(0.8)
         truth = oracle.read().held_fraction
-        seen = fraction_of(knocker.snapshot())
-    assert 0.3 < truth < 0.8
+        snapshot = knocker.snapshot()
+        late = without_a_cpu_ns(KNOCKER) + stolen_ns() - late
+    seen = fraction_of(snapshot)
     assert seen > truth - 0.15
-    return seen - truth
+    return truth, seen - truth - late / snapshot.observed_ns
 
 
 @needs_oracle
 @pytest.mark.usefixtures("no_looks")
 @pytest.mark.parametrize("sleep", [False, True])
 def test_knocks_alone_beside_a_load(sleep: bool) -> None:
-    # A wait ends with our own wake-up: where CPU time is stolen, this reads up to 0.3 high.
-    errors = []
-    while not errors or errors[-1] > 0.15:
-        assert len(errors) < 5, errors
-        errors.append(error_of_knocks_alone(sleep))
+    # A wait ends with our own wake-up: where others have the CPUs, this reads up to 0.3 high.
+    windows: list[tuple[float, float]] = []
+    while len(windows) < 3:  # of that load: it is another one where the process stands still
+        windows += [one for one in [error_of_knocks_alone(sleep)] if 0.3 < one[0] < 0.8]
+    assert sorted(error for _, error in windows)[1] < 0.15, windows
 
 
 @needs_gil

@@ -29,7 +29,8 @@ from hypothesis.stateful import (
 )
 from needs import CAN_TRACE
 
-from gilknocker import GilTracer, KnockKnock, Snapshot, _core
+from gilknocker import GilTracer, KnockKnock, Snapshot
+from gilknocker.meters.bare_thread import BareThread
 
 MOST_TRACERS = 4
 # What one may do, and whether it runs after that; None leaves it as it is.
@@ -249,12 +250,15 @@ class Machine(RuleBasedStateMachine):
             for subject in subjects:
                 subject.snapshot()
                 time.sleep(0)
-            ended.set()
 
-        spinning = threading.Thread(target=spin_until, args=(ended,))
+        spinning, thread = threading.Thread(target=spin_until, args=(ended,)), BareThread()
         spinning.start()
-        _core.start_as_ours(ours)
-        spinning.join()
+        try:
+            thread.start(ours)
+            assert thread.wait(60_000_000_000)
+        finally:
+            ended.set()
+            spinning.join()
 
     @invariant()
     def they_run_or_not(self) -> None:

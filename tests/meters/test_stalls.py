@@ -85,9 +85,18 @@ def stall_until(condition: Callable[[], object]) -> None:
         time.sleep(0.05)
 
 
-def ended(watch: StallWatch, count: int = 1) -> tuple[Stall, ...]:
-    wait_until(lambda: len(watch.stalls) >= count)
-    return watch.stalls
+def told_of(pipe: Pipe) -> tuple[Stall, list[dict[str, Any]], threading.Thread, int]:
+    """Have a thread stall: return that, what was told of it, the thread, and how long all took."""
+    holder = threading.Thread(target=hold, args=(0.6,), name="hölder")
+    begun = time.monotonic_ns()
+    with watch_stalls(TOLERATED, pipe.write_end, format="json") as watch:
+        holder.start()  # it begins when the watch is on
+        holder.join()
+        wait_until(lambda: "hölder" in [one.thread for one in watch.stalls])
+    took = time.monotonic_ns() - begun  # until its end was seen
+    # On a busy machine other code may stall, too.
+    [stall] = [one for one in watch.stalls if one.thread == "hölder"]
+    return stall, [one for one in pipe.lines() if one["number"] == stall.number], holder, took
 
 
 def test_a_stall_is_told_of_with_thread_line_and_who_waits(pipe: Pipe) -> None:
@@ -99,21 +108,19 @@ def test_a_stall_is_told_of_with_thread_line_and_who_waits(pipe: Pipe) -> None:
 
     waiter = threading.Thread(target=want, name="waiter")
     waiter.start()
-    holder = threading.Thread(target=hold, args=(0.6,), name="hölder")
-    with watch_stalls(TOLERATED, pipe.write_end, format="json") as watch:
-        holder.start()  # it begins when the watch is on
-        holder.join()
-        [stall] = ended(watch)
+    deadline = time.monotonic() + 60
+    while True:  # who has no CPU to ask for the GIL does not wait for it
+        stall, (begin, *_, end), holder, took = told_of(pipe)
+        # musl's threads wait elsewhere.
+        if begin["waiters"] is None or "waiter" in {one["name"] for one in begin["waiting"]}:
+            break
+        assert time.monotonic() < deadline, begin
     stop.set()
     waiter.join()
-    begin, end = pipe.lines()
     assert (begin["event"], end["event"]) == ("begin", "end")
-    assert begin["thread"] == end["thread"] == stall.thread == "hölder"
-    assert 100e6 <= begin["held_ns"] < end["held_ns"] == stall.held_ns
-    assert stall.held_ns == pytest.approx(600e6, abs=500e6)
+    assert begin["thread"] == end["thread"] == stall.thread
+    assert 100e6 <= begin["held_ns"] < end["held_ns"] == stall.held_ns <= took
     assert begin["pid"] == os.getpid()
-    if begin["waiters"] is not None:  # musl's threads wait elsewhere
-        assert "waiter" in {one["name"] for one in begin["waiting"]}
     assert abs(time.time_ns() - stall.since_unix_ns) < 60e9
     assert abs(time.monotonic_ns() - stall.since_ns) < 60e9
     if _core.stack_problem() is None:
@@ -140,8 +147,10 @@ def test_as_text_it_is_a_block_as_of_a_traceback_and_a_line_at_the_end(pipe: Pip
 def test_it_is_told_of_again_after_a_second(pipe: Pipe) -> None:
     with watch_stalls(TOLERATED, pipe.write_end, format="json") as watch:
         hold(1.4)
-        ended(watch)
-    assert [line["event"] for line in pipe.lines()] == ["begin", "again", "end"]
+        wait_until(lambda: any(one.held_ns > 1e9 for one in watch.stalls))
+    [stall] = [one for one in watch.stalls if one.held_ns > 1e9]
+    begin, *more, end = [one["event"] for one in pipe.lines() if one["number"] == stall.number]
+    assert (begin, set(more), end) == ("begin", {"again"}, "end")
 
 
 def test_python_code_gives_way_and_is_no_stall(pipe: Pipe) -> None:
@@ -162,14 +171,22 @@ def test_a_collection_of_garbage_says_so(pipe: Pipe) -> None:
         def __del__(self) -> None:
             hold(0.6)
 
+    def held_by(watch: StallWatch) -> dict[str, int | None]:
+        """Return by whom `hold` was called, and in a collection of what generation."""
+        return {
+            one.frames[-2].function: one.collecting
+            for one in watch.stalls
+            if [frame.function for frame in one.frames[-1:]] == ["hold"]  # other code may stall
+        }
+
+    slow = "__del__" if sys.version_info < (3, 11) else Slow.__del__.__qualname__
+    here = test_a_collection_of_garbage_says_so.__name__
     with watch_stalls(TOLERATED, pipe.write_end, format="json") as watch:
         Slow()
         gc.collect()
         hold(0.6)
-        ended(watch, 2)
-    found = {one.frames[-2].function: one.collecting for one in watch.stalls}  # its own may stall
-    assert found["__del__" if sys.version_info < (3, 11) else Slow.__del__.__qualname__] == 2
-    assert found[test_a_collection_of_garbage_says_so.__name__] is None
+        wait_until(lambda: held_by(watch).keys() >= {slow, here})
+    assert (held_by(watch)[slow], held_by(watch)[here]) == (2, None)
 
 
 def test_the_callback_gets_each_that_is_over(pipe: Pipe) -> None:
@@ -318,13 +335,13 @@ def run(program: str, *arguments: str, **options: Any) -> tuple[int, str]:
 
 
 def test_it_comes_while_the_gil_is_held() -> None:
-    program = PREAMBLE + "watch_stalls('200 ms', format='json')\nhold(4)\n"
+    program = PREAMBLE + "watch_stalls('200 ms', format='json')\nhold(60)\n"
     with subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE) as process:
         assert process.stderr is not None
         line = json.loads(process.stderr.readline())
         came = time.monotonic_ns() - line["since_ns"]
         process.kill()
-    assert came < 3e9  # benchmarks/stalls.py holds 0.25 s
+    assert came < 60e9  # how soon: benchmarks/stalls.py holds 0.25 s
 
 
 def test_it_goes_on_though_nobody_keeps_it_and_ends_with_the_program() -> None:
@@ -353,8 +370,11 @@ def test_a_forked_child_has_a_watch_of_its_own_and_one_that_was_stopped_has_none
     )
     assert status == 0, stderr
     lines = [json.loads(line) for line in stderr.splitlines()]
+    # Each counts from 1; on a busy machine there may be more than the one that it holds.
     assert len({line["pid"] for line in lines}) == 2
-    assert [line["number"] for line in lines if line["event"] == "begin"] == [1, 1]
+    for pid in {line["pid"] for line in lines}:
+        numbers = [one["number"] for one in lines if (one["pid"], one["event"]) == (pid, "begin")]
+        assert numbers == list(range(1, len(numbers) + 1))
 
 
 def test_with_stderr_closed_nothing_is_written_and_callbacks_are_called() -> None:

@@ -72,7 +72,7 @@ def test_stop_leaves_a_stuck_knock_alone() -> None:
         assert not knocker.is_running
         seen = knocker.snapshot(waits=True)
         knocker.stop()
-        if stuck and seen.in_flight_ns:  # not one that was about to leave its seat
+        if stuck and seen.in_flight_ns:  # not one that was about to leave its thread state
             break
     assert 0.05 <= seconds < 5  # getting the GIL back comes on top
     assert [warning.category for warning in caught] == [RuntimeWarning]

@@ -31,6 +31,7 @@ class Scripted:
         self.begins = 0  # ms
         self.ticks: list[str] = []
         self.waits: list[int] = []
+        self.more: dict[str, Any] = {}
 
     def snapshot(self) -> Snapshot:
         start = 1000 + self.begins * MS
@@ -44,13 +45,14 @@ class Scripted:
             end_ns=end,
             start_unix_ns=UNIX + start,
             end_unix_ns=UNIX + end,
+            **self.more,
         )
 
     def reset(self) -> None:
         tell_totals(self._totals)
         self.epoch += 1
         self.begins += len(self.ticks)
-        self.ticks, self.waits = [], []
+        self.ticks, self.waits, self.more = [], [], {}
 
 
 STEPS = st.lists(st.tuples(ticks_lists, waits_lists, st.sampled_from(["read", "reset", "go on"])))
@@ -177,3 +179,40 @@ def test_the_meter_of_a_forked_child() -> None:
         if not child:
             os._exit(0 if totals.snapshot().observed_ns == 0 else 1)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_threads_and_stacks_of_all_epochs_are_kept_in_constant_memory() -> None:
+    meter = Scripted()
+    totals = Totals(meter)
+    for epoch in range(30):
+        # One thread is always there, twenty are new, and hold it for longer than those before: so
+        # that theirs are kept apart, and those of others no longer.
+        new = epoch + 1
+        meter.ticks = ["held"] * (50 + 20 * new)
+        others = ((2 + n, 20 * epoch + n + 2, "t", new) for n in range(20))
+        stacks = (((("f", "f.py", 150 * epoch + n),), "t", 2 * new, new, 0, 0) for n in range(150))
+        meter.more = {
+            "holders": ((1, 1, "busy", 50), *others),
+            "stacks": (*stacks, ((("busy", "b.py", 1),), "busy", 900, 0, 900, 0)),
+        }
+        if epoch == 19:
+            middle = totals.snapshot()
+        meter.reset()
+    last = totals.snapshot()
+    window = last - middle
+    for total, epochs, news in (
+        (middle, 20, range(1, 21)),
+        (last, 30, range(1, 31)),
+        # What was put together in between is no news.
+        (window, 10, range(21, 31)),
+    ):
+        names: dict[str, int] = {}
+        for _, _, name, held in total._holders:
+            names[name] = names.get(name, 0) + held
+        assert names["busy"] == 50 * epochs
+        assert sum(names.values()) == 50 * epochs + 20 * sum(news)
+        assert len(total._holders) <= 257 + 20
+        found = total._stacks or ()
+        assert sum(one[2] for one in found) == 900 * epochs + 300 * sum(news)
+        assert sum(one[3] for one in found) == 150 * sum(news)
+        assert len(found) <= 2048 + 152

@@ -1,9 +1,10 @@
 """The held fraction against the exact oracle, and on programs whose answer is known.
 
 The bounds are wider than the promised ones, which benchmarks/accuracy.py holds: on a machine whose
-CPUs are shared and stolen a window may well miss those (a look that comes late *because* the holder
-has its CPU; a spinner that waits, the GIL free, until our knocker gets a CPU). One of several
-windows must keep to the wide ones.
+CPUs are shared and stolen a window may well miss those (a spinner that waits, the GIL free, until
+our knocker gets a CPU). The median of three must keep to them. A look that comes late comes when
+the program gives its CPU away, often with the GIL: what late looks say may all be wrong, and the
+bounds are wider by their share.
 
 Under 20 µs held and 5 µs free knocks come no more often than each 10 ms: one in flight costs every
 release a wake-up, cheap only when the watcher has just woken that CPU, so that the default at
@@ -22,22 +23,25 @@ from pathlib import Path
 import pytest
 from needs import SLOW, needs_gil
 from oracle import Oracle
+from own_threads import KNOCKER, without_a_cpu_ns
+from waiting import wait_until
 
 from gilknocker import KnockKnock, Snapshot
+from gilknocker.reports.reasons import untimely
 from gilknocker.testing import GilLoad, hold_gil
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 from workloads import a_little_gil, a_lotta_gil, some_gil
 
 pytestmark = needs_gil
-ATTEMPTS = 5
+MAJORITY = 2  # of three
 
 
-def settles(miss: Callable[[], float]) -> None:
-    """Check that `miss`, by how much a bound is exceeded, is not positive for once."""
+def mostly_within(miss: Callable[[], float]) -> None:
+    """Check that the median of three is not positive, of by how much a bound is exceeded."""
     misses: list[float] = []
-    while not misses or misses[-1] > 0:
-        assert len(misses) < ATTEMPTS, misses
+    while sum(one <= 0 for one in misses) < MAJORITY:
+        assert sum(one > 0 for one in misses) < MAJORITY, misses
         misses.append(miss())
 
 
@@ -48,9 +52,9 @@ def fraction_of(snapshot: Snapshot) -> float:
 
 
 def excess(snapshot: Snapshot, truth: float) -> float:
-    """Return the error less 0.05 and three sigma; promised is 0.02."""
+    """Return the error less 0.05 and three sigma; promised is 0.02, of looks that are in time."""
     sigma = math.sqrt(truth * (1 - truth) / snapshot.ticks)
-    return abs(fraction_of(snapshot) - truth) - (0.05 + 3 * sigma)
+    return abs(fraction_of(snapshot) - truth) - (0.05 + 3 * sigma + untimely(snapshot))
 
 
 @pytest.mark.parametrize("interval", [100, 1_000, 10_000])
@@ -69,7 +73,7 @@ def test_loads(held: int, free: int, interval: int) -> None:
             truth = oracle.read().held_fraction
             return excess(knocker.snapshot(), truth)
 
-    settles(miss)
+    mostly_within(miss)
 
 
 def test_differences_of_snapshots() -> None:
@@ -77,15 +81,17 @@ def test_differences_of_snapshots() -> None:
         with Oracle() as oracle, KnockKnock(method="look") as knocker:
             hold_gil(0.2)
             with GilLoad(300e-6, 700e-6):
+                begun = time.monotonic()
                 before = knocker.snapshot()
                 oracle.mark()
                 time.sleep(0.8)
                 truth = oracle.read().held_fraction
                 window = knocker.snapshot() - before
-        assert 0.8 <= window.observed_seconds < 0.8 + 1
+                around = time.monotonic() - begun
+        assert 0.8 <= window.observed_seconds <= around
         return excess(window, truth)
 
-    settles(miss)
+    mostly_within(miss)
 
 
 @pytest.mark.parametrize(
@@ -101,9 +107,22 @@ def test_a_spinner_holds_it_all_the_time(interval: int, seconds: float) -> None:
             # told here.
             while knocker.snapshot().ticks <= 0.2 * seconds / interval * 1e6:
                 assert time.monotonic() < until + 60
-            return 0.9 - knocker.contention_metric
+            snapshot = knocker.snapshot()
+            return 0.9 - fraction_of(snapshot) - untimely(snapshot)
 
-    settles(miss)
+    mostly_within(miss)
+
+
+def below(bound: float, work: Callable[[], None]) -> float:
+    """Return by how much four threads hold it for less than `bound`."""
+    snapshot, _ = in_threads(work)
+    return bound - fraction_of(snapshot) - untimely(snapshot)
+
+
+def above(bound: float, work: Callable[[], None]) -> float:
+    """Return by how much four threads hold it for more than `bound`."""
+    snapshot, _ = in_threads(work)
+    return fraction_of(snapshot) - bound - untimely(snapshot)
 
 
 def in_threads(work: Callable[[], None], oracle: Oracle | None = None) -> tuple[Snapshot, float]:
@@ -128,27 +147,27 @@ def in_threads(work: Callable[[], None], oracle: Oracle | None = None) -> tuple[
 
 
 def test_four_threads_of_much_gil() -> None:
-    settles(lambda: 0.9 - fraction_of(in_threads(a_lotta_gil)[0]))
+    mostly_within(lambda: below(0.9, a_lotta_gil))
 
 
 def test_four_threads_of_little_gil() -> None:
     if SLOW:  # there it is not so little
-        settles(lambda: off_the_truth(lambda: a_little_gil(10)))
+        mostly_within(lambda: off_the_truth(lambda: a_little_gil(10)))
     else:
-        settles(lambda: fraction_of(in_threads(lambda: a_little_gil(10))[0]) - 0.2)
+        mostly_within(lambda: above(0.2, lambda: a_little_gil(10)))
 
 
 def test_four_threads_of_some_gil() -> None:
-    settles(lambda: off_the_truth(lambda: some_gil(1_000)))
+    mostly_within(lambda: off_the_truth(lambda: some_gil(1_000)))
 
 
 def off_the_truth(work: Callable[[], None]) -> float:
-    """Return by how much four threads' fraction is off the oracle's, less 0.1."""
+    """Return by how much four threads' fraction is off the oracle's, less 0.1 and late looks."""
     with Oracle() as oracle:
         snapshot, truth = in_threads(work, oracle)
     if snapshot.ticks <= 50:
         return 1.0  # too few looks to tell
-    return abs(fraction_of(snapshot) - truth) - 0.1
+    return abs(fraction_of(snapshot) - truth) - 0.1 - untimely(snapshot)
 
 
 def test_nothing_is_left_of_the_time_before_a_reset() -> None:
@@ -168,12 +187,15 @@ def test_nothing_is_left_of_the_time_before_a_reset() -> None:
 def test_waits_of_a_known_hold() -> None:
     # A knock made while C code holds the GIL waits for what is left of the hold.
     with KnockKnock(1_000, knock_interval_micros=1_000) as knocker:
+        wait_until(lambda: knocker.snapshot().knocks)
+        late = without_a_cpu_ns(KNOCKER)
         hold_gil(0.25)
         time.sleep(0.02)
         snapshot = knocker.snapshot(waits=True)
+        late = without_a_cpu_ns(KNOCKER) - late
     longest = snapshot.wait_times.max()
     # It was asked within the first few ms, unless the machine was late, and never before.
-    assert longest > 0.15e9
+    assert longest > 0.15e9 - late
     assert snapshot.wait_max_ns == longest
     asked = snapshot.knock_times[snapshot.wait_times.argmax()]
     assert snapshot.start_ns <= asked < snapshot.end_ns - longest
@@ -209,8 +231,8 @@ def test_bursts_of_the_schedule_of_0_4() -> None:
         snapshot = knocker.snapshot(waits=True)
     gaps_ns = snapshot.knock_times[1:] - snapshot.knock_times[:-1]
     rests = int((gaps_ns > 20_000_000).sum())
-    # 10 ms of knocks and 100 ms of rest, 11 times; a late wake-up may split or join some.
-    assert 6 <= rests <= 14
+    # 10 ms of knocks and 190 ms of rest, 6 times; a late wake-up may split or join some.
+    assert 3 <= rests <= 9
     assert snapshot.interval_ns == 5_000_000
-    # Over the bursts only, of which a late machine may make more than 1.2 s / 11 = 0.11 s.
+    # Over the bursts only, of which a late machine may make more than 1.2 s / 20 = 0.06 s.
     assert snapshot.knock_observed_ns < 0.5e9

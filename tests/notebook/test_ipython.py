@@ -16,7 +16,7 @@ pytest.importorskip("IPython", reason="needs the extra [notebook]")
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
-from needs import needs_gil
+from needs import needs_gil, needs_tracer
 from stories import MS, tell
 from traitlets.config import Config
 
@@ -253,7 +253,6 @@ def test_syntax_errors_name_their_line_and_measure_nothing(shell: InteractiveShe
         ("%%gil -o\n1", "-o must be the name of a variable, not ''"),
         ("%%gil -o a.b\n1", "not 'a.b'"),
         ("%%gil -o class\n1", "not 'class'"),
-        ("%gil -i 10 --trace 1", "-i is not for --trace"),
     ],
 )
 def test_usage_errors(shell: InteractiveShell, cell: str, message: str) -> None:
@@ -275,7 +274,7 @@ def test_interval(shell: InteractiveShell) -> None:
 
 
 class FakeTracer:
-    def __init__(self) -> None:
+    def __init__(self, **_: Any) -> None:
         self.calls: list[str] = []
 
     def start(self) -> None:
@@ -300,12 +299,24 @@ def test_trace(shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch) -> None
     assert got.value == 1 and "What threads waited for the GIL" in the_card(got)
     assert shell.user_ns["kept"].method == "trace"
 
-    def refuse() -> None:
+    def refuse(**_: Any) -> None:
         raise Unsupported("no glibc")
 
     monkeypatch.setattr(gilknocker, "GilTracer", refuse)
     got = run(shell, "%%gil --trace\n1")
     assert isinstance(got.error, UsageError) and str(got.error) == "--trace: no glibc"
+
+
+@needs_stacks
+@needs_tracer
+def test_a_trace_names_the_lines_too(shell: InteractiveShell) -> None:
+    cell = "%%gil --trace -i 500 -o kept\nfrom gilknocker.testing import hold_gil\nhold_gil(0.2)"
+    [shown] = run(shell, cell).shown
+    assert "hold_gil" in shown["text/plain"] and "cannot be said" not in shown["text/plain"]
+    kept = shell.user_ns["kept"]
+    assert (kept.method, kept.interval_ns) == ("trace", 500_000)
+    got = run(shell, "%%gil --trace -i 9999999999999999\n1")
+    assert str(got.error).startswith("-i: interval_micros must be")
 
 
 def test_child_processes_are_said(shell: InteractiveShell) -> None:

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from stories import MS, any_snapshots, tell
 
 from gilknocker import Snapshot
-from gilknocker.reports.plotting import overlay, percentile_steps
+from gilknocker.reports.plotting import overlay, percentile_steps, plot_workers
 
 BEFORE = tell(["held"] * 50, [MS] * 90 + [50 * MS] * 10, raw=True, capacity=1000)
 AFTER = tell(["free"] * 50, [5_000] * 990 + [MS] * 10, raw=True, capacity=1000)
@@ -111,3 +111,20 @@ def test_raw_waits_as_a_table() -> None:
     assert frame.index.name == "time"
     with pytest.raises(AttributeError, match=r"snapshot\(waits=True\)"):
         tell(["held"], [MS]).to_pandas(waits=True)
+
+
+def test_workers_most_first_with_their_median() -> None:
+    workers = {name: tell(["held"] * n + ["free"] * (100 - n), []) for name, n in LOADS.items()}
+    ax = plot_workers(workers)
+    assert [round(bar.get_width()) for bar in ax.patches] == [99, 5, 4, 2]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["b", "d", "c", "a"]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["median 4.5 %"]
+    assert ax.yaxis_inverted()
+    given = Figure().add_subplot()
+    assert plot_workers(workers | {f"x{n}": workers["a"] for n in range(20)}, given) is given
+    assert given.get_ylabel() == "24 workers, most first"
+    with pytest.raises(ValueError, match="no workers of which the held fraction is known"):
+        plot_workers({"new": tell([], [])})
+
+
+LOADS = {"a": 2, "b": 99, "c": 4, "d": 5}

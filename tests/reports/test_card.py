@@ -18,6 +18,7 @@ from gilknocker import Snapshot, compare
 from gilknocker.reports import card as cards
 from gilknocker.reports import words
 from gilknocker.reports.svg import held_bar
+from gilknocker.reports.workers import workers_card
 
 HALF = ["held"] * 50 + ["free"] * 50
 WAITS = [10_000] * 40 + [5 * MS] * 50 + [80 * MS]
@@ -209,6 +210,10 @@ class Texts(HTMLParser):
 
 
 HELD = held_by(tell(HALF, WAITS), [("worker-1", 5), ("MainThread", 5)])
+WORKERS = {
+    "tcp://10.0.0.1:4001": tell(HALF, WAITS),
+    "tcp://10.0.0.2:4002": tell(["held"] * 25 + ["free"] * 75, WAITS),
+}
 
 
 @pytest.mark.parametrize(
@@ -227,8 +232,19 @@ HELD = held_by(tell(HALF, WAITS), [("worker-1", 5), ("MainThread", 5)])
             compare(HELD, tell(HALF, [10_000] * 90))._repr_html_(),
             ["A: before, 100 ms", "A B B - A (95 % interval)", "wait p99 80 ms 10 µs"],
         ),
+        (
+            workers_card(WORKERS, Snapshot.merge(WORKERS.values())),
+            [
+                "GIL held of 2 workers in 100 ms",
+                "25.0 % least 37.5 % median 50.0 % most",
+                "The workers are much alike: their GILs were held 25.0 % to 50.0 % of the time.",
+                "By worker",
+                "tcp://10.0.0.1:4001 50.0 %",
+                "tcp://10.0.0.2:4002 25.0 %",
+            ],
+        ),
     ],
-    ids=["card", "comparison"],
+    ids=["card", "comparison", "workers"],
 )
 def test_in_a_notebook_that_is_sanitized_it_is_text_with_its_spaces(
     fragment: str, lines: list[str]

@@ -24,7 +24,7 @@ MOVED = ("iterencode", "/opt/python3.12/json/encoder.py", 263)
 def with_functions(looks: int, held: dict[Any, int], **changes: Any) -> Snapshot:
     """Return a snapshot of so many looks of 1 ms, of which each frame had so many."""
     stacks = tuple(
-        ((MAIN, frame) if frame else (), "worker", count * MS, 0, 0)
+        ((MAIN, frame) if frame else (), "worker", count * MS, 0, 0, 0)
         for frame, count in held.items()
     )
     busy = sum(held.values())

@@ -7,48 +7,31 @@ from __future__ import annotations
 
 from pathlib import Path
 from textwrap import dedent
-from typing import Any
 
 import pytest
 from needs import needs_gil, needs_tracer
 from runs import metered
-from stories import MS, UNIX, counted, held_by, packed, tell
+from stories import (
+    BACK,
+    CAUSES,
+    FOUR,
+    KEPT,
+    MACHINE,
+    MAIN,
+    MS,
+    QUEUE,
+    SIXTEEN,
+    US,
+    counted,
+    evenly,
+    in_ms,
+    looked,
+    traced,
+)
 
 from gilknocker import Snapshot
 from gilknocker.reports.reasons import interpretation
-from gilknocker.snapshot.sources import from_trace
 
-US = 1000
-KEPT = "code that keeps it without a break"
-BACK = "takes it back before a waiting thread is awake"
-QUEUE = "threads that queue up for it"
-MACHINE = "a machine too busy"
-CAUSES = {KEPT, BACK, QUEUE, MACHINE}
-
-MAIN = [("MainThread", 100)]
-FOUR = [(f"worker-{n}", 25) for n in range(4)]
-
-
-def looked(
-    held: float, looks: int, waits: list[int], holders: Any = (), **changes: Any
-) -> Snapshot:
-    ticks = ["held"] * round(held * looks) + ["free"] * (looks - round(held * looks))
-    calm = {"ticks_late": 0, "ticks_missed": 0}
-    snapshot = tell(ticks, waits, **(calm | changes))
-    shares = [(name, round(share * snapshot.ticks_held / 100)) for name, share in holders]
-    return held_by(snapshot, shares) if holders else snapshot
-
-
-def evenly(low: float, high: float, count: int) -> list[int]:
-    """Return waits from `low` to `high` ms, as many of each length."""
-    return [round((low + (high - low) * n / (count - 1)) * MS) for n in range(count)]
-
-
-def in_ms(*waits: float) -> list[int]:
-    return [round(wait * MS) for wait in waits]
-
-
-SIXTEEN = [(f"worker-{n}", 6.25) for n in range(16)]
 STARVED = (3, 9, 40, 90, 139, 180, 296, 410, 700, 1800)
 
 # load: (its figures, what it is told, the causes named: no others)
@@ -201,24 +184,8 @@ def test_the_table_in_the_docs_has_every_load() -> None:
     assert [load for load in TRACES if f"| {load} |" not in text] == []
 
 
-def traced(
-    holds: list[int], waits: list[int], threads: int, holders: list[tuple[str, int]]
-) -> Snapshot:
-    """Return a trace of 10 s; `holds` and `waits` in ns."""
-    fields: dict[str, Any] = {
-        **{"sampler_id": 1, "epoch": 0, "pid": 42, "start_ns": 0, "end_ns": 10**10},
-        **{"start_unix_ns": UNIX, "end_unix_ns": UNIX + 10**10, "observed_ns": 10**10},
-        **{"in_flight_ns": 0, "knocks": len(waits), "holds": len(holds)},
-        **{"wait_total_ns": sum(waits), "wait_max_ns": max(waits, default=0)},
-        **{"held_ns": sum(holds), "waited_ns": sum(waits), "thread_ns": threads * 10**10},
-        **{"hold_max_ns": max(holds), "switch_interval_ns": 5 * MS},
-        "_holders": tuple(
-            (7 + n, n, name, round(sum(holds) * share / 100))
-            for n, (name, share) in enumerate(holders)
-        ),
-    }
-    return from_trace(fields, packed(waits), packed(holds), None)
-
+SECOND = 10**9
+ENCODE = (("<module>", "app.py", 4), ("iterencode", "/usr/lib/json/encoder.py", 261))
 
 TRACES: dict[str, tuple[Snapshot, str, set[str]]] = {
     "traced: hardly any waits": (
@@ -240,6 +207,54 @@ TRACES: dict[str, tuple[Snapshot, str, set[str]]] = {
         traced([300 * US] * 32_000, [200 * MS] * 45, 2, [("MainThread", 99), ("worker", 1)]),
         "MainThread had it nearly all of the time it was held, and let go of it often",
         {BACK},
+    ),
+    "traced: the same, and retakes were counted": (
+        traced(
+            *([300 * US] * 32_000, [200 * MS] * 45, 2, [("MainThread", 99), ("worker", 1)]),
+            **{"wanted_releases": 1900, "retakes": 1897, "passed_over_ns": 9000 * MS},
+        ),
+        "MainThread let go of it 1,900 times while another waited, and took it back 1,897 times "
+        "before that one was awake: waits of 9.0 s in all, up to 200 ms",
+        set(),
+    ),
+    "traced: the same, with its stack": (
+        traced(
+            *([300 * US] * 32_000, [200 * MS] * 45, 2, [("MainThread", 99), ("worker", 1)]),
+            **{"wanted_releases": 1900, "retakes": 1897, "passed_over_ns": 9000 * MS},
+            _stacks=(((("read", "/x/a.py", 3),), "a", 10 * SECOND, 8 * SECOND, 0, 7 * SECOND),),
+        ),
+        "of the time held; others waited 9.0 s for that, 7.9 s of it after it had taken the GIL "
+        "back.",
+        set(),
+    ),
+    "traced: threads that hand it over, and retakes that nobody minds": (
+        traced(
+            *([300 * US] * 32_000, [50 * US] * 9_000 + [30 * MS] * 9, 2, FOUR),
+            **{"wanted_releases": 9000, "retakes": 5000, "passed_over_ns": 400 * MS},
+        ),
+        "they were in each other's way",
+        set(),
+    ),
+    "traced: one thread in C code, with its stack": (
+        traced(
+            *([19 * MS] * 520, [17 * MS] * 500, 2, [("MainThread", 99), ("worker", 1)]),
+            _stacks=(
+                (ENCODE, "MainThread", 6 * SECOND, 9 * SECOND, 3 * SECOND, 0),
+                ((("spin", "a.py", 3),), "worker", 4 * SECOND, 1 * SECOND, 0, 0),
+            ),
+        ),
+        "The line that held it longest is json/encoder.py:261 iterencode (in native code): 60.0 % "
+        "of the time held; others waited 7.7 s for that.",
+        {KEPT},
+    ),
+    "traced: two threads in Python code, with their stacks": (
+        traced(
+            *([5 * MS] * 1990, [5 * MS] * 1980, 2, [("a", 50), ("b", 50)]),
+            _stacks=(((("spin", "/x/a.py", 3),), "a", 10 * SECOND, 10 * SECOND, 0, 0),),
+        ),
+        "releases the GIL. The line that held it longest is x/a.py:3 spin (it gives way as Python "
+        "code does): 100.0 % of the time",
+        set(),
     ),
     "traced: Python code, and one long hold": (
         traced([5 * MS] * 1900 + [161 * MS], [5 * MS] * 1900, 2, FOUR),

@@ -22,8 +22,8 @@ HOSTILE = ("</script><b>;\n", "a;b\n.py", 1)
 
 
 def with_stacks(*rows: tuple[Any, ...]) -> Snapshot:
-    """Return a snapshot with these (frames, thread, held, waited, native), in looks of 1 ms."""
-    stacks = tuple((*row[:2], *(looks * MS for looks in row[2:])) for row in rows)
+    """Return one with these (frames, thread, held, waited, native, retaken), in looks of 1 ms."""
+    stacks = tuple((*row[:2], *(looks * MS for looks in (*row[2:], 0)[:4])) for row in rows)
     return tell(["held"] * 800 + ["free"] * 200, [5 * MS] * 10, stacks=stacks)
 
 
@@ -45,6 +45,10 @@ def test_lines_that_cost_most(some: Snapshot) -> None:
         "2.0 % unknown",
     ]
     assert len(costly_lines(some, most=1)) == 2
+    retaken = with_stacks(((MAIN,), "worker", 500, 40, 0, 30), ((WORK,), "worker", 300, 10, 0, 0))
+    assert costly_lines(retaken, most=1) == [
+        "62.5 % app/main.py:10 main; 80.0 % of the waits were for it (60.0 % after retakes)"
+    ]
 
 
 def test_the_card_has_them(some: Snapshot) -> None:

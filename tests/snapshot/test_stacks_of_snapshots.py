@@ -11,7 +11,7 @@ import pytest
 from stories import MS, tell
 
 from gilknocker import Snapshot
-from gilknocker.snapshot.stacks import FOLDED, Blame, Frame, HeldStack, stored
+from gilknocker.snapshot.stacks import FOLDED, NOTHING, Blame, Frame, HeldStack, stored
 
 MAIN = ("main", "/app/main.py", 10)
 WORK = ("Worker.run", "/app/work.py", 20)
@@ -23,8 +23,8 @@ def looked(stacks: Any = None) -> Snapshot:
 
 
 def with_stacks(*rows: tuple[Any, ...]) -> Snapshot:
-    """Return a snapshot with these (frames, thread, held, waited, native), in looks of 1 ms."""
-    return looked(tuple((*row[:2], *(looks * MS for looks in row[2:])) for row in rows))
+    """Return one with these (frames, thread, held, waited, native, retaken), in looks of 1 ms."""
+    return looked(tuple((*row[:2], *(looks * MS for looks in (*row[2:], 0)[:4])) for row in rows))
 
 
 @pytest.fixture
@@ -63,8 +63,23 @@ def test_blame_shares_out_all_waits(some: Snapshot) -> None:
     assert DUMP[1] in repr(rows[0])
 
 
+def test_blame_says_how_long_was_waited_for_what_was_retaken() -> None:
+    snapshot = with_stacks(
+        ((MAIN, WORK), "a", 500, 300, 0, 200),
+        ((MAIN, DUMP), "b", 300, 100, 0, 0),
+    )
+    rows = snapshot.blame
+    unit = snapshot.wait_total_ns / 1e9 / 400
+    assert [row.retaken_seconds for row in rows] == pytest.approx([200 * unit, 0.0])
+    assert Snapshot.from_dict(snapshot.to_dict()).blame == rows
+    assert (snapshot + snapshot).blame[0].retaken_seconds == pytest.approx(400 * unit)
+    assert (snapshot - with_stacks(((MAIN, WORK), "a", 500, 300, 0, 200))).blame[
+        0
+    ].retaken_seconds == 0.0
+
+
 def test_stacks_seen_before_the_first_tick_was_counted_take_no_time() -> None:
-    snapshot = tell([], [], stacks=(((MAIN,), "a", 5, 0, 0),))
+    snapshot = tell([], [], stacks=(((MAIN,), "a", 5, 0, 0, 0),))
     assert [one.held_seconds for one in snapshot.stacks] == [0.0]
     assert [row.held_seconds for row in snapshot.blame] == [0.0]
 
@@ -114,6 +129,8 @@ def test_a_stored_snapshot_of_1_0_has_no_stacks(some: Snapshot) -> None:
         (lambda s: s["stacks"][0].update(held_ns=-1), "stacks.held_ns must be"),
         (lambda s: s["stacks"][0].update(held_ns=1.5), "stacks.held_ns must be"),
         (lambda s: s["stacks"][0].update(waited_ns=2**62), "at most held_ns"),
+        (lambda s: s["stacks"][0].update(retaken_ns=2**62), "at most waited_ns"),
+        (lambda s: s["stacks"][0].pop("retaken_ns"), "each of stacks must be"),
     ],
 )
 def test_what_cannot_be_is_refused(some: Snapshot, change: Any, message: str) -> None:
@@ -128,8 +145,8 @@ def test_a_difference_is_what_came_after() -> None:
     later = with_stacks(((MAIN,), "a", 7, 2, 1), ((WORK,), "a", 3, 0, 0), ((WORK,), "b", 4, 0, 0))
     window = later - earlier
     assert window._stacks == (
-        ((MAIN,), "a", 2 * MS, 1 * MS, 1 * MS),
-        ((WORK,), "b", 4 * MS, 0, 0),
+        ((MAIN,), "a", 2 * MS, 1 * MS, 1 * MS, 0),
+        ((WORK,), "b", 4 * MS, 0, 0, 0),
     )
 
 
@@ -137,9 +154,9 @@ def test_a_merge_adds_up_equal_stacks() -> None:
     a = with_stacks(((MAIN,), "a", 5, 1, 0), ((WORK,), "a", 3, 0, 0))
     b = with_stacks(((MAIN,), "a", 7, 2, 1), ((MAIN,), "b", 4, 0, 0))
     assert (a + b)._stacks == (
-        ((MAIN,), "a", 12 * MS, 3 * MS, 1 * MS),
-        ((WORK,), "a", 3 * MS, 0, 0),
-        ((MAIN,), "b", 4 * MS, 0, 0),
+        ((MAIN,), "a", 12 * MS, 3 * MS, 1 * MS, 0),
+        ((WORK,), "a", 3 * MS, 0, 0, 0),
+        ((MAIN,), "b", 4 * MS, 0, 0, 0),
     )
     assert (a + looked())._stacks == a._stacks
     assert (looked() + looked())._stacks is None
@@ -147,24 +164,34 @@ def test_a_merge_adds_up_equal_stacks() -> None:
 
 def test_what_the_core_read_is_stored_by_name_and_in_time() -> None:
     read = (
-        [((MAIN,), 3, (2, 1, 0)), ((MAIN,), 4, (1, 0, 0)), ((MAIN,), 9, (5, 0, 0))],
-        (0, 0, 0),
-        (6, 2, 0),
+        [((MAIN,), 3, (2, 1, 0, 1)), ((MAIN,), 4, (1, 0, 0, 0)), ((MAIN,), 9, (5, 0, 0, 0))],
+        NOTHING,
+        (6, 2, 0, 0),
     )
     assert stored(read, 500, {3: "pool", 4: "pool"}) == (
-        ((MAIN,), "pool", 1_500, 500, 0),
-        ((MAIN,), "", 2_500, 0, 0),
-        ((), "", 3_000, 1_000, 0),
+        ((MAIN,), "pool", 1_500, 500, 0, 500),
+        ((MAIN,), "", 2_500, 0, 0, 0),
+        ((), "", 3_000, 1_000, 0, 0),
     )
-    no_code = ((("(no Python code)", "", 0),), "", 500, 0, 0)
-    assert stored(([((), 1, (1, 0, 0))], (0, 0, 0), (0, 0, 0)), 500, {}) == (no_code,)
-    assert stored(([], (4, 0, 0), (0, 0, 0)), 500, {}) == ((FOLDED, "", 2_000, 0, 0),)
+    no_code = ((("(no Python code)", "", 0),), "", 500, 0, 0, 0)
+    assert stored(([((), 1, (1, 0, 0, 0))], NOTHING, NOTHING), 500, {}) == (no_code,)
+    assert stored(([], (4, 0, 0, 0), NOTHING), 500, {}) == ((FOLDED, "", 2_000, 0, 0, 0),)
 
 
 def test_types() -> None:
     frame = Frame("f", "file", 3)
     stack = HeldStack((frame,), "thread", 1.5, True)
     assert tuple(stack) == ((frame,), "thread", 1.5, True)
-    assert tuple(Blame("f", "file", 1.0, 2.0)) == ("f", "file", 1.0, 2.0)
+    assert tuple(Blame("f", "file", 1.0, 2.0)) == ("f", "file", 1.0, 2.0, 0.0)
+    assert "retaken" not in repr(Blame("f", "file", 1.0, 2.0))
+    assert "waited for 2.000 s, 1.500 s of it retaken" in repr(Blame("f", "file", 1.0, 2.0, 1.5))
     with pytest.raises(AttributeError):
         stack.native = False  # type: ignore[misc]
+
+
+def test_waits_that_no_look_saw_are_of_the_unknown(some: Snapshot) -> None:
+    fields = some.to_dict()
+    fields["stacks"]["stacks"] = [{**one, "waited_ns": 0} for one in fields["stacks"]["stacks"]]
+    blamed = Snapshot.from_dict(fields).blame
+    assert sum(one.waited_seconds for one in blamed) == pytest.approx(some.wait_total_ns / 1e9)
+    assert (blamed[0].function, blamed[0].held_seconds) == ("", 0.0)

@@ -96,6 +96,8 @@ def sigint() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     mine = make()
     kept.append(mine)
+    mine.start()  # the first one imports: interrupted, Python leaves a file to the collector
+    mine.stop()
     try:
         daemon(lambda: (pause(), os.kill(os.getpid(), signal.SIGINT)))
         while True:

@@ -2,8 +2,8 @@
 
 ``run.py --seed N --count N [--tracers] [--original PYTHON] [--output FILE] [FAULT...]``. Each try
 is a process of its own: it must end with the status that was asked for, say nothing, and leave
-nothing running. The exit status is 1 if one of ours did not. A failure is repeated by
-``life.py FAULT SEED TRACERS``.
+nothing running. The exit status is 1 if one of ours did not. A failure is told as soon
+as it is seen, with what the life said, and repeated by ``life.py FAULT SEED TRACERS``.
 """
 
 from __future__ import annotations
@@ -20,10 +20,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from faults import FAULTS
+from waiting_line import stood_in_line
 
 SECONDS = 60  # that one may take: most take 0.2
+MOST_TIMES = 10  # it may have these seconds again, while the machine has no CPU for it
+LAST_WORDS_SECONDS = 5  # in which one that hung may say where
 SLOW_STARTS = 80  # of the original: each of its stops may take 0.1 s
-MOST_TOLD = 3  # failures of one fault
+MOST_TOLD = 3  # failures of one fault, with what they said
+MOST_SAID = 4000  # characters of what a life said
 LIFE = Path(__file__).with_name("life.py")
 
 
@@ -68,9 +72,9 @@ def live(python: str, name: str, seed: int, tracers: bool, *, strict: bool) -> E
         start_new_session=True,
     ) as process:
         try:
-            said, words = process.communicate(timeout=SECONDS)
+            said, words = _heard(process)
         except subprocess.TimeoutExpired:
-            return Ended(seed, "hung")
+            return Ended(seed, "hung", _where(process))
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)  # its children, where it failed
@@ -83,6 +87,27 @@ def live(python: str, name: str, seed: int, tracers: bool, *, strict: bool) -> E
     return Ended(seed, "")
 
 
+def _heard(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """Wait for its end, longer while it stands in line for a CPU; return what it said."""
+    for times in range(1, MOST_TIMES):
+        try:
+            return process.communicate(timeout=SECONDS)
+        except subprocess.TimeoutExpired:
+            if not stood_in_line(process.pid, times * SECONDS):
+                raise
+    return process.communicate(timeout=SECONDS)
+
+
+def _where(process: subprocess.Popen[str]) -> str:
+    """Let one that hangs, and its children, say where: faulthandler does at SIGABRT."""
+    os.killpg(process.pid, signal.SIGABRT)
+    try:
+        said, words = process.communicate(timeout=LAST_WORDS_SECONDS)
+    except subprocess.TimeoutExpired:
+        return "it did not say where"
+    return said + words
+
+
 def try_out(
     python: str, names: list[str], arguments: argparse.Namespace, *, ours: bool
 ) -> list[Tried]:
@@ -92,9 +117,15 @@ def try_out(
     tried = []
     with ThreadPoolExecutor(arguments.jobs) as pool:
         for name in names:
+            told: list[Ended] = []
 
-            def one(seed: int, name: str = name) -> Ended:
-                return live(python, name, seed, arguments.tracers and ours, strict=ours)
+            def one(seed: int, name: str = name, told: list[Ended] = told) -> Ended:
+                end = live(python, name, seed, arguments.tracers and ours, strict=ours)
+                if end.problem:  # told at once: the next one may hang
+                    said = end.said[-MOST_SAID:] if len(told) < MOST_TOLD else ""
+                    told.append(end)
+                    print(f"{name} {seed}: {end.problem}\n{said}", file=sys.stderr, flush=True)
+                return end
 
             seeds = range(arguments.seed, arguments.seed + (0 if skipped[name] else count))
             tried.append(Tried(name, list(pool.map(one, seeds)), skipped[name]))
@@ -150,9 +181,6 @@ def main() -> int:
     print(text)
     if arguments.output:
         _write(arguments, text)
-    for one in [*ours, *original]:
-        for end in one.failures[:MOST_TOLD]:
-            print(f"\n{one.name} {end.seed}: {end.problem}\n{end.said[-1500:]}", file=sys.stderr)
     return any(one.failures for one in ours)
 
 

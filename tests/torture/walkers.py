@@ -101,6 +101,8 @@ def beside_monitoring() -> None:
 
 
 def _no_yappi() -> str:
+    if not GIL:
+        return "it brings the GIL back"
     return "" if importlib.util.find_spec("yappi") else "yappi is not installed"
 
 
