@@ -2,44 +2,54 @@
 
     .venv/bin/python benchmarks/always_on.py [--rounds N]     (needs gilknocker[integrations])
 
-Two services run side by side: a plain one, and one with a GilCollector that is scraped each second.
-First both are idle, and their CPU time is read: of a core, in percent. Then requests go to the one
-and the other in turns, one connection, and their rates are compared round by round.
+One service, in which a GilCollector is put and taken away again: two processes of the same program
+differ by some percent. First it is idle, and its CPU time is read: of a core, in percent. Then it
+answers requests over one connection, in turns of half a second with the collector and without, and
+is compared by rounds of a second each: how many a second, and how much CPU time it took for each.
+With the collector it is scraped once a second.
 """
 
 from __future__ import annotations
 
 import argparse
 import http.client
-import os
 import socket
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import urllib.request
 from pathlib import Path
+from typing import NamedTuple
 
 from machine import describe
 
 APP = """
-import sys
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, make_asgi_app
+from gilknocker.integrations.prometheus import GilCollector
 
 app = FastAPI()
 registry = CollectorRegistry()
-if METERED:
-    from gilknocker.integrations.prometheus import GilCollector
-    GilCollector(registry=registry)
+collectors = []
 app.mount("/metrics", make_asgi_app(registry))
+
+@app.get("/on")
+async def on() -> None:
+    collectors.append(GilCollector(registry=registry))
+
+@app.get("/off")
+async def off() -> None:
+    collectors.pop().close()
 
 @app.get("/")
 async def answer() -> dict[str, int]:
     return {"sum": sum(range(2_000))}
 """
+TURN_SECONDS = 0.5  # long beside the first burst of knocks, which comes at once
+TURNS = 2  # with it, and as many without: a second each in all
+IDLE_SECONDS = 5  # of a turn
 
 
 def free_port() -> int:
@@ -48,19 +58,38 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-class Service:
-    """One of the two, until `end`."""
+class Answered(NamedTuple):
+    """Requests that were answered, and what that took."""
 
-    def __init__(self, folder: Path, name: str, metered: bool) -> None:
-        (folder / f"{name}.py").write_text(f"METERED = {metered}\n{APP}")
+    requests: int
+    seconds: float
+    cpu_seconds: float
+
+    @property
+    def rate(self) -> float:
+        """How many in a second."""
+        return self.requests / self.seconds
+
+    @property
+    def cost(self) -> float:
+        """CPU time for each, s."""
+        return self.cpu_seconds / self.requests
+
+
+class Service:
+    """The service, until `end`."""
+
+    def __init__(self, folder: Path) -> None:
+        (folder / "metered.py").write_text(APP)
         self.port = free_port()
-        command = [sys.executable, "-m", "uvicorn", f"{name}:app", "--app-dir", str(folder)]
+        command = [sys.executable, "-m", "uvicorn", "metered:app", "--app-dir", str(folder)]
         command += ["--host", "127.0.0.1", "--port", str(self.port), "--log-level", "critical"]
-        self._process = subprocess.Popen([*command, "--no-access-log"])
+        # Elsewhere: `python -m` finds modules here first, and here are the sources.
+        self._process = subprocess.Popen([*command, "--no-access-log"], cwd=folder)
         deadline = time.monotonic() + 60
         while True:
             try:
-                self.scrape()
+                self.get("metrics/")
                 break
             except OSError:
                 if time.monotonic() > deadline:
@@ -69,22 +98,45 @@ class Service:
                 time.sleep(0.1)
         self._connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
 
-    def scrape(self) -> None:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics/", timeout=5) as page:
+    def get(self, path: str) -> None:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/{path}", timeout=10) as page:
             page.read()
 
     def cpu_seconds(self) -> float:
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return time.clock_gettime(((~self._process.pid) << 3) | 2)  # see clock_getcpuclockid(3)
 
-    def rate(self, seconds: float) -> float:
-        """Return how many requests it answers in a second."""
-        count, begin = 0, time.monotonic()
-        while (now := time.monotonic()) < begin + seconds:
+    def idle(self, scraped: bool) -> float:
+        """Return how much of a core it takes in a turn without requests."""
+        used = self.cpu_seconds()
+        for _ in range(IDLE_SECONDS):
+            time.sleep(1)
+            if scraped:
+                self.get("metrics/")
+        return (self.cpu_seconds() - used) / IDLE_SECONDS
+
+    def answer(self, scraped: bool) -> Answered:
+        """Return how many requests it answers in a turn."""
+        count, begin, used = 0, time.monotonic(), self.cpu_seconds()
+        if scraped:
+            self.get("metrics/")
+        while (now := time.monotonic()) < begin + TURN_SECONDS:
             self._connection.request("GET", "/")
             self._connection.getresponse().read()
             count += 1
-        return count / (now - begin)
+        return Answered(count, now - begin, self.cpu_seconds() - used)
+
+    def round(self) -> tuple[Answered, Answered]:
+        """Return what it answered in a second without the collector, and in one with it."""
+        turns: dict[bool, list[Answered]] = {False: [], True: []}
+        for number in range(TURNS):
+            for metered in (False, True) if number % 2 else (True, False):
+                if metered:
+                    self.get("on")
+                turns[metered].append(self.answer(scraped=metered and number == 0))
+                if metered:
+                    self.get("off")
+        without, with_it = (Answered(*map(sum, zip(*of, strict=True))) for of in turns.values())
+        return without, with_it
 
     def end(self) -> None:
         self._process.terminate()
@@ -99,45 +151,34 @@ def steal() -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=40)
-    parser.add_argument("--idle-seconds", type=float, default=30)
+    parser.add_argument("--idle-turns", type=int, default=3)
     chosen = parser.parse_args()
     before = steal()
-    stop = threading.Event()
+    idle: dict[bool, list[float]] = {False: [], True: []}
     with tempfile.TemporaryDirectory() as folder:
-        plain = Service(Path(folder), "plain", False)
-        metered = Service(Path(folder), "metered", True)
-
-        def scrape_each_second() -> None:
-            while not stop.wait(1):
-                metered.scrape()
-
-        scraper = threading.Thread(target=scrape_each_second)
-        scraper.start()
+        service = Service(Path(folder))
         try:
-            used = [one.cpu_seconds() for one in (plain, metered)]
-            time.sleep(chosen.idle_seconds)
-            idle = [
-                (one.cpu_seconds() - had) / chosen.idle_seconds
-                for one, had in zip((plain, metered), used, strict=True)
-            ]
-            ratios = []
-            for number in range(chosen.rounds):
-                pair = (plain, metered) if number % 2 else (metered, plain)
-                rates = {one.port: one.rate(0.5) for one in pair}
-                ratios.append(rates[metered.port] / rates[plain.port])
+            for _ in range(chosen.idle_turns):
+                idle[False].append(service.idle(scraped=False))
+                service.get("on")
+                idle[True].append(service.idle(scraped=True))
+                service.get("off")
+            rounds = [service.round() for _ in range(chosen.rounds)]
         finally:
-            stop.set()
-            scraper.join()
-            plain.end()
-            metered.end()
+            service.end()
     print(describe(), f"steal {steal() - before} ticks", sep="\n")
-    print(f"idle: {idle[0]:.2%} of a core plain, {idle[1]:.2%} measured and scraped each second")
-    median = statistics.median(ratios)
-    low, _, high = statistics.quantiles(ratios, n=4)
-    print(
-        f"requests a second: {median - 1:+.2%} (quartiles {low - 1:+.2%} to {high - 1:+.2%}), "
-        f"median of {len(ratios)} pairs"
-    )
+    plain, metered = (statistics.median(of) for of in idle.values())
+    print(f"idle: {plain:.2%} of a core plain, {metered:.2%} measured and scraped each second")
+    tell("requests a second", [with_it.rate / without.rate for without, with_it in rounds])
+    tell("CPU a request", [with_it.cost / without.cost for without, with_it in rounds])
+    busy = statistics.median(without.cpu_seconds / without.seconds for without, _ in rounds)
+    print(f"(the service had {busy:.0%} of a core)")
+
+
+def tell(name: str, ratios: list[float]) -> None:
+    """Print by how much it differs with the collector from without."""
+    low, median, high = (f"{at - 1:+.2%}" for at in statistics.quantiles(ratios, n=4))
+    print(f"{name}: {median} (quartiles {low} to {high}), median of {len(ratios)} pairs")
 
 
 if __name__ == "__main__":

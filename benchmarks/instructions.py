@@ -4,7 +4,8 @@
 
 Builds the package with its symbols into an environment of its own, and runs a program under
 ``valgrind --tool=callgrind``, which runs one thread at a time: waiting and waking are not counted,
-nor the kernel's part of anything. A knock includes CPython's own taking and dropping of the GIL.
+nor the kernel's part of anything, reading the clock included. A knock includes CPython's own taking
+and dropping of the GIL, a take or drop the C library's signal to who waits.
 """
 
 from __future__ import annotations
@@ -22,22 +23,39 @@ from machine import describe
 
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAM = """
-import time
+import sys, time
 from gilknocker import GilTracer, KnockKnock
-with KnockKnock(1000, knock_interval_micros=1000) as knocker:
-    time.sleep(3)
-    for _ in range(200):
-        knocker.snapshot()
-with GilTracer(10_000) as tracer:
-    for _ in range(2000):
+def hand_over():
+    for _ in range(20_000):
         time.sleep(0)
+match sys.argv[1]:
+    case "meter":
+        with KnockKnock(1000, knock_interval_micros=1000, method="look") as knocker:
+            time.sleep(3)
+            for _ in range(200):
+                knocker.snapshot()
+    case "count":
+        with KnockKnock(1_000_000, knock_interval_micros=1_000_000, method="count"):
+            hand_over()
+    case "sums":
+        with GilTracer(0):
+            hand_over()
+    case "events":
+        with GilTracer(100_000):
+            hand_over()
 """
-# What is counted, and how callgrind calls it.
+HOOK = r"gilknocker::gil_hooks::.*signal_hook\("
+# What is counted, in which part of the program, and how callgrind calls it.
 FUNCTIONS = {
-    "a look, with all that the watcher does at a tick": r"gilknocker::Watcher::wake\(long\)",
-    "a knock, with all that the knocker does": r"gilknocker::Knocker::wake\(long\)",
-    "a snapshot, the C++ part": r"gilknocker::Ledger::read\(bool\) const",
-    "a traced take or drop of the GIL": r"gilknocker::gil_hooks::.*signal_hook\(",
+    "a look, with all that the watcher does at a tick": (
+        "meter",
+        r"gilknocker::Watcher::wake\(long\)",
+    ),
+    "a knock, with all that the knocker does": ("meter", r"gilknocker::Knocker::wake\(long\)"),
+    "a snapshot, the C++ part": ("meter", r"gilknocker::Ledger::read\("),
+    "a counted take or drop of the GIL": ("count", HOOK),
+    "a traced take or drop, sums": ("sums", HOOK),
+    "a traced take or drop, events": ("events", HOOK),
 }
 
 
@@ -49,10 +67,10 @@ def set_up(python: str, where: Path) -> Path:
     return where / "bin" / "python"
 
 
-def profile(python: Path, output: Path) -> str:
-    """Run the program; return callgrind's tables of what each function called."""
+def profile(python: Path, output: Path, part: str) -> str:
+    """Run a part of the program; return callgrind's tables of what each function called."""
     command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={output}", "-q"]
-    subprocess.run([*command, python, "-P", "-c", PROGRAM], check=True)
+    subprocess.run([*command, python, "-P", "-c", PROGRAM, part], check=True)
     annotate = ["callgrind_annotate", "--inclusive=yes", "--tree=caller", "--threshold=100"]
     done = subprocess.run([*annotate, output], check=True, capture_output=True, text=True)
     return done.stdout
@@ -89,10 +107,11 @@ def main() -> int:
         return 2
     with tempfile.TemporaryDirectory() as folder:
         python = set_up(options.python, Path(folder, "environment"))
-        tables = profile(python, Path(folder, "out"))
+        parts = {part for part, _ in FUNCTIONS.values()}
+        tables = {part: profile(python, Path(folder, part), part) for part in parts}
     print(describe())
-    for what, function in FUNCTIONS.items():
-        each, calls = instructions_per_call(tables, function)
+    for what, (part, function) in FUNCTIONS.items():
+        each, calls = instructions_per_call(tables[part], function)
         print(f"{what:<50}{each:8.0f} instructions (mean of {calls} calls)")
     return 0
 
