@@ -3,9 +3,10 @@
 
 Makes an environment for each field with the pinned packages of ``atlas/locks/X.Y/FIELD.txt``, runs
 each case in its own process, and keeps the figures in ``docs/atlas/X.Y.json``: what is measured
-again replaces what was there. ``--missing`` measures only what has no figures there. ``--here``
-measures with the Python that runs this, and installs nothing. ``--lock`` writes the lock files anew
-from ``atlas/requirements/FIELD.txt``.
+again replaces what was there, what fails does not. ``--missing`` measures only what has no figures
+there, or those of another input. ``--here`` measures with the Python that runs this, and installs
+nothing. ``--lock`` writes the lock files anew from ``atlas/requirements/FIELD.txt``. All of the
+table is made by ``atlas/whole.py``.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -26,10 +26,12 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from atlas import case as cases  # noqa: E402 (found by the line above)
+from atlas.environments import Environments, NoEnvironmentError  # noqa: E402
 from atlas.verdict import LONG_NS, Figures, agree, verdict  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
 BUILD = ROOT / "build" / "atlas"
+DATA = ROOT / "docs" / "atlas"
 VERSION = 1
 TIMEOUT_SECONDS = 180
 
@@ -38,18 +40,25 @@ def main() -> int:
     """Measure what is asked for; 1 if a case failed or the witness disagrees."""
     options = parse()
     version = options.python or "{}.{}".format(*sys.version_info[:2])
+    path = options.data.absolute() / f"{version}.json"
     asked = list(chosen(options.cases))
     if options.missing:
-        known = {name_of(row) for row in rows_of(version) if "error" not in row}
-        asked = [case for case in asked if (case.field, case.name) not in known]
-    make = Environments(version, options.interpreter, options.lock)
+        asked = [case for case in asked if not is_measured(case, rows_of(path))]
+    build = options.build.absolute()
+    made = Environments(version, options.interpreter or f"python{version}", build, options.lock)
+    if not options.here:
+        made.make(case.field for case in asked)
     bad = 0
     for case in asked:
-        row = measure(sys.executable if options.here else make.python(case.field), case)
+        try:
+            python = sys.executable if options.here else made.python(case.field)
+            row = measure(python, case, build)
+        except NoEnvironmentError as error:
+            row = {**texts(case), "error": str(error)}
         bad += "error" in row or not row["witness_agrees"]
         print(line(row), flush=True)
-        keep(version, row)
-    retell(version)
+        keep(path, row)
+    retell(path)
     return bool(bad)
 
 
@@ -64,6 +73,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--here", action="store_true", help="measure with this Python as it is")
     parser.add_argument("--lock", action="store_true", help="write the lock files anew")
     parser.add_argument("--missing", action="store_true", help="only what has no figures yet")
+    parser.add_argument("--build", type=Path, default=BUILD, help="where environments are made")
+    parser.add_argument("--data", type=Path, default=DATA, help="where the figures are kept")
     return parser.parse_args()
 
 
@@ -85,67 +96,22 @@ def chosen(words: list[str]) -> Iterator[cases.Case]:
         yield from [found[name]] if name else found.values()
 
 
-class Environments:
-    """The environments of a version of Python: one a field, made when it is first asked for."""
-
-    def __init__(self, version: str, interpreter: str | None, lock: bool) -> None:
-        self._version = version
-        self._interpreter = interpreter or f"python{version}"
-        self._lock = lock
-        self._made: dict[str, str] = {}
-
-    def python(self, field: str) -> str:
-        """Return the Python of a field's environment."""
-        if field not in self._made:
-            self._made[field] = self._make(field)
-        return self._made[field]
-
-    def _make(self, field: str) -> str:
-        folder = BUILD / self._version / field
-        lock = HERE / "locks" / self._version / f"{field}.txt"
-        if not (self._lock or lock.exists()):
-            sys.exit(f"{lock.relative_to(ROOT)} is not there: --lock writes it")
-        python = folder / "bin" / "python"
-        if not python.exists():
-            subprocess.run([self._interpreter, "-m", "venv", folder], check=True)
-        pip = [python, "-m", "pip", "-q", "--disable-pip-version-check"]
-        wanted = HERE / "requirements" / f"{field}.txt" if self._lock else lock
-        subprocess.run([*pip, "install", "--prefer-binary", "-r", wanted], check=True)
-        if self._lock:
-            freeze = [*pip, "freeze", "--exclude", "gilknocker"]
-            lock.parent.mkdir(parents=True, exist_ok=True)
-            lock.write_bytes(subprocess.run(freeze, check=True, stdout=subprocess.PIPE).stdout)
-        subprocess.run(
-            [*pip, "install", "--no-deps", "--force-reinstall", self._wheel(python)], check=True
-        )
-        return str(python)
-
-    def _wheel(self, python: Path) -> Path:
-        # Of what stands here, built once a run.
-        folder = BUILD / self._version / "wheel"
-        if "" not in self._made:
-            shutil.rmtree(folder, ignore_errors=True)
-            build = [python, "-m", "pip", "wheel", "-q", "--no-deps", "-w", folder, ROOT]
-            subprocess.run(build, check=True)
-            self._made[""] = "built"
-        [wheel] = folder.glob("*.whl")
-        return wheel
-
-
-def measure(python: str, case: cases.Case) -> dict[str, Any]:
+def measure(python: str, case: cases.Case, build: Path) -> dict[str, Any]:
     """Return the row of a case: twice traced beside a competitor, once by the witness."""
     row: dict[str, Any] = {**texts(case), "date": time.strftime("%Y-%m-%d")}
     before = steal()
     try:
         row["version"] = version_of(python, case.package)
-        first = once(python, "both", case)
-        alone, rivals = first["alone"], [first["rival"], once(python, "compete", case)]
+        first = once(python, "both", case, build)
+        alone, rivals = first["alone"], [first["rival"], once(python, "compete", case, build)]
         if 1e9 * alone["seconds"] < 1.5 * LONG_NS and alone["held_share"] > 0.2:
             raise ValueError(f"it took {alone['seconds']:.3f} s: too short for a long hold")
-        witness = once(python, "witness", case)
+        witness = once(python, "witness", case, build)
         if not settled(alone, rivals, witness):  # perhaps the machine was busy with other things
-            rivals.append(once(python, "compete", case))
-            witness = min(witness, once(python, "witness", case), key=lambda one: one["longest_ns"])
+            rivals.append(once(python, "compete", case, build))
+            witness = min(
+                witness, once(python, "witness", case, build), key=lambda one: one["longest_ns"]
+            )
     except (subprocess.SubprocessError, ValueError) as error:
         return {**row, "error": str(error).strip()[-500:]}
     row["load"] = round(os.getloadavg()[0], 2)
@@ -159,13 +125,13 @@ def steal() -> float:
     return int(fields[8]) / os.sysconf("SC_CLK_TCK")
 
 
-def once(python: str, kind: str, case: cases.Case) -> dict[str, Any]:
+def once(python: str, kind: str, case: cases.Case, build: Path) -> dict[str, Any]:
     """Return what one process says; the files that its set-up writes are gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="atlas-") as scratch:
-        own = {"PYTHONPATH": str(paths()), "PYTHONWARNINGS": "ignore", "TMPDIR": scratch}
+        own = {"PYTHONPATH": str(paths(build)), "PYTHONWARNINGS": "ignore", "TMPDIR": scratch}
         done = subprocess.run(
             [python, "-m", "atlas.measure", kind, case.field, case.name],
-            cwd=BUILD,  # the sources of gilknocker have no compiled modules
+            cwd=build,  # the sources of gilknocker have no compiled modules
             env={**os.environ, **own},
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -178,11 +144,13 @@ def once(python: str, kind: str, case: cases.Case) -> dict[str, Any]:
     return answer
 
 
-def paths() -> Path:
+def paths(build: Path) -> Path:
     """Return a folder from which `atlas` is imported, and nothing else of ours."""
-    folder = BUILD / "path"
+    folder = build / "path"
     folder.mkdir(parents=True, exist_ok=True)
     link = folder / "atlas"
+    if link.is_symlink() and link.resolve() != HERE:
+        link.unlink()
     if not link.is_symlink():
         link.symlink_to(HERE)
     return folder
@@ -242,6 +210,7 @@ def line(row: dict[str, Any]) -> str:
         return f"{head} FAILED: {row['error'].splitlines()[-1] if row['error'] else '?'}"
     marks = "" if row["same_again"] else " (not the same again)"
     marks += "" if row["witness_agrees"] else " (THE WITNESS DISAGREES)"
+    marks += "" if 0.2 <= row["seconds"] <= 1 else f" ({row['seconds']:.2f} s)"
     marks += "" if row["verdict"] == row["guess"] else f" (guessed: {row['guess']})"
     return (
         f"{head} {row['verdict']:12} held {row['held_share']:4.0%}, in one piece "
@@ -250,14 +219,8 @@ def line(row: dict[str, Any]) -> str:
     )
 
 
-def data_file(version: str) -> Path:
-    """Return where the figures of a version are."""
-    return ROOT / "docs" / "atlas" / f"{version}.json"
-
-
-def rows_of(version: str) -> list[dict[str, Any]]:
-    """Return the rows that there are of a version."""
-    path = data_file(version)
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    """Return the rows that a file has."""
     rows: list[dict[str, Any]] = json.loads(path.read_text())["rows"] if path.exists() else []
     return rows
 
@@ -268,14 +231,25 @@ def texts(case: cases.Case) -> dict[str, Any]:
     return {name: getattr(case, name) for name in names}
 
 
-def retell(version: str) -> None:
+def is_measured(case: cases.Case, rows: list[dict[str, Any]]) -> bool:
+    """Whether there are figures of a case and of the input that it has now."""
+    return any(
+        name_of(row) == (case.field, case.name) and row["size"] == case.size and "error" not in row
+        for row in rows
+    )
+
+
+def retell(path: Path) -> None:
     """Let the rows say what their cases say now; rows without a case go."""
     known = {(case.field, case.name): case for case in chosen([])}
     rows = [
-        {**row, **texts(known[key])} for row in rows_of(version) if (key := name_of(row)) in known
+        # The input is what was measured: a case that has another one now is to be measured again.
+        {**row, **texts(known[key]), "size": row["size"]}
+        for row in rows_of(path)
+        if (key := name_of(row)) in known
     ]
     if rows:
-        write(version, rows)
+        write(path, rows)
 
 
 def name_of(row: dict[str, Any]) -> tuple[str, str]:
@@ -283,20 +257,22 @@ def name_of(row: dict[str, Any]) -> tuple[str, str]:
     return row["field"], row["name"]
 
 
-def keep(version: str, row: dict[str, Any]) -> None:
-    """Put a row into the data of that version, in the place of the one that was there."""
-    rows = {name_of(old): old for old in rows_of(version)}
-    write(version, list({**rows, name_of(row): row}.values()))
+def keep(path: Path, *new: dict[str, Any]) -> None:
+    """Put rows in the places of those that were there; a failure leaves what was measured."""
+    rows = {name_of(old): old for old in rows_of(path)}
+    for row in new:
+        if "error" not in row or "error" in rows.get(name_of(row), row):
+            rows[name_of(row)] = row
+    write(path, list(rows.values()))
 
 
-def write(version: str, rows: list[dict[str, Any]]) -> None:
+def write(path: Path, rows: list[dict[str, Any]]) -> None:
     """Write the data of a version, whole or not at all."""
-    path = data_file(version)
     path.parent.mkdir(parents=True, exist_ok=True)
     content = {
         "format": "gilknocker.atlas",
         "version": VERSION,
-        "python": version,
+        "python": path.stem,
         "rows": sorted(rows, key=name_of),
     }
     new = path.with_suffix(".new")

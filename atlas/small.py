@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""How often small calls let go of the GIL.
+"""How often small calls let go of the GIL, and what that costs beside a thread that computes.
 
-``python atlas/small.py`` measures with the Python that runs it, which has gilknocker, and keeps the
-figures in ``docs/atlas/small.json``, beside those of other Pythons.
+``python atlas/small.py [--data FILE]`` measures with the Python that runs it, which has gilknocker,
+and keeps the figures in ``docs/atlas/small.json``, beside those of other Pythons.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import logging
 import os
@@ -26,8 +27,9 @@ from typing import Any
 from gilknocker import GilTracer
 
 DATA = Path(__file__).resolve().parents[1] / "docs" / "atlas" / "small.json"
-VERSION = 1
+VERSION = 2
 RUNS = 7
+SECONDS = 0.6  # of a run of calls that are timed
 
 
 def calls() -> dict[str, Callable[[], Any]]:
@@ -90,6 +92,38 @@ def releases(call: Callable[[], Any]) -> float:
     return statistics.median(counts)
 
 
+def ns_a_call(call: Callable[[], Any]) -> float:
+    """Return the mean time of a call: some are dear, and those are what matters."""
+    done, begin = 0, time.perf_counter_ns()
+    while (spent := time.perf_counter_ns() - begin) < SECONDS * 1e9:
+        call()
+        done += 1
+    return spent / done
+
+
+def beside_a_spinner(call: Callable[[], Any]) -> float:
+    """Return the mean time of a call while another thread computes in pure Python, in ns."""
+    over = False
+
+    def spin() -> None:
+        while not over:
+            pass
+
+    spinner = threading.Thread(target=spin)
+    spinner.start()
+    try:
+        return ns_a_call(call)
+    finally:
+        over = True
+        spinner.join()
+
+
+def costs(call: Callable[[], Any]) -> tuple[float, float]:
+    """Return the time of a call alone and beside a spinner, in ns: medians of three, in turn."""
+    pairs = [(ns_a_call(call), beside_a_spinner(call)) for _ in range(3)]
+    return tuple(statistics.median(times) for times in zip(*pairs, strict=True))
+
+
 def _own(tracer: GilTracer) -> int:
     me = threading.get_native_id()
     return sum(one.acquisitions for one in tracer.threads() if one.native_id == me)
@@ -97,11 +131,15 @@ def _own(tracer: GilTracer) -> int:
 
 def main() -> None:
     """Measure all of them and keep the figures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=DATA, help="where the figures are kept")
+    path: Path = parser.parse_args().data
     rows = {}
     for name, call in calls().items():
-        rows[name] = {"releases": releases(call)}
+        alone, beside = costs(call)
+        rows[name] = {"releases": releases(call), "alone_ns": alone, "beside_ns": beside}
         print(name, rows[name], flush=True)
-    data = json.loads(DATA.read_text()) if DATA.exists() else {}
+    data = json.loads(path.read_text()) if path.exists() else {}
     data |= {"format": "gilknocker.atlas.small", "version": VERSION}
     version = ".".join(platform.python_version_tuple()[:2])
     data.setdefault("pythons", {})[version] = {
@@ -109,8 +147,8 @@ def main() -> None:
         "date": time.strftime("%Y-%m-%d"),
         "rows": rows,
     }
-    DATA.parent.mkdir(exist_ok=True)
-    DATA.write_text(json.dumps(data, indent=1) + "\n")
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(data, indent=1) + "\n")
 
 
 if __name__ == "__main__":

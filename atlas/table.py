@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import json
+import statistics
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
+
+from gilknocker._units import format_ns
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGE = DOCS / "atlas.md"
@@ -57,10 +60,12 @@ def lines(rows: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
     said = ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
     agree = sum(row["witness_agrees"] for row in table)
     same = sum(row["same_again"] for row in table)
+    times = sorted(row["seconds"] for row in table)
     yield (
         f"{len(table)} calls of {len(packages)} packages on Python {main_version}: {said}. The "
         f"witness agrees on {agree}; two runs gave the same verdict for {same}, and the others "
-        "are marked.\n"
+        f"are marked. Alone the calls took {times[0]:.2f} to {times[-1]:.2f} s, half of them less "
+        f"than {statistics.median(times):.2f} s.\n"
     )
     yield from surprises(table)
     yield "\n## The table\n"
@@ -171,14 +176,20 @@ def small() -> Iterator[str]:
     yield "\n## Releases a call\n"
     yield (
         "Each release is a chance to lose the GIL to a thread that computes, which gives it back "
-        "after 5 ms. How often the calling thread lets go in one call, by version of Python:\n"
+        "after 5 ms. How often the calling thread lets go in one call, and how long the call takes "
+        "alone and beside such a thread, in the mean, by version of Python:\n"
     )
-    names = pythons[seen[0]]["rows"]
     rows = (
-        (name, *(f"{pythons[version]['rows'][name]['releases']:g}" for version in seen))
-        for name in names
+        (name, *(small_told(pythons[version]["rows"][name]) for version in seen))
+        for name in pythons[seen[0]]["rows"]
     )
     yield from markdown(("call", *seen), rows)
+
+
+def small_told(row: dict[str, float]) -> str:
+    """Return what the table of small calls says of one on one Python."""
+    alone, beside = (format_ns(round(row[name])) for name in ("alone_ns", "beside_ns"))
+    return f"{row['releases']:g}; {alone}, {beside}"
 
 
 def markdown(head: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:

@@ -13,11 +13,11 @@ FIELD = Field(__name__)
 case = FIELD.case
 
 
-def _columns(rows: int) -> dict[str, Any]:
+def _columns(rows: int, keys: int = 1_000) -> dict[str, Any]:
     numpy = importlib.import_module("numpy")
     random = numpy.random.default_rng(1)
     return {
-        "key": random.integers(0, 1_000, rows),
+        "key": random.integers(0, keys, rows),
         "other": random.integers(0, rows, rows),
         "value": random.random(rows),
     }
@@ -27,32 +27,31 @@ def _words(rows: int) -> list[str]:
     return [f"word{i * 7_919 % 5_000}" for i in range(rows)]
 
 
-def _pandas(rows: int) -> Any:
-    return importlib.import_module("pandas").DataFrame(_columns(rows))
+def _pandas(rows: int, keys: int = 1_000) -> Any:
+    return importlib.import_module("pandas").DataFrame(_columns(rows, keys))
 
 
 def _polars(rows: int) -> Any:
-    polars = importlib.import_module("polars")
-    return polars.DataFrame({**_columns(rows), "word": _words(rows)})
+    return importlib.import_module("polars").DataFrame(_columns(rows))
 
 
 @case(
     "pandas",
     "df.groupby(key).sum()",
-    size="5,000,000 rows",
+    size="5,000,000 rows, 6 times",
     set_up=lambda: _pandas(5_000_000),
     guess="mixed",
     why="the sums are nogil loops of Cython; making the groups is not all so",
 )
 def pandas_groupby(frame: Any) -> Any:
-    return frame.groupby("key").sum()
+    return [frame.groupby("key").sum() for _ in range(6)]
 
 
 @case(
     "pandas",
     "df.groupby(key).apply(function)",
-    size="1,000 groups",
-    set_up=lambda: _pandas(400_000),
+    size="10,000 groups",
+    set_up=lambda: _pandas(400_000, 10_000),
     guess="gives way",
     why="calls Python code for each group",
 )
@@ -63,21 +62,21 @@ def pandas_groupby_apply(frame: Any) -> Any:
 @case(
     "polars",
     "df.group_by(key).agg(...)",
-    size="5,000,000 rows",
-    set_up=lambda: _polars(5_000_000),
+    size="10,000,000 rows, 3 times",
+    set_up=lambda: _polars(10_000_000),
     guess="releases",
     why="its own threads do the work",
 )
 def polars_groupby(frame: Any) -> Any:
     polars = importlib.import_module("polars")
-    return frame.group_by("key").agg(polars.col("value").sum())
+    return [frame.group_by("key").agg(polars.col("value").sum()) for _ in range(3)]
 
 
 @case(
     "pyarrow",
     "table.to_pylist()",
-    size="200,000 rows",
-    set_up=lambda: _arrow(200_000),
+    size="700,000 rows",
+    set_up=lambda: _arrow(700_000),
     guess="gives way",
     why="a loop of Cython over scalars",
 )
@@ -92,18 +91,19 @@ def _arrow(rows: int) -> Any:
 @case(
     "datafusion",
     "SessionContext().sql(query).collect()",
-    size="20,000,000 numbers",
+    size="120,000,000 numbers",
     guess="releases",
+    why="py.detach() while its own threads work (crates/util/src/lib.rs)",
 )
 def datafusion_sum(_: None) -> Any:
     context = importlib.import_module("datafusion").SessionContext()
-    return context.sql("select sum(sqrt(value)) from range(20000000)").collect()
+    return context.sql("select sum(sqrt(value)) from range(120000000)").collect()
 
 
 @case(
     "xarray",
     "array.groupby(...).mean()",
-    size="400,000 values in 200 groups",
+    size="400,000 values in 2,500 groups",
     set_up=lambda: _xarray(),
     guess="gives way",
     why="Python code around small numpy calls",
@@ -114,16 +114,17 @@ def xarray_groupby(array: Any) -> Any:
 
 def _xarray() -> Any:
     numpy = importlib.import_module("numpy")
-    coords = {"key": ("x", numpy.arange(400_000) % 200)}
+    coords = {"key": ("x", numpy.arange(400_000) % 2_500)}
     return importlib.import_module("xarray").DataArray(numpy.ones(400_000), dims="x", coords=coords)
 
 
 @case(
     "awkward",
     "ak.from_iter(lists)",
-    size="300,000 lists",
-    set_up=lambda: [[i] * 3 for i in range(300_000)],
+    size="150,000 lists",
+    set_up=lambda: [[i] * 3 for i in range(150_000)],
     guess="keeps",
+    why="one loop in C++ (builder_fromiter, awkward_cpp's content.cpp), and Python around it",
 )
 def awkward_from_iter(lists: Any) -> Any:
     return importlib.import_module("awkward").from_iter(lists)
@@ -132,22 +133,26 @@ def awkward_from_iter(lists: Any) -> Any:
 @case(
     "boost-histogram",
     "histogram.fill(array)",
-    size="30,000,000 numbers",
+    size="30,000,000 numbers, 7 times",
     set_up=lambda: importlib.import_module("numpy").random.default_rng(1).random(30_000_000),
     guess="releases",
+    why="py::gil_scoped_release around the filling (include/bh_python/fill.hpp)",
 )
 def histogram_fill(array: Any) -> Any:
     hist = importlib.import_module("boost_histogram")
-    return hist.Histogram(hist.axis.Regular(100, 0, 1)).fill(array)
+    made = hist.Histogram(hist.axis.Regular(100, 0, 1))
+    for _i in range(7):
+        made.fill(array)
+    return made
 
 
 @case(
     "bottleneck",
     "bn.move_median(array, 50)",
-    size="2,000,000 numbers",
-    set_up=lambda: importlib.import_module("numpy").random.default_rng(1).random(2_000_000),
+    size="7,000,000 numbers",
+    set_up=lambda: importlib.import_module("numpy").random.default_rng(1).random(7_000_000),
     guess="releases",
-    why="its loops are between BN_BEGIN_ALLOW_THREADS",
+    why="BN_BEGIN_ALLOW_THREADS around its loops (bottleneck/src/move_template.c)",
 )
 def bottleneck_move_median(array: Any) -> Any:
     return importlib.import_module("bottleneck").move_median(array, 50)
@@ -156,8 +161,8 @@ def bottleneck_move_median(array: Any) -> Any:
 @case(
     "openpyxl",
     "load_workbook(path)",
-    size="3,000 rows of 10",
-    set_up=lambda: _xlsx(3_000),
+    size="5,000 rows of 10",
+    set_up=lambda: _xlsx(5_000),
     guess="gives way",
     why="written in Python",
 )
@@ -170,6 +175,7 @@ def openpyxl_load(path: str) -> Any:
     "workbook.close()",
     size="8,000 rows of 10",
     guess="gives way",
+    why="written in Python; its long pieces are passes of the garbage collector",
 )
 def xlsxwriter_close(_: None) -> Any:
     return _xlsx(8_000)
@@ -178,18 +184,14 @@ def xlsxwriter_close(_: None) -> Any:
 @case(
     "python-calamine",
     "load_workbook(path).to_python()",
-    size="15,000 rows of 10",
+    size="15,000 rows of 10, 5 times",
     set_up=lambda: _xlsx(15_000),
     guess="releases",
-    why="py.detach() around the reading",
+    why="py.detach() around the reading (src/types/workbook.rs)",
 )
 def calamine(path: str) -> Any:
-    return (
-        importlib.import_module("python_calamine")
-        .load_workbook(path)
-        .get_sheet_by_index(0)
-        .to_python()
-    )
+    load = importlib.import_module("python_calamine").load_workbook
+    return [load(path).get_sheet_by_index(0).to_python() for _ in range(5)]
 
 
 def _xlsx(rows: int) -> str:
@@ -205,7 +207,7 @@ def _xlsx(rows: int) -> str:
 @case(
     "fastavro",
     "list(fastavro.reader(file))",
-    size="200,000 records",
+    size="420,000 records",
     set_up=lambda: _avro(),
     guess="keeps",
     why="Cython that calls no Python code for a record",
@@ -222,7 +224,7 @@ def _avro() -> bytes:
     file = io.BytesIO()
     fields = [{"name": "i", "type": "long"}, {"name": "s", "type": "string"}]
     schema = {"type": "record", "name": "r", "fields": fields}
-    rows = ({"i": i, "s": f"text {i}"} for i in range(200_000))
+    rows = ({"i": i, "s": f"text {i}"} for i in range(420_000))
     importlib.import_module("fastavro").writer(file, schema, rows)
     return file.getvalue()
 
@@ -230,10 +232,10 @@ def _avro() -> bytes:
 @case(
     "dask",
     "dask.array sum by threads",
-    size="20 chunks",
+    size="120 chunks",
     guess="releases",
     why="numpy lets go in each chunk",
 )
 def dask_sum(_: None) -> Any:
     array = importlib.import_module("dask.array")
-    return array.sqrt(array.ones((60_000_000,), chunks=3_000_000)).sum().compute()
+    return array.sqrt(array.ones((360_000_000,), chunks=3_000_000)).sum().compute()

@@ -30,8 +30,8 @@ def _path(name: str) -> str:
 @case(
     "shapely",
     "shapely.points(array)",
-    size="600,000 points",
-    set_up=lambda: _random(600_000, 2),
+    size="2,500,000 points",
+    set_up=lambda: _random(2_500_000, 2),
     guess="mixed",
     why="points are made without the GIL, and their objects with it",
 )
@@ -42,8 +42,8 @@ def shapely_points(array: Any) -> Any:
 @case(
     "shapely",
     "shapely.buffer(points, 0.1)",
-    size="10,000 points",
-    set_up=lambda: _points(10_000),
+    size="45,000 points",
+    set_up=lambda: _points(45_000),
     guess="releases",
     why=_UFUNC,
 )
@@ -54,8 +54,8 @@ def shapely_buffer(points: Any) -> Any:
 @case(
     "shapely",
     "union_all(polygons)",
-    size="1,500 circles",
-    set_up=lambda: importlib.import_module("shapely").buffer(_points(1_500), 0.005),
+    size="4,000 circles",
+    set_up=lambda: importlib.import_module("shapely").buffer(_points(4_000), 0.005),
     guess="releases",
     why=_UFUNC,
 )
@@ -66,9 +66,10 @@ def shapely_union(polygons: Any) -> Any:
 @case(
     "shapely",
     "STRtree.query(polygons)",
-    size="5,000 circles, 60,000 points",
+    size="60,000 circles, 60,000 points",
     set_up=lambda: _strtree(),
     guess="keeps",
+    why="lets go around the search (GEOS_INIT_THREADS in src/shapely/lib/strtree.c)",
 )
 def shapely_strtree(state: Any) -> Any:
     return state[0].query(state[1], predicate="intersects")
@@ -77,16 +78,16 @@ def shapely_strtree(state: Any) -> Any:
 def _strtree() -> Any:
     shapely = importlib.import_module("shapely")
     points = _points(60_000)
-    return shapely.STRtree(points), shapely.buffer(points[:5_000], 0.005)
+    return shapely.STRtree(points), shapely.buffer(points, 0.005)
 
 
 @case(
     "pyproj",
     "Transformer.transform(x, y)",
-    size="700,000 points",
+    size="4,500,000 points",
     set_up=lambda: _transformer(),
     guess="releases",
-    why="with nogil around proj_trans_generic",
+    why="with nogil around proj_trans_generic (pyproj/_transformer.pyx)",
 )
 def pyproj_transform(state: Any) -> Any:
     return state[0].transform(state[1], state[1])
@@ -94,23 +95,24 @@ def pyproj_transform(state: Any) -> Any:
 
 def _transformer() -> Any:
     made = importlib.import_module("pyproj").Transformer.from_crs(4326, 3857)
-    return made, _random(700_000) * 60
+    return made, _random(4_500_000) * 60
 
 
 def _gpkg(rows: int) -> str:
     path = _path("a.gpkg")
     importlib.import_module("geopandas").GeoDataFrame(
         {"v": _random(rows)}, geometry=_points(rows), crs=4326
-    ).to_file(path)
+    ).to_file(path, SPATIAL_INDEX="NO")  # which takes longer than the reading
     return path
 
 
 @case(
     "pyogrio",
     "read_dataframe(path)",
-    size="60,000 points",
-    set_up=lambda: _gpkg(60_000),
+    size="300,000 points",
+    set_up=lambda: _gpkg(300_000),
     guess="keeps",
+    why="no nogil in the loop over the features, on purpose (pyogrio/_io.pyx)",
 )
 def pyogrio_read(path: str) -> Any:
     return importlib.import_module("pyogrio").read_dataframe(path)
@@ -119,7 +121,7 @@ def pyogrio_read(path: str) -> Any:
 @case(
     "geopandas",
     "frame.sjoin(other)",
-    size="60,000 points in 300 circles",
+    size="1,100,000 points in 300 circles",
     set_up=lambda: _frames(),
     guess="mixed",
     why="shapely's tree and pandas' join",
@@ -131,17 +133,17 @@ def geopandas_sjoin(state: Any) -> Any:
 def _frames() -> Any:
     geopandas = importlib.import_module("geopandas")
     shapely = importlib.import_module("shapely")
-    points = geopandas.GeoDataFrame(geometry=_points(60_000))
+    points = geopandas.GeoDataFrame(geometry=_points(1_100_000))
     return points, geopandas.GeoDataFrame(geometry=shapely.buffer(_points(300), 0.02))
 
 
 @case(
     "h3",
     "latlng_to_cell(...), one by one",
-    size="60,000 times",
+    size="500,000 times",
     guess="gives way",
     why="too short for letting go",
 )
 def h3_cells(_: None) -> Any:
     cell = importlib.import_module("h3").latlng_to_cell
-    return [cell(i / 10_000, i / 20_000, 9) for i in range(60_000)]
+    return [cell(i / 10_000, i / 20_000, 9) for i in range(500_000)]

@@ -40,8 +40,8 @@ _WAITS = "waits for its socket without the GIL, and copies with it"
 @case(
     "requests",
     "requests.get(url).content",
-    size="60 MB",
-    set_up=lambda: _serve(60_000_000),
+    size="180 MB",
+    set_up=lambda: _serve(180_000_000),
     guess="mixed",
     why=_WAITS,
 )
@@ -53,8 +53,8 @@ def requests_get(url: str) -> bytes:
 @case(
     "httpx",
     "httpx.get(url).content",
-    size="40 MB",
-    set_up=lambda: _serve(40_000_000),
+    size="160 MB",
+    set_up=lambda: _serve(160_000_000),
     guess="mixed",
     why=_WAITS,
 )
@@ -66,8 +66,8 @@ def httpx_get(url: str) -> bytes:
 @case(
     "pycurl",
     "Curl().perform()",
-    size="200 MB",
-    set_up=lambda: _serve(200_000_000),
+    size="300 MB",
+    set_up=lambda: _serve(300_000_000),
     guess="mixed",
     why="lets go while libcurl works, but for callbacks to Python",
 )
@@ -87,7 +87,7 @@ def pycurl_perform(url: str) -> Any:
 @case(
     "pyzmq",
     "socket.recv()",
-    size="150 messages of 1 MB",
+    size="800 messages of 1 MB",
     guess="mixed",
     why="lets go around zmq_msg_send and zmq_msg_recv",
 )
@@ -98,7 +98,7 @@ def zmq_recv(_: None) -> int:
         port = pull.bind_to_random_port("tcp://127.0.0.1")
         push.connect(f"tcp://127.0.0.1:{port}")
         total = 0
-        for _i in range(150):
+        for _i in range(800):
             push.send(bytes(1_000_000), copy=False)
             total += len(pull.recv())
         return total
@@ -107,10 +107,10 @@ def zmq_recv(_: None) -> int:
 @case(
     "websockets",
     "frames.apply_mask(data, mask)",
-    size="100 MB",
-    set_up=lambda: bytes(100_000_000),
+    size="700 MB",
+    set_up=lambda: bytes(700_000_000),
     guess="keeps",
-    why="a loop in C that never lets go",
+    why="a loop in C: nothing in its sources lets go (src/websockets/speedups.c)",
 )
 def websockets_mask(data: bytes) -> Any:
     return importlib.import_module("websockets.speedups").apply_mask(data, b"mask")
@@ -119,13 +119,13 @@ def websockets_mask(data: bytes) -> Any:
 @case(
     "psutil",
     "Process().memory_maps()",
-    size="20 times",
+    size="80 times",
     guess="gives way",
     why="reads /proc by Python code",
 )
 def psutil_maps(_: None) -> None:
     process = importlib.import_module("psutil").Process()
-    for _i in range(20):
+    for _i in range(80):
         process.memory_maps()
 
 
@@ -137,14 +137,14 @@ def psutil_cpu_percent(_: None) -> Any:
 @case(
     "dnspython",
     "dns.message.from_wire(data)",
-    size="1,500 times",
+    size="9,000 times",
     set_up=lambda: _dns(),
     guess="gives way",
     why="written in Python",
 )
 def dns_parse(data: bytes) -> None:
     dns = importlib.import_module("dns.message")
-    for _i in range(1_500):
+    for _i in range(9_000):
         dns.from_wire(data)
 
 
@@ -175,31 +175,31 @@ async def _talk(rounds: int) -> None:
 @case(
     "uvloop",
     "an echo over TCP",
-    size="3,000 rounds of 1 KB",
+    size="18,000 rounds of 1 KB",
     guess="mixed",
     why="libuv's system calls for sending and receiving are made with the GIL held",
 )
 def uvloop_echo(_: None) -> None:
-    importlib.import_module("uvloop").run(_talk(3_000))
+    importlib.import_module("uvloop").run(_talk(18_000))
 
 
 @case(
     "python",
     "asyncio: an echo over TCP",
-    size="1,500 rounds of 1 KB",
+    size="12,000 rounds of 1 KB",
     guess="mixed",
     why="each system call lets go",
 )
 def asyncio_echo(_: None) -> None:
     import asyncio
 
-    asyncio.run(_talk(1_500))
+    asyncio.run(_talk(12_000))
 
 
 @case(
     "grpcio",
     "a call of a service",
-    size="300 of them",
+    size="800 of them",
     set_up=lambda: _grpc(),
     guess="mixed",
     why="with nogil around its completion queues",
@@ -208,7 +208,7 @@ def grpc_call(address: str) -> None:
     grpc = importlib.import_module("grpc")
     with grpc.insecure_channel(address) as channel:
         call = channel.unary_unary("/atlas/echo")
-        for _i in range(300):
+        for _i in range(800):
             call(b"x" * 1_000)
 
 
@@ -231,7 +231,7 @@ _SERVERS: list[Any] = []
 @case(
     "gevent",
     "1,000 greenlets that sleep",
-    size="0 s, 40 times each",
+    size="0 s, 120 times each",
     guess="gives way",
     why="libev's poll lets go only if it has to wait",
 )
@@ -239,16 +239,16 @@ def gevent_sleep(_: None) -> None:
     gevent = importlib.import_module("gevent")
 
     def work() -> None:
-        for _i in range(40):
+        for _i in range(120):
             gevent.sleep(0)
 
     gevent.joinall([gevent.spawn(work) for _ in range(1_000)])
 
 
-@case("paramiko", "RSAKey.generate(2048)", size="3 times", guess="releases", why="cryptography")
+@case("paramiko", "RSAKey.generate(2048)", size="10 times", guess="releases", why="cryptography")
 def paramiko_key(_: None) -> Any:
     paramiko = importlib.import_module("paramiko")
-    return [paramiko.RSAKey.generate(2_048) for _ in range(3)]
+    return [paramiko.RSAKey.generate(2_048) for _ in range(10)]
 
 
 @case(
@@ -257,7 +257,7 @@ def paramiko_key(_: None) -> Any:
     size="300 ms",
     set_up=lambda: _folder(),
     guess="releases",
-    why="py.detach() while it waits",
+    why="py.detach() while it waits (src/lib.rs)",
 )
 def watchfiles_watch(folder: str) -> Any:
     notify = importlib.import_module("watchfiles._rust_notify").RustNotify(

@@ -39,8 +39,8 @@ def forest_fit(data: Any) -> Any:
 @case(
     "scikit-learn",
     "LogisticRegression().fit(X, y)",
-    size="60,000 rows",
-    set_up=lambda: _labelled(60_000),
+    size="110,000 rows",
+    set_up=lambda: _labelled(110_000),
     guess="mixed",
     why="lbfgs calls Python code for each step, which calls BLAS",
 )
@@ -51,8 +51,8 @@ def logistic_fit(data: Any) -> Any:
 @case(
     "xgboost",
     "xgboost.train(...)",
-    size="30,000 rows",
-    set_up=lambda: _labelled(30_000),
+    size="60,000 rows",
+    set_up=lambda: _labelled(60_000),
     guess="releases",
     why="called by ctypes, which lets go",
 )
@@ -73,7 +73,7 @@ def xgboost_train(data: Any) -> Any:
 def lightgbm_train(data: Any) -> Any:
     lightgbm = importlib.import_module("lightgbm")
     options = {"num_threads": 1, "verbose": -1, "objective": "binary"}
-    return lightgbm.train(options, lightgbm.Dataset(data[0], data[1]), 40)
+    return lightgbm.train(options, lightgbm.Dataset(data[0], data[1]), 60)
 
 
 @case(
@@ -87,13 +87,13 @@ def lightgbm_train(data: Any) -> Any:
 def catboost_fit(data: Any) -> Any:
     model = importlib.import_module("catboost").CatBoostClassifier
     options = {"thread_count": 1, "verbose": False, "allow_writing_files": False}
-    return model(iterations=25, **options).fit(*data)
+    return model(iterations=45, **options).fit(*data)
 
 
 @case(
     "faiss-cpu",
     "IndexFlatL2.search(queries, 10)",
-    size="600 in 60,000",
+    size="1,000 in 60,000",
     set_up=lambda: _faiss(),
     guess="releases",
     why="SWIG's -threads",
@@ -106,7 +106,7 @@ def _faiss() -> Any:
     points = _random(60_000, 64)
     index = importlib.import_module("faiss").IndexFlatL2(64)
     index.add(points)
-    return index, points[:600]
+    return index, points[:1_000]
 
 
 @case(
@@ -126,10 +126,10 @@ def usearch_add(points: Any) -> Any:
 @case(
     "annoy",
     "AnnoyIndex.build(10)",
-    size="8,000 points",
+    size="50,000 points",
     set_up=lambda: _annoy(),
     guess="releases",
-    why="Py_BEGIN_ALLOW_THREADS around build (annoymodule.cc)",
+    why="Py_BEGIN_ALLOW_THREADS around build (src/annoymodule.cc)",
 )
 def annoy_build(points: Any) -> Any:
     index = importlib.import_module("annoy").AnnoyIndex(32, "euclidean")
@@ -140,20 +140,20 @@ def annoy_build(points: Any) -> Any:
 
 
 def _annoy() -> Any:
-    return _random(8_000, 32).tolist()
+    return _random(50_000, 32).tolist()
 
 
 @case(
     "onnxruntime",
     "session.run(...)",
-    size="a product of two matrices, 12 times",
+    size="a product of two matrices, 36 times",
     set_up=lambda: _onnx(),
     guess="releases",
     why="py::gil_scoped_release around Run",
 )
 def onnx_run(state: Any) -> Any:
     session, array = state
-    return [session.run(None, {"x": array}) for _ in range(12)]
+    return [session.run(None, {"x": array}) for _ in range(36)]
 
 
 def _onnx() -> Any:
@@ -174,14 +174,14 @@ def _onnx() -> Any:
 @case(
     "jax",
     "jit(function)(a).block_until_ready()",
-    size="800 by 800, 5 times",
+    size="800 by 800, 50 times",
     set_up=lambda: _jax(),
     guess="releases",
     why="block_until_ready() waits without the GIL",
 )
 def jax_run(state: Any) -> Any:
     function, array = state
-    return [function(array).block_until_ready() for _ in range(5)]
+    return [function(array).block_until_ready() for _ in range(50)]
 
 
 def _jax() -> Any:

@@ -7,6 +7,7 @@ import pickle
 import random
 import re
 import time
+from collections.abc import Callable
 from typing import Any
 
 from atlas.case import Field
@@ -15,15 +16,43 @@ FIELD = Field(__name__)
 case = FIELD.case
 
 
-def _records() -> list[dict[str, Any]]:
-    return [{"id": i, "name": f"name {i}", "values": list(range(10))} for i in range(60_000)]
+def _records(count: int = 60_000) -> list[dict[str, Any]]:
+    return [{"id": i, "name": f"name {i}", "values": list(range(10))} for i in range(count)]
+
+
+def _small_records(count: int) -> list[dict[str, Any]]:
+    return [{"id": i, "name": str(i)} for i in range(count)]
+
+
+def _floats(count: int) -> list[float]:
+    random.seed(1)
+    return [random.random() for _ in range(count)]
+
+
+def _many(make: Callable[[], Any]) -> Any:
+    import gc
+
+    gc.disable()  # or it would go over them again and again meanwhile
+    try:
+        return make()
+    finally:
+        gc.enable()
+
+
+def _names(count: int) -> list[str]:
+    return [f"Name {number}" for number in _floats(count)]
 
 
 _C_CALL = "one call of C code that never lets go"
 
 
 @case(
-    "python", "json.dumps(obj)", size="60,000 records", set_up=_records, guess="keeps", why=_C_CALL
+    "python",
+    "json.dumps(obj)",
+    size="720,000 records",
+    set_up=lambda: _records() * 12,
+    guess="keeps",
+    why=_C_CALL,
 )
 def json_dumps(records: list[dict[str, Any]]) -> str:
     return json.dumps(records)
@@ -32,10 +61,10 @@ def json_dumps(records: list[dict[str, Any]]) -> str:
 @case(
     "python",
     "json.dumps(obj, indent=1)",
-    size="20,000 records",
-    set_up=lambda: _records()[:20_000],
+    size="150,000 records",
+    set_up=lambda: _records(150_000),
     guess="gives way",
-    why="indent leaves the C encoder for one in Python (json/encoder.py)",
+    why="up to 3.13 an encoder in Python (json/encoder.py); joining its pieces is one call",
 )
 def json_dumps_indent(records: list[dict[str, Any]]) -> str:
     return json.dumps(records, indent=1)
@@ -44,8 +73,8 @@ def json_dumps_indent(records: list[dict[str, Any]]) -> str:
 @case(
     "python",
     "json.loads(text)",
-    size="10 MB",
-    set_up=lambda: json.dumps(_records() * 2),
+    size="24 MB",
+    set_up=lambda: json.dumps(_records() * 5),
     guess="keeps",
     why=_C_CALL,
 )
@@ -56,8 +85,8 @@ def json_loads(text: str) -> Any:
 @case(
     "python",
     "json.dump(obj, file)",
-    size="30,000 records",
-    set_up=lambda: _records()[:30_000],
+    size="80,000 records",
+    set_up=lambda: _records(80_000),
     guess="gives way",
     why="iterencode() yields piece by piece, each of them in Python",
 )
@@ -69,8 +98,8 @@ def json_dump(records: list[dict[str, Any]]) -> None:
 @case(
     "python",
     "pickle.dumps(obj)",
-    size="200,000 records",
-    set_up=lambda: [{"id": i, "name": str(i)} for i in range(200_000)],
+    size="600,000 records",
+    set_up=lambda: _small_records(600_000),
     guess="keeps",
     why=_C_CALL,
 )
@@ -81,8 +110,8 @@ def pickle_dumps(records: list[dict[str, Any]]) -> bytes:
 @case(
     "python",
     "pickle.loads(data)",
-    size="150,000 records",
-    set_up=lambda: pickle.dumps([{"id": i, "name": str(i)} for i in range(150_000)]),
+    size="1,200,000 records",
+    set_up=lambda: _many(lambda: pickle.dumps(_small_records(1_200_000))),
     guess="keeps",
     why=_C_CALL,
 )
@@ -93,10 +122,8 @@ def pickle_loads(data: bytes) -> Any:
 @case(
     "python",
     "pickle.loads(data)",
-    size="150,000 objects of a class",
-    set_up=lambda: pickle.dumps(
-        [random.Random(i) for i in range(3)] + [_Point(i) for i in range(150_000)]
-    ),
+    size="700,000 objects of a class",
+    set_up=lambda: _many(lambda: pickle.dumps([_Point(i) for i in range(700_000)])),
     guess="keeps",
     why="objects without __setstate__ are made in C",
 )
@@ -117,24 +144,24 @@ def sleep(_: None) -> None:
 @case(
     "python",
     "sum(x * x for x in r)",
-    size="1,500,000 numbers",
+    size="8,000,000 numbers",
     guess="gives way",
     why="Python code lets go at a loop's end when asked",
 )
 def generator_sum(_: None) -> int:
-    return sum(x * x for x in range(1_500_000))
+    return sum(x * x for x in range(8_000_000))
 
 
-@case("python", "sum(range(n))", size="n = 5,000,000", guess="keeps", why=_C_CALL)
+@case("python", "sum(range(n))", size="n = 45,000,000", guess="keeps", why=_C_CALL)
 def range_sum(_: None) -> int:
-    return sum(range(5_000_000))
+    return sum(range(45_000_000))
 
 
 @case(
     "python",
     "sorted(numbers)",
-    size="300,000 floats",
-    set_up=lambda: [random.random() for _ in range(200_000)],
+    size="1,800,000 floats",
+    set_up=lambda: _floats(1_800_000),
     guess="keeps",
     why=_C_CALL,
 )
@@ -145,8 +172,8 @@ def sort_floats(numbers: list[float]) -> list[float]:
 @case(
     "python",
     "sorted(strings, key=str.lower)",
-    size="200,000 strings",
-    set_up=lambda: [f"Name {random.random()}" for _ in range(200_000)],
+    size="900,000 strings",
+    set_up=lambda: _names(900_000),
     guess="keeps",
     why="the key is a method in C: no Python code runs",
 )
@@ -157,8 +184,8 @@ def sort_key_c(strings: list[str]) -> list[str]:
 @case(
     "python",
     "sorted(strings, key=lambda s: s)",
-    size="200,000 strings",
-    set_up=lambda: [f"Name {random.random()}" for _ in range(200_000)],
+    size="900,000 strings",
+    set_up=lambda: _names(900_000),
     guess="long pieces",
     why="keys are made in Python, but then they are compared in C",
 )
@@ -169,8 +196,8 @@ def sort_key_python(strings: list[str]) -> list[str]:
 @case(
     "python",
     "re.sub(pattern, str, text)",
-    size="8 MB",
-    set_up=lambda: "some words and 1234 numbers " * 300_000,
+    size="31 MB",
+    set_up=lambda: "some words and 1234 numbers " * 1_100_000,
     guess="keeps",
     why="the matcher lets go for signals only (Modules/_sre)",
 )
@@ -181,8 +208,8 @@ def re_sub(text: str) -> str:
 @case(
     "python",
     "re.sub(pattern, function, text)",
-    size="4 MB",
-    set_up=lambda: "some words and 1234 numbers " * 150_000,
+    size="28 MB",
+    set_up=lambda: "some words and 1234 numbers " * 1_000_000,
     guess="gives way",
     why="the function is Python code, where it lets go",
 )
@@ -193,8 +220,8 @@ def re_sub_function(text: str) -> str:
 @case(
     "python",
     "re.findall(pattern, text)",
-    size="4 MB",
-    set_up=lambda: "some words and 1234 numbers " * 150_000,
+    size="22 MB",
+    set_up=lambda: "some words and 1234 numbers " * 800_000,
     guess="keeps",
     why=_C_CALL,
 )
@@ -205,8 +232,8 @@ def re_findall(text: str) -> list[str]:
 @case(
     "python",
     "text.split()",
-    size="2,500,000 words",
-    set_up=lambda: "word " * 2_500_000,
+    size="10,000,000 words",
+    set_up=lambda: "word " * 10_000_000,
     guess="keeps",
     why=_C_CALL,
 )
@@ -217,8 +244,8 @@ def split(text: str) -> list[str]:
 @case(
     "python",
     "data.decode()",
-    size="110 MB of UTF-8",
-    set_up=lambda: "Füße und Wörter ".encode() * 6_000_000,
+    size="340 MB of UTF-8",
+    set_up=lambda: "Füße und Wörter ".encode() * 18_000_000,
     guess="keeps",
     why=_C_CALL,
 )
@@ -229,15 +256,23 @@ def decode(data: bytes) -> str:
 @case(
     "python",
     "a * b",
-    size="ints of 1,600,000 bits",
-    set_up=lambda: (1 << 1_600_000) - 1,
+    size="ints of 3,200,000 bits",
+    set_up=lambda: (1 << 3_200_000) - 1,
     guess="keeps",
+    why=_C_CALL,
 )
 def int_product(number: int) -> int:
     return number * number
 
 
-@case("python", "pow(a, b, m)", size="4,096 bits", set_up=lambda: (1 << 4_096) - 3, guess="keeps")
+@case(
+    "python",
+    "pow(a, b, m)",
+    size="5,800 bits",
+    set_up=lambda: (1 << 5_800) - 3,
+    guess="keeps",
+    why=_C_CALL,
+)
 def int_pow(number: int) -> int:
     return pow(3, number - 2, number)
 
@@ -245,10 +280,10 @@ def int_pow(number: int) -> int:
 @case(
     "python",
     "copy.deepcopy(obj)",
-    size="10,000 records",
-    set_up=lambda: _records()[:10_000],
+    size="110,000 records",
+    set_up=lambda: _records(110_000),
     guess="gives way",
-    why="copy is written in Python",
+    why="copy is written in Python; its long pieces are passes of the garbage collector",
 )
 def deepcopy(records: list[dict[str, Any]]) -> Any:
     import copy
@@ -259,8 +294,8 @@ def deepcopy(records: list[dict[str, Any]]) -> Any:
 @case(
     "python",
     "gc.collect()",
-    size="1,000,000 objects",
-    set_up=lambda: [[i] for i in range(1_000_000)],
+    size="4,000,000 objects",
+    set_up=lambda: _many(lambda: [[i] for i in range(4_000_000)]),
     guess="keeps",
     why="one pass in C over all containers",
 )

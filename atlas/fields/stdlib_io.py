@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 import tempfile
 from pathlib import Path
@@ -19,8 +20,24 @@ _C_CALL = "one call of C code that never lets go"
 
 
 def _text(size: int) -> bytes:
-    words = [f"word{random.randrange(50_000)}" for _ in range(size // 9)]
-    return " ".join(words).encode()
+    words = [f"word{i}" for i in range(50_000)]
+    return " ".join(random.Random(1).choices(words, k=size // 9)).encode()
+
+
+def _compressed(block: bytes, times: int) -> bytes:
+    # One stream of zlib's: the block ends where the next one needs nothing of it.
+    import zlib
+
+    press = zlib.compressobj(wbits=-15)
+    piece = press.compress(block) + press.flush(zlib.Z_FULL_FLUSH)
+    check = zlib.adler32(block * times).to_bytes(4, "big")
+    return b"\x78\x9c" + piece * times + press.flush() + check
+
+
+def _zeros(size: int) -> Path:
+    path = _file(b"")
+    os.truncate(path, size)
+    return path
 
 
 def _file(data: bytes, name: str = "file") -> Path:
@@ -32,8 +49,8 @@ def _file(data: bytes, name: str = "file") -> Path:
 @case(
     "python",
     "zlib.compress(data)",
-    size="8 MB",
-    set_up=lambda: _text(8_000_000),
+    size="12 MB",
+    set_up=lambda: _text(12_000_000),
     guess="releases",
     why=_LETS_GO,
 )
@@ -46,8 +63,8 @@ def zlib_compress(data: bytes) -> bytes:
 @case(
     "python",
     "zlib.decompress(data)",
-    size="to 60 MB",
-    set_up=lambda: __import__("zlib").compress(_text(1_000_000) * 60),
+    size="to 120 MB",
+    set_up=lambda: _compressed(_text(1_000_000), 120),
     guess="releases",
     why="lets go for each piece of its output, which it copies together with the GIL held",
 )
@@ -60,8 +77,8 @@ def zlib_decompress(data: bytes) -> bytes:
 @case(
     "python",
     "zlib.crc32(data)",
-    size="300 MB",
-    set_up=lambda: bytes(300_000_000),
+    size="2 GB",
+    set_up=lambda: bytes(2_000_000_000),
     guess="releases",
     why="above 5 KB; below it never does (Modules/zlibmodule.c)",
 )
@@ -71,21 +88,28 @@ def crc32(data: bytes) -> int:
     return zlib.crc32(data)
 
 
-@case("python", "zlib.crc32(data)", size="5,000 bytes, 80,000 times", guess="gives way")
+@case(
+    "python",
+    "zlib.crc32(data)",
+    size="5,000 bytes, 360,000 times",
+    guess="gives way",
+    why="below the 5 KB from which it lets go (Modules/zlibmodule.c)",
+)
 def crc32_small(_: None) -> None:
     import zlib
 
     data = bytes(5_000)
-    for _i in range(80_000):
+    for _i in range(360_000):
         zlib.crc32(data)
 
 
 @case(
     "python",
     "binascii.crc32(data)",
-    size="300 MB",
-    set_up=lambda: bytes(300_000_000),
+    size="2 GB",
+    set_up=lambda: bytes(2_000_000_000),
     guess="releases",
+    why="above 5 KB, as zlib's does (Modules/binascii.c); 3.10 never does",
 )
 def binascii_crc32(data: bytes) -> int:
     import binascii
@@ -96,8 +120,8 @@ def binascii_crc32(data: bytes) -> int:
 @case(
     "python",
     "bz2.compress(data)",
-    size="3 MB",
-    set_up=lambda: _text(3_000_000),
+    size="5 MB",
+    set_up=lambda: _text(5_000_000),
     guess="releases",
     why=_LETS_GO,
 )
@@ -110,8 +134,8 @@ def bz2_compress(data: bytes) -> bytes:
 @case(
     "python",
     "lzma.compress(data, preset=1)",
-    size="1 MB",
-    set_up=lambda: _text(1_000_000),
+    size="3 MB",
+    set_up=lambda: _text(3_000_000),
     guess="releases",
     why=_LETS_GO,
 )
@@ -124,9 +148,10 @@ def lzma_compress(data: bytes) -> bytes:
 @case(
     "python",
     "gzip.open(path).read()",
-    size="to 50 MB",
-    set_up=lambda: _file(__import__("gzip").compress(_text(1_000_000) * 50, 1)),
+    size="to 100 MB",
+    set_up=lambda: _file(__import__("gzip").compress(_text(10_000_000), 1) * 10),
     guess="releases",
+    why="zlib lets go for each piece; the loop is Python (_GzipReader.read in Lib/gzip.py)",
 )
 def gzip_read(path: Path) -> bytes:
     import gzip
@@ -138,9 +163,10 @@ def gzip_read(path: Path) -> bytes:
 @case(
     "python",
     "for line in gzip.open(path)",
-    size="250,000 lines",
-    set_up=lambda: _file(__import__("gzip").compress((_TEXT + b"\n") * 250_000, 1)),
+    size="1,800,000 lines",
+    set_up=lambda: _file(__import__("gzip").compress((_TEXT + b"\n") * 1_800_000, 1)),
     guess="gives way",
+    why="most lines are in a buffer; zlib lets go when it is empty (GzipFile in Lib/gzip.py)",
 )
 def gzip_lines(path: Path) -> int:
     import gzip
@@ -152,8 +178,8 @@ def gzip_lines(path: Path) -> int:
 @case(
     "python",
     "hashlib.sha256(data)",
-    size="200 MB",
-    set_up=lambda: bytes(200_000_000),
+    size="600 MB",
+    set_up=lambda: bytes(600_000_000),
     guess="releases",
     why="OpenSSL's, for inputs above 2,047 bytes",
 )
@@ -161,26 +187,39 @@ def sha256(data: bytes) -> bytes:
     return hashlib.sha256(data).digest()
 
 
-@case("python", "hashlib.sha256(data)", size="2,000 bytes, 80,000 times", guess="gives way")
+@case(
+    "python",
+    "hashlib.sha256(data)",
+    size="2,000 bytes, 240,000 times",
+    guess="gives way",
+    why="below 2,048 bytes it does not let go (HASHLIB_GIL_MINSIZE in Modules/hashlib.h)",
+)
 def sha256_small(_: None) -> None:
     data = bytes(2_000)
-    for _i in range(80_000):
+    for _i in range(240_000):
         hashlib.sha256(data).digest()
 
 
-@case("python", "hashlib.sha256(data)", size="4,000 bytes, 50,000 times", guess="releases")
+@case(
+    "python",
+    "hashlib.sha256(data)",
+    size="4,000 bytes, 140,000 times",
+    guess="releases",
+    why="lets go once a digest, above 2,047 bytes (HASHLIB_GIL_MINSIZE in Modules/hashlib.h)",
+)
 def sha256_middle(_: None) -> None:
     data = bytes(4_000)
-    for _i in range(50_000):
+    for _i in range(140_000):
         hashlib.sha256(data).digest()
 
 
 @case(
     "python",
     "hashlib.blake2b(data)",
-    size="150 MB",
-    set_up=lambda: bytes(150_000_000),
+    size="450 MB",
+    set_up=lambda: bytes(450_000_000),
     guess="releases",
+    why="lets go for 2,048 bytes and more (Modules/_blake2/blake2b_impl.c)",
 )
 def blake2b(data: bytes) -> bytes:
     return hashlib.blake2b(data).digest()
@@ -189,8 +228,8 @@ def blake2b(data: bytes) -> bytes:
 @case(
     "python",
     "hashlib.file_digest(file)",
-    size="200 MB",
-    set_up=lambda: _file(bytes(200_000_000)),
+    size="500 MB",
+    set_up=lambda: _zeros(500_000_000),
     guess="releases",
     why="3.10 has none: there the file is read whole, and then digested",
 )
@@ -205,24 +244,24 @@ def file_digest(path: Path) -> Any:
 @case(
     "python",
     "hashlib.pbkdf2_hmac('sha256', ...)",
-    size="500,000 rounds",
+    size="2,400,000 rounds",
     guess="releases",
     why=_LETS_GO,
 )
 def pbkdf2(_: None) -> bytes:
-    return hashlib.pbkdf2_hmac("sha256", b"password", b"salt", 500_000)
+    return hashlib.pbkdf2_hmac("sha256", b"password", b"salt", 2_400_000)
 
 
-@case("python", "hashlib.scrypt(...)", size="n = 2 ** 14", guess="releases", why=_LETS_GO)
+@case("python", "hashlib.scrypt(...)", size="n = 2 ** 16", guess="releases", why=_LETS_GO)
 def scrypt(_: None) -> bytes:
-    return hashlib.scrypt(b"password", salt=b"salt", n=2**14, r=8, p=4, maxmem=2**27)
+    return hashlib.scrypt(b"password", salt=b"salt", n=2**16, r=8, p=3, maxmem=2**27)
 
 
 @case(
     "python",
     "base64.b64encode(data)",
-    size="150 MB",
-    set_up=lambda: bytes(150_000_000),
+    size="380 MB",
+    set_up=lambda: bytes(380_000_000),
     guess="keeps",
     why=_C_CALL,
 )
@@ -232,20 +271,22 @@ def b64encode(data: bytes) -> bytes:
     return base64.b64encode(data)
 
 
-def _rows() -> Any:
+def _rows(doublings: int) -> Any:
     import sqlite3
 
     base = sqlite3.connect(":memory:", check_same_thread=False)
     base.execute("create table t (i integer, s text)")
-    base.executemany("insert into t values (?, ?)", ((i % 1000, f"{i}") for i in range(400_000)))
+    base.executemany("insert into t values (?, ?)", ((i % 1000, f"{i}") for i in range(250_000)))
+    for _ in range(doublings):
+        base.execute("insert into t select * from t")
     return base
 
 
 @case(
     "python",
     "sqlite3: select ... group by",
-    size="400,000 rows, 10 of them come back",
-    set_up=_rows,
+    size="2,000,000 rows, 10 of them come back",
+    set_up=lambda: _rows(3),
     guess="releases",
     why="lets go around sqlite3_step(): once for each row that comes back",
 )
@@ -257,8 +298,8 @@ def sqlite_group(base: Any) -> Any:
 @case(
     "python",
     "sqlite3: select *, fetchall()",
-    size="400,000 rows come back",
-    set_up=_rows,
+    size="1,000,000 rows come back",
+    set_up=lambda: _rows(2),
     guess="mixed",
     why="lets go around sqlite3_step(): once for each row that comes back",
 )

@@ -12,6 +12,8 @@ from atlas.case import Field
 FIELD = Field(__name__)
 case = FIELD.case
 
+_NOGIL = "nogil for the HDF5 call (h5py/api_functions.txt), under a lock for all threads"
+
 
 def _random(*shape: int) -> Any:
     return importlib.import_module("numpy").random.default_rng(1).random(shape)
@@ -31,27 +33,38 @@ def _h5(**options: Any) -> str:
 @case(
     "h5py",
     "dataset[...]",
-    size="24 MB, gzip",
+    size="24 MB, gzip, 3 times",
     set_up=lambda: _h5(compression="gzip", compression_opts=1),
     guess="keeps",
+    why=_NOGIL,
 )
 def h5py_read_gzip(path: str) -> Any:
     with importlib.import_module("h5py").File(path) as file:
-        return file["a"][...]
+        return [file["a"][...] for _ in range(3)]
 
 
-@case("h5py", "dataset[...]", size="24 MB, contiguous, 10 times", set_up=_h5, guess="keeps")
+@case(
+    "h5py",
+    "dataset[...]",
+    size="24 MB, contiguous, 120 times",
+    set_up=_h5,
+    guess="keeps",
+    why=_NOGIL,
+)
 def h5py_read(path: str) -> Any:
     with importlib.import_module("h5py").File(path) as file:
-        return [file["a"][...] for _ in range(10)]
+        for _i in range(120):
+            array = file["a"][...]
+        return array
 
 
 @case(
     "h5py",
     "create_dataset(...)",
-    size="8 MB, gzip",
-    set_up=lambda: _random(1_000, 1_000),
+    size="16 MB, gzip",
+    set_up=lambda: _random(2_000, 1_000),
     guess="keeps",
+    why=_NOGIL,
 )
 def h5py_write(array: Any) -> None:
     with importlib.import_module("h5py").File(_path("a.h5"), "w") as file:
@@ -59,11 +72,18 @@ def h5py_write(array: Any) -> None:
 
 
 @case(
-    "tables", "carray.read()", size="24 MB, blosc, 4 times", set_up=lambda: _tables(), guess="keeps"
+    "tables",
+    "carray.read()",
+    size="24 MB, blosc, 20 times",
+    set_up=lambda: _tables(),
+    guess="keeps",
+    why="with nogil around the reading (tables/hdf5extension.pyx)",
 )
 def tables_read(path: str) -> Any:
     with importlib.import_module("tables").open_file(path) as file:
-        return [file.root.a.read() for _ in range(4)]
+        for _i in range(20):
+            array = file.root.a.read()
+        return array
 
 
 def _tables() -> str:
@@ -85,12 +105,12 @@ def _lmdb() -> Any:
 @case(
     "lmdb",
     "transaction.get(key)",
-    size="100,000 times",
+    size="600,000 times",
     set_up=_lmdb,
     guess="mixed",
-    why="lets go around each mdb_get",
+    why="lets go around each mdb_get (lmdb/cpython.c)",
 )
 def lmdb_get(base: Any) -> None:
     with base.begin() as transaction:
-        for i in range(100_000):
-            transaction.get(b"%08d" % i)
+        for i in range(600_000):
+            transaction.get(b"%08d" % (i % 100_000))
