@@ -3,7 +3,7 @@
 prepare_lint() {
   local bad=0
   venv "$work/lint" python3
-  "$work/lint/bin/pip" install -q "$(main_wheel)[lint,test,notebook,dask,opentelemetry,prometheus]"
+  "$work/lint/bin/pip" install -q "$(main_wheel)[lint,test,notebook,dask-dashboard,opentelemetry,prometheus]"
   cd "$work/tree"; PATH=$work/lint/bin:$PATH
   lint ruff check --output-format=concise .
   lint ruff format --check .

@@ -1,7 +1,7 @@
 """Make the pictures in this folder, and the outputs of the notebook in examples/, anew.
 
-    pip install '.[notebook]' nbconvert playwright
-    python docs/pictures/make.py [pictures|notebook]
+    pip install '.[notebook,dask-dashboard]' nbconvert playwright
+    python docs/pictures/make.py [pictures|dask|notebook]
 
 What they show is measured now, on an otherwise idle machine if they are to look like the ones that
 are here. The browser is a chromium that is installed (`apt-get install chromium`, or its path in
@@ -114,6 +114,63 @@ def sanitized(*values: Snapshot | Comparison) -> str:
     return str(HTMLExporter(sanitize_html=True).from_notebook_node(book)[0])
 
 
+def shoot_live(url: str) -> None:
+    """Take a picture of a page of Dask's dashboard, some heartbeats later."""
+    from playwright.sync_api import sync_playwright
+
+    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 720, "height": 260})
+        page.goto(url)
+        page.wait_for_timeout(2_500)
+        page.screenshot(path=HERE / "dask-dashboard.png")
+        browser.close()
+
+
+def tokenise(texts: int) -> int:
+    """Return how many names there are in all, counted in pure Python."""
+    return sum(len(names_in(path)) for path in sources(1)[:texts])
+
+
+def hash_all(buffers: int) -> str:
+    """Return the hash of large buffers: C code, which releases the GIL."""
+    import hashlib
+
+    digest = hashlib.sha256()
+    for _ in range(buffers):
+        digest.update(bytes(20_000_000))
+    return digest.hexdigest()
+
+
+def dask() -> None:
+    """Make the pictures of a cluster: one of its workers tokenises, the others hash."""
+    from dask.config import set as configured
+    from distributed import Client, LocalCluster
+    from matplotlib.figure import Figure
+
+    from gilknocker.integrations.dask import watch
+
+    preload = {"distributed.scheduler.preload": ["gilknocker.integrations.dask.dashboard"]}
+    options = {"n_workers": 4, "threads_per_worker": 2, "dashboard_address": "127.0.0.1:0"}
+    with configured(preload), LocalCluster(**options) as cluster, Client(cluster) as client:
+        gil = watch(client, stacks=True)
+        first, *others = client.scheduler_info()["workers"]
+        with gil.measure() as window:
+            work = [client.submit(hash_all, 20, workers=[one], pure=False) for one in others]
+            work += client.map(tokenise, [400, 401], workers=[first])
+            shoot_live(f"http://127.0.0.1:{cluster.scheduler.http_server.port}/individual-gil")
+            client.gather(work)
+    axes = Figure(figsize=(6.4, 2.6), layout="constrained").add_subplot()
+    window.plot(axes).figure.savefig(HERE / "dask-plot.png", dpi=100)
+    with tempfile.TemporaryDirectory() as folder:
+        pages = {name: Path(folder, f"{name}.html") for name in ("dask-card", "dask-page")}
+        pages["dask-card"].write_text(PAGE.format(f"<div>{window._repr_html_()}</div>"))
+        window.to_html(pages["dask-page"], "Tokenise and hash")
+        shoot(pages)
+    print(window)
+
+
 def notebook() -> None:
     """Run the notebook and keep its outputs."""
     import nbformat
@@ -131,4 +188,4 @@ def notebook() -> None:
 if __name__ == "__main__":
     wanted = sys.argv[1:] or ["pictures", "notebook"]
     for step in wanted:
-        {"pictures": pictures, "notebook": notebook}[step]()
+        {"pictures": pictures, "dask": dask, "notebook": notebook}[step]()
