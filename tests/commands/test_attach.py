@@ -46,14 +46,20 @@ def work():
         sum(range(20_000))
         time.sleep(0.001)
 
+def opened(fd):
+    try:
+        return os.readlink(f"/proc/self/fd/{fd}")
+    except FileNotFoundError:  # closed meanwhile, or what listed them
+        return ""
+
 def state():
     slots = getattr(sys.modules.get("gilknocker._core"), "trace_slots", list)  # it is imported now
     running = getattr(sys.modules.get("gilknocker.meters.tracing"), "RUNNING", ())
+    tasks = len(os.listdir("/proc/self/task"))  # before what they have: they close it, and end
     fds = os.listdir("/proc/self/fd")
     return {
-        "fds": sorted(os.readlink(f"/proc/self/fd/{fd}") for fd in fds if int(fd) > 2
-                      and os.path.exists(f"/proc/self/fd/{fd}")),
-        "tasks": len(os.listdir("/proc/self/task")),
+        "tasks": tasks,
+        "fds": sorted(filter(None, (opened(fd) for fd in fds if int(fd) > 2))),
         "threads": [thread.name for thread in threading.enumerate()],
         "path": sys.path,
         "slots": len(slots()),

@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -67,8 +67,11 @@ thread.join(60)
 
 def fields(pid: int) -> list[list[str]]:
     """Return what /proc says of each thread, from its state on."""
-    tasks = Path(f"/proc/{pid}/task").iterdir()
-    return [(task / "stat").read_text().rpartition(")")[2].split() for task in tasks]
+    said = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(OSError):  # it ended meanwhile
+            said.append((task / "stat").read_text().rpartition(")")[2].split())
+    return said
 
 
 def cpu_seconds(pid: int) -> float:
