@@ -28,7 +28,7 @@ FORMS = """
         hold_gil(0.15, sleep=True)
 
     def test_idle():
-        time.sleep(0.1)
+        time.sleep(0.5)
 
     def test_nothing():
         pass
@@ -59,16 +59,16 @@ FORMS = """
 
     class TestAsync(unittest.IsolatedAsyncioTestCase):
         async def test_coroutine(self):
-            await asyncio.sleep(0.08)
+            await asyncio.sleep(0.5)
 
     @pytest.fixture
     def slow():
-        hold_gil(0.3, sleep=True)
+        hold_gil(1, sleep=True)
         yield
-        hold_gil(0.3, sleep=True)
+        hold_gil(1, sleep=True)
 
     def test_after_a_slow_setup(slow):
-        time.sleep(0.05)
+        time.sleep(0.3)
 
     @pytest.mark.parametrize("letter", ["a", "\u00e9", "\U0001f40d"])
     def test_letters(letter):
@@ -102,8 +102,8 @@ def test_all_forms_of_tests(pytester: pytest.Pytester) -> None:
     assert held("TestUnit::test_method") > 0.8 and held("TestUnit::test_subtests") > 0.8
     assert held("TestAsync::test_coroutine") < 0.5
     # Neither the hold of the set-up, nor a knock that was asked during it.
-    assert found["test_after_a_slow_setup"]["body_ns"] < 0.2e9
-    assert found["test_after_a_slow_setup"]["wait_max_ns"] < 0.2e9
+    assert found["test_after_a_slow_setup"]["body_ns"] < 0.9e9
+    assert found["test_after_a_slow_setup"]["wait_max_ns"] < 0.9e9
     assert held("test_after_a_slow_setup") < 0.5
     letters = [name for name in outcomes if name.startswith("test_letters[")]
     assert len(letters) == 3
@@ -204,7 +204,7 @@ def test_tracing(pytester: pytest.Pytester, method: str) -> None:
     assert 0.15e9 <= found["test_native"]["hold_max_ns"] <= found["test_native"]["body_ns"]
     assert found["test_native"]["held_fraction"] > 0.9
     assert found["test_idle"]["held_fraction"] < 0.5
-    assert found["test_after_a_slow_setup"]["hold_max_ns"] < 0.2e9
+    assert found["test_after_a_slow_setup"]["hold_max_ns"] < 0.9e9
     # Nobody waited but our knocks, of which one may still have waited when the body ended.
     native = found["test_native"]
     assert (native["waits"] > 0 or bool(native["wait_max_ns"])) == (method == "auto")
