@@ -44,8 +44,8 @@ void HeldAccount::forget() noexcept {
   for (std::size_t i = 0; i < used_; ++i) cells_[order_[i]].serial = 0;
   used_ = named_ = 0;
   holder_ = nullptr;
-  new (&held_) HeldSum{};
-  new (&others_.held) HeldSum{};
+  new (&held_) HeldSum<SharedNumber>{};
+  others_.held = {};
 }
 
 std::vector<HolderReading> HeldAccount::holders(Cycles now) const {
@@ -55,7 +55,7 @@ std::vector<HolderReading> HeldAccount::holders(Cycles now) const {
     all.push_back({{cell.serial, cell.ident, cell.native_id},
                    cell.interpreter,
                    cell.name,
-                   HeldSum::at(cell.held.number(), now)});
+                   cell.held.at(now)});
   };
   for (std::size_t i = 0; i < used_; ++i) tell(cells_[order_[i]]);
   tell(others_);

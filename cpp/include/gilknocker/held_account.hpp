@@ -59,6 +59,19 @@ class SharedNumber {
   std::atomic<std::uint64_t> value_{0};
 };
 
+// The same, of what is read with the GIL held only: no hook is at it then. A plain number, for to
+// change one takes a third of the instructions.
+class PlainNumber {
+ public:
+  std::uint64_t get() const noexcept { return value_; }
+  void add(std::uint64_t amount) noexcept { value_ += amount; }
+  void subtract(std::uint64_t amount) noexcept { value_ -= amount; }
+
+ private:
+  std::uint64_t value_ = 0;
+};
+
+template <typename Number>
 class HeldSum {
  public:
   void take(Cycles now) noexcept { number_.subtract(2 * now - 1); }
@@ -66,6 +79,7 @@ class HeldSum {
   void add(Cycles held) noexcept { number_.add(2 * held); }
   void restore(std::uint64_t number) noexcept { number_.add(number - number_.get()); }
   std::uint64_t number() const noexcept { return number_.get(); }
+  Cycles at(Cycles now) const noexcept { return at(number(), now); }
   // Signed inside: to a CPU whose counter is behind, a hold has not begun yet.
   static Cycles at(std::uint64_t number, Cycles now) noexcept {
     const std::uint64_t twice = (number & 1) != 0 ? number - 1 + 2 * now : number;
@@ -73,7 +87,7 @@ class HeldSum {
   }
 
  private:
-  SharedNumber number_;
+  Number number_;
 };
 
 // A thread that has held the GIL since the account began. What the hooks touch is in one cache
@@ -81,7 +95,7 @@ class HeldSum {
 struct alignas(64) AccountHolder {
   std::uint64_t serial = 0;  // from 1; never given out again in an interpreter. 0: an empty cell
   const void* interpreter = nullptr;
-  HeldSum held;
+  HeldSum<PlainNumber> held;
   std::uint64_t ident = 0;
   std::int64_t native_id = 0;
   ThreadName name{};
@@ -159,7 +173,7 @@ class HeldAccount {
     for (int i = 0; i < kTries; ++i) {
       const std::uint64_t before = held_.number();
       reading.at = instant();
-      reading.held = HeldSum::at(before, reading.at.cycles);
+      reading.held = held_.at(before, reading.at.cycles);
       if (held_.number() == before) break;
     }
     reading.takes = takes_.get();
@@ -182,7 +196,7 @@ class HeldAccount {
   std::size_t named_ = 0;  // the first so many in order_
   AccountHolder others_{};
   AccountHolder* holder_ = nullptr;  // of the hold that counts
-  HeldSum held_;
+  HeldSum<SharedNumber> held_;
   SharedNumber takes_;
   SharedNumber own_takes_;
   // Odd: the hooks are in. Release and acquire: who sees them in sees the hold they began with.
