@@ -29,7 +29,7 @@ __all__ = ["Attachment", "NoAnswer"]
 _TRIES_SECONDS = 0.005
 # So long the main thread may look by itself, before it is made to; and before others are asked.
 _INSIST_AFTER, _OTHERS_AFTER = 0.05, 0.2
-# So long it takes from a thread's look at a request to its having read the file, at most.
+# So long it takes from a thread's look at a request to its having come, unless it has no CPU.
 _SETTLE_SECONDS = 0.05
 # How often to ask for the numbers: so old are those of a process that is killed.
 _PERIOD_SECONDS = 1.0
@@ -88,25 +88,39 @@ class Attachment:
 
     def _called(self, debugger: Debugger) -> socket.socket:
         """Return the connection of the thread that did first what was asked."""
-        script, begun, insisted = self._rendezvous.script, time.monotonic(), False
-        debugger.ask_the_main_thread(script)
+        came: list[socket.socket] = []
         try:
-            while (waited := time.monotonic() - begun) < self._timeout:
-                connection = self._rendezvous.accept(_TRIES_SECONDS)
-                if connection is not None:
-                    return connection
-                if waited > _INSIST_AFTER and not insisted:
-                    debugger.insist()
-                    insisted = True
-                if waited > _OTHERS_AFTER:
-                    debugger.ask_another_thread(script)
+            self._call(debugger, came)
         finally:
-            if not debugger.withdraw():
-                time.sleep(_SETTLE_SECONDS)  # another thread reads the file at this moment
+            # Who has begun reads the file at this moment, and comes here: it must find both.
+            asked = debugger.withdraw()
+            while len(came) < asked:
+                late = self._rendezvous.accept(_SETTLE_SECONDS)
+                if late is None:
+                    break
+                came.append(late)
+            for other in came[1:]:
+                other.close()
+        if came:
+            return came[0]
         raise NoAnswer(
             f"no thread of process {self._target.process.pid} ran Python code for "
             f"{self._timeout:g} s: all of them sleep, or native code keeps the GIL"
         )
+
+    def _call(self, debugger: Debugger, came: list[socket.socket]) -> None:
+        """Ask one thread after the other until one comes, or the time is over."""
+        script, begun, insisted = self._rendezvous.script, time.monotonic(), False
+        debugger.ask_the_main_thread(script)
+        while not came and (waited := time.monotonic() - begun) < self._timeout:
+            connection = self._rendezvous.accept(_TRIES_SECONDS)
+            if connection is not None:
+                came.append(connection)
+            elif waited > _INSIST_AFTER and not insisted:
+                debugger.insist()
+                insisted = True
+            elif waited > _OTHERS_AFTER:
+                debugger.ask_another_thread(script)
 
     def __enter__(self) -> Self:
         return self

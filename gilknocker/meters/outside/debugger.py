@@ -94,9 +94,10 @@ class Debugger:
         """
         number = self._target.process.number_there()  # the first thread has that of the process
         main = [one for one in self._target.threads() if one.native_id == number]
-        if not main or not self._ask(main[0], path):
+        if not main or self._is_pending(main[0]):
             return False
-        self._main = main[0]
+        self._main = main[0]  # first: we may be interrupted, and then it is to be taken back
+        self._ask(self._main, path)
         return True
 
     def insist(self) -> None:
@@ -120,26 +121,26 @@ class Debugger:
         if thread is None:
             return False
         with suppress(OSError), self._standing_still(thread) as is_there:
-            if is_there and self._ask(thread, path):
+            if is_there and not self._is_pending(thread):
                 self._others.append(thread)
+                self._ask(thread, path)
                 self._set_breaker(thread)
                 return True
         return False
 
-    def withdraw(self) -> bool:
+    def withdraw(self) -> int:
         """Take back what was not begun: a thread that wakes up later does nothing.
 
-        False if more than one thread has begun, or may have: one of them is not done, perhaps.
+        Return how many were asked: so many may have begun, even at this very moment.
         """
-        begun = 0
         with suppress(NoProcess):
             if self._main is not None:
-                begun += not self._forget(self._main)
+                self._forget(self._main)
             for thread in self._others:
-                begun += 1
                 with suppress(OSError), self._standing_still(thread) as is_there:
-                    begun -= is_there and self._forget(thread)
-        return begun <= 1
+                    if is_there:
+                        self._forget(thread)
+        return len(self._others) + (self._main is not None)
 
     # ---- how -----------------------------------------------------------------------------------
 
@@ -153,25 +154,20 @@ class Debugger:
         with _outside.Pause(number, _PATIENCE_NS):
             yield self._target.is_there(thread)
 
-    def _ask(self, thread: Thread, path: str) -> bool:
+    def _ask(self, thread: Thread, path: str) -> None:
         raw = os.fsencode(path) + b"\0"
         if len(raw) > self._room:
             raise Unreadable(f"the path {path!r} is too long for process {self._pid}")
-        if self._is_pending(thread):
-            return False
         self._write(thread.state + self._path, raw)
         self._write(thread.state + self._pending, _WANTED)
-        return True
 
     def _is_pending(self, thread: Thread) -> bool:
         return self._read(thread.state + self._pending, len(_WANTED)) == _WANTED
 
-    def _forget(self, thread: Thread) -> bool:
-        """Take back what a thread was asked; whether that was in time."""
-        in_time = self._is_pending(thread)
-        if in_time:
+    def _forget(self, thread: Thread) -> None:
+        """Take back what a thread was asked, if it has not begun."""
+        if self._is_pending(thread):
             self._write(thread.state + self._pending, bytes(len(_WANTED)))
-        return in_time
 
     def _set_breaker(self, thread: Thread) -> None:
         # One byte: the others have the version of the instrumentation, which is none of ours.

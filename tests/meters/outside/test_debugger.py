@@ -21,7 +21,7 @@ outside = pytest.importorskip("gilknocker._outside")
 if sys.platform != "linux" or platform.machine() != "x86_64":
     pytest.skip("reads /proc, by numbers of x86-64", allow_module_level=True)
 
-from gilknocker.meters.outside.debugger import Debugger  # noqa: E402
+from gilknocker.meters.outside.debugger import _WANTED, Debugger  # noqa: E402
 from gilknocker.meters.outside.relatives import children  # noqa: E402
 from gilknocker.meters.outside.target import Target, Unreadable  # noqa: E402
 
@@ -157,7 +157,7 @@ def test_the_main_thread_is_asked(tmp_path: Path) -> None:
         debugger.insist()
         wake(process)
         assert made.read_text() == "x"
-        assert debugger.withdraw()
+        assert debugger.withdraw() == 1
 
 
 @needs_asking
@@ -167,7 +167,31 @@ def test_what_was_asked_is_taken_back(tmp_path: Path) -> None:
         debugger = Debugger(Target(process.pid))
         assert debugger.ask_the_main_thread(str(file))
         debugger.insist()
-        assert debugger.withdraw()
+        assert debugger.withdraw() == 1
+        wake(process)
+        assert not made.exists()
+
+
+@needs_asking
+def test_what_was_asked_is_taken_back_after_an_interrupt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, made = script(tmp_path)
+    with running(0) as process:
+        debugger = Debugger(Target(process.pid))
+        write = debugger._write
+
+        def interrupted(address: int, content: bytes) -> None:
+            write(address, content)
+            if content == _WANTED:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(debugger, "_write", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            debugger.ask_the_main_thread(str(file))
+        monkeypatch.undo()
+        debugger.insist()
+        assert debugger.withdraw() == 1
         wake(process)
         assert not made.exists()
 
@@ -182,7 +206,8 @@ def test_a_thread_that_runs_is_asked(tmp_path: Path) -> None:
         wait_until(lambda: debugger.ask_another_thread(str(file)))
         assert appears(made)
         # It was asked once, though it goes on to hold the GIL.
-        assert not debugger.ask_another_thread(str(file)) and debugger.withdraw()
+        assert not debugger.ask_another_thread(str(file))
+        assert debugger.withdraw() == 2
         wake(process)
         assert made.read_text() == "x"
 
