@@ -128,10 +128,11 @@ class LoopWatch:
         # Written by the looking thread, read and cleared by the tick, whole objects both: under
         # the GIL no lock is needed, and one would be one more thing to wait for.
         self._looks: list[_Look] = []
+        self._due_ns = _NEVER
+        self._looking = threading.Thread(target=self._look, name="LoopWatch", daemon=True)
+        self._looking.start()  # before the first tick is due: it waits for the thread
         self._note()
         self._schedule(time.monotonic_ns() + self._interval_ns)
-        self._looking = threading.Thread(target=self._look, name="LoopWatch", daemon=True)
-        self._looking.start()
 
     def stop(self) -> None:
         """Watch no longer. In the loop's thread. Nothing if it does not."""

@@ -85,17 +85,19 @@ def test_the_loops_own_callback(run: Any, block: Callable[[float], None]) -> Non
         block(0.3)
 
     async def act() -> None:
-        asyncio.get_running_loop().call_soon(slow_callback)
-        await asyncio.sleep(0.4)
+        for _ in range(3):  # who looks may have no CPU for all of one
+            asyncio.get_running_loop().call_soon(slow_callback)
+            await asyncio.sleep(0.4)
 
     watch = watched(run, act)
     print(watch)
     assert watch.totals["seconds"] > 0.2
     assert share(watch, "own") >= 0.9
-    worst = max(watch.late, key=lambda late: late.own_seconds)
-    assert worst.callback is not None
-    assert "slow_callback" in worst.callback
-    assert re.search(r"(test_asyncio|testing)\.py:\d+ ", worst.callback)
+    found = [late for late in watch.late if late.callback and "slow_callback" in late.callback]
+    assert found
+    worst = max(found, key=lambda late: late.own_seconds)
+    assert worst.own_seconds > 0.2
+    assert re.search(r"(test_asyncio|testing)\.py:\d+ ", str(worst.callback))
     assert "slow_callback" in str(watch)
 
 
@@ -135,10 +137,11 @@ def test_another_thread_holds_the_gil(run: Any) -> None:
 @loops
 def test_many_short_holds_of_others(run: Any) -> None:
     async def act() -> None:
-        with GilLoad(0.02, 0.0001, threads=2, sleep=True):  # it leaves the CPUs alone
-            await asyncio.sleep(0.5)
+        await asyncio.sleep(0.5)
 
-    watch = watched(run, act)
+    # It leaves the CPUs alone; and its threads are begun and joined outside, which blocks a loop.
+    with GilLoad(0.02, 0.0001, threads=2, sleep=True):
+        watch = watched(run, act)
     print(watch)
     assert watch.totals["late"] > 0
     assert share(watch, "gil") >= 0.9
