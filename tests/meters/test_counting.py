@@ -283,12 +283,11 @@ def test_a_pointer_that_others_change_ends_the_counting_and_not_the_measuring() 
             wait_until(lambda: knocker.method == "look")
             assert "redirected" in knocker.method_reason
             before = knocker.snapshot()
+            # How right looks are is not of this test: on a busy machine most are missed.
             with GilLoad(0.002, 0.002):
-                release_gil(0.3)
+                wait_until(lambda: (knocker.snapshot() - before).ticks_held > 5)
             seen = knocker.snapshot() - before
             assert seen.counted_ns == 0
-            # How right looks are is not of this test: on a busy machine most are missed.
-            assert seen.ticks_held > 0
             low, high = seen.held_fraction_interval or (0, 0)
             assert low < high
     with count() as knocker:  # and the next one counts again
