@@ -103,7 +103,7 @@ PROGRAMS = {
             print(where, sorted(name for name in vars(__main__) if name.startswith("__")), flush=True)
         atexit.register(show, "exit")
         def work():
-            time.sleep(0.1)
+            time.sleep(1)  # as long as main may have no CPU, and longer
             os.write(1, b"thread, after what main printed")
             show("thread")
         threading.Thread(target=work).start()

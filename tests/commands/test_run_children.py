@@ -157,7 +157,7 @@ def test_the_program_sees_nothing_of_it(tmp_path: Path) -> None:
         print(seen())
         if len(sys.argv) < 2:
             subprocess.run([sys.executable, __file__, "child"])
-        spin(0.6)
+        spin(1.2)
     """
     _, processes = under(tmp_path, program)
     assert len(processes) == 2

@@ -19,8 +19,9 @@ pytestmark = [
 def test_stalls_are_told_of_and_the_report_comes_as_ever() -> None:
     done = python(*RUN, "--stalls", "100ms", "-c", PROGRAM)
     assert done.returncode == 0
-    assert "thread 'MainThread'" in done.stderr.splitlines()[0]
-    assert "has held the GIL for" in done.stderr
+    # Any code may stall where a machine has no CPU for it: one of what is told is ours.
+    told = [line for line in done.stderr.splitlines() if "has held the GIL for" in line]
+    assert any("thread 'MainThread'" in line for line in told)
     assert "knocks" in done.stderr or "waited" in done.stderr
 
 
