@@ -90,7 +90,7 @@ def test_used(gil_knocker):
 
 def test_used_again(gil_knocker):
     from gilknocker.testing import hold_gil
-    hold_gil(0.2)
+    hold_gil(1)  # longer than who looks may have no CPU
     assert gil_knocker.contention_metric > 0.8
 """
 
@@ -129,7 +129,7 @@ import json, pathlib, pytest
 @pytest.fixture
 def slow_to_set_up(gil_knocker_is_not_asked_yet=None):
     from gilknocker.testing import hold_gil
-    hold_gil(0.3)
+    hold_gil(1)
     yield
 
 @pytest.fixture
@@ -137,7 +137,7 @@ def kept(slow_to_set_up):
     kept = []
     yield kept
     from gilknocker.testing import hold_gil
-    hold_gil(0.3)
+    hold_gil(1)
     snapshot = kept[0].snapshot()
     seen = [kept[0].is_running, snapshot.observed_seconds]
     pathlib.Path("seen.json").write_text(json.dumps(seen))
@@ -153,4 +153,4 @@ def test_body(kept, gil_knocker):
     )
     is_running, observed = json.loads((tmp_path / "seen.json").read_text())
     assert not is_running
-    assert observed < 0.2
+    assert observed < 0.9

@@ -40,7 +40,7 @@ def test_bad_ends_are_seen(
     script.write_text(life)
     monkeypatch.setattr(run, "LIFE", script)
     if problem == "hung":
-        monkeypatch.setattr(run, "SECONDS", 0.2)
+        monkeypatch.setattr(run, "SECONDS", 2)  # by then it has begun to sleep
     ended = run.live(sys.executable, "end", 5, False, strict=True)
     assert (ended.seed, ended.problem) == (5, problem)
     if problem == "hung":

@@ -31,6 +31,7 @@ pytest_plugins = ["pytester"]
 RERUNS = ("-p", "no:pytest-retry")
 MEASURED = (*RERUNS, "--gilknocker", "--gilknocker-json=figures.json")
 
+# Longer than who looks may have no CPU.
 MIXED = """
     import asyncio, faulthandler, itertools, time, unittest
     import anyio
@@ -41,19 +42,19 @@ MIXED = """
 
     @pytest.mark.asyncio
     async def test_asyncio():
-        hold_gil(0.06, sleep=True)
-        await asyncio.sleep(0.06)
+        hold_gil(1, sleep=True)
+        await asyncio.sleep(1)
 
     @pytest.mark.anyio
     async def test_anyio():
-        await anyio.sleep(0.06)
+        await anyio.sleep(1)
 
     class TestUnit(unittest.TestCase):
         def test_method(self):
-            hold_gil(0.06, sleep=True)
+            hold_gil(1, sleep=True)
 
     def test_benchmark(benchmark):
-        benchmark.pedantic(hold_gil, args=(0.01,), rounds=6)
+        benchmark.pedantic(hold_gil, args=(0.1,), rounds=10)
 
     @pytest.mark.flaky(reruns=2)
     @pytest.mark.limit_gil_hold("50 ms")
@@ -69,7 +70,7 @@ MIXED = """
     @pytest.mark.xfail(strict=True)
     @pytest.mark.limit_gil_contention(0.2)
     def test_xfail():
-        hold_gil(0.3, sleep=True)
+        hold_gil(1, sleep=True)
 
     def test_dump(capfd):
         faulthandler.dump_traceback(all_threads=True)
@@ -130,7 +131,7 @@ def test_stalls_in_workers(pytester: pytest.Pytester) -> None:
 
         @pytest.mark.parametrize("n", range(4))
         def test_it(n):
-            hold_gil(0.3 if n % 2 else 0.001, sleep=True)
+            hold_gil(1 if n % 2 else 0.001, sleep=True)
         """
     )
     words = ("--gilknocker-stalls=100ms", "--gilknocker-json=x.json", "-n2", "-q")
@@ -150,7 +151,7 @@ def test_limits_in_workers(pytester: pytest.Pytester) -> None:
 
         @pytest.mark.limit_gil_hold("20 ms")
         def test_exceeds():
-            hold_gil(0.3, sleep=True)
+            hold_gil(1, sleep=True)
 
         @pytest.mark.limit_gil_contention(0.5)
         def test_too_short():
@@ -222,16 +223,16 @@ def test_all_threads_at_once(pytester: pytest.Pytester) -> None:
         from gilknocker.testing import hold_gil, release_gil
 
         def test_native():
-            hold_gil(0.03, sleep=True)
+            hold_gil(0.6, sleep=True)
 
         def test_polite():
-            release_gil(0.03)
+            release_gil(0.6)
         """
     )
     result = pytester.runpytest_subprocess(*MEASURED, "--parallel-threads=2", timeout=300)
     result.assert_outcomes(passed=2)
     found = stored(pytester.path / "figures.json")
-    assert found["test_native"]["body_ns"] >= 0.06e9  # one after the other
+    assert found["test_native"]["body_ns"] >= 1.2e9  # one after the other
     assert found["test_native"]["held_fraction"] > 0.8
     assert found["test_polite"]["held_fraction"] < 0.5
 
@@ -245,7 +246,7 @@ FLAKY = """
     @pytest.mark.limit_gil_hold("50 ms")
     def test_it():
         if next(tries) == 0:
-            hold_gil(0.3, sleep=True)
+            hold_gil(1, sleep=True)
             assert 0
 
     def test_other():
@@ -272,7 +273,7 @@ def test_the_last_run_counts(
         "test_other": "passed",
     }
     assert [limit["state"] for limit in found["test_it"]["limits"]] == ["kept"]
-    assert found["test_it"]["body_ns"] < 0.3e9
+    assert found["test_it"]["body_ns"] < 1e9
     assert "gilknocker" not in (pytester.path / "x.xml").read_text()
 
 

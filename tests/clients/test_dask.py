@@ -25,14 +25,18 @@ assert gilknocker.__version__.startswith("1."), gilknocker
 dask.config.set({"distributed.admin.system-monitor.gil.enabled": True})
 warnings.simplefilter("error")
 
-def spin(seconds=0.3):
+def spin(seconds=0.8):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         sum(range(1000))
 
 def ours():
     from pathlib import Path
-    names = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
+    from contextlib import suppress
+    names = []
+    for path in Path("/proc/self/task").glob("*/comm"):
+        with suppress(OSError):  # it ended meanwhile
+            names.append(path.read_text().strip())
     return [name for name in names if name.startswith("gilknock")]
 """
 # On any free port: another cluster on this machine may have the usual one, and that is a warning.
@@ -88,8 +92,11 @@ assert list(monitor.range_query(0)["gil_contention"])[-1] == monitor._last_gil_c
 start = time.monotonic()
 monitor.close()
 monitor.close()
-assert time.monotonic() - start < 0.5
-assert not monitor._gilknocker.is_running and ours() == []
+assert time.monotonic() - start < 2
+assert not monitor._gilknocker.is_running
+while ours():  # one that was joined is there a moment longer
+    assert time.monotonic() - start < 60
+    time.sleep(0.001)
 assert 0.0 <= monitor.update()["gil_contention"] <= 1.0
 assert monitor.update()["gil_contention"] == 0.0
 """
@@ -159,7 +166,7 @@ with LocalCluster(n_workers=1, threads_per_worker=1, processes=False,
     # A page tells of all servers of the process that have been asked for theirs.
     [counters(port) for port in ports]
     seen = [counters(port) for port in ports]
-    spin(1.0)
+    spin(2.0)
     for port, before in zip(ports, seen):
         after = counters(port)
         assert len(before) == len(after) > 0

@@ -78,7 +78,7 @@ def test_whose_they_are(patch: str) -> None:
 def test_a_report_of_a_program_with_a_greenlet_that_logged(
     patch: str, options: tuple[str, ...]
 ) -> None:
-    code = f"{patch}{BUSY}\nspawn(busy)\ntime.sleep(0.1)"
+    code = f"{patch}{BUSY}\nspawn(busy, 1)\ntime.sleep(0.1)"
     done = metered("-c", code, options=options)
     assert (done.returncode, done.stderr) == (0, "")
     assert "MainThread" in done.report and "Dummy" not in done.report

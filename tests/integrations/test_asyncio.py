@@ -9,12 +9,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import pytest
 from needs import needs_tracer
+from own_threads import stolen_ns
 
 from gilknocker.integrations.asyncio import LoopWatch
 from gilknocker.testing import GilLoad, hold_gil
@@ -58,9 +60,15 @@ starved: WeakKeyDictionary[LoopWatch, float] = WeakKeyDictionary()
 
 
 def seconds_without_a_cpu() -> float:
-    """Return how long threads of this process wanted to run and had no CPU, the kernel's count."""
-    paths = Path("/proc/self/task").glob("*/schedstat")
-    return sum(int(path.read_text().split()[1]) for path in paths) / 1e9
+    """Return how long threads of this process wanted to run and had no CPU, by the kernel's counts.
+
+    What the host of a virtual machine takes is in no thread's count, but in that of all CPUs.
+    """
+    waited_ns = stolen_ns()
+    for path in Path("/proc/self/task").glob("*/schedstat"):
+        with suppress(OSError):  # it ended meanwhile
+            waited_ns += int(path.read_text().split()[1])
+    return waited_ns / 1e9
 
 
 def share(watch: LoopWatch, name: str) -> float:
@@ -104,18 +112,20 @@ def test_the_loops_own_callback(run: Any, block: Callable[[float], None]) -> Non
 @loops
 def test_a_task_of_the_loop(run: Any) -> None:
     async def slow_task() -> None:
-        in_python(0.3)
+        for _ in range(3):  # who looks may have no CPU for all of one
+            in_python(0.3)
+            await asyncio.sleep(0.4)
 
     watch = watched(run, slow_task)
     assert share(watch, "own") >= 0.9
-    worst = max(watch.late, key=lambda late: late.own_seconds)
-    assert "in_python" in str(worst.callback)
+    found = [late for late in watch.late if "in_python" in str(late.callback)]
+    assert max(late.own_seconds for late in found) > 0.2
 
 
 @loops
 def test_another_thread_holds_the_gil(run: Any) -> None:
     def greedy_thread() -> None:
-        hold_gil(0.3)
+        hold_gil(1)  # longer than any other that has no CPU meanwhile
 
     async def act() -> None:
         thread = threading.Thread(target=greedy_thread, name="greedy")
@@ -126,7 +136,7 @@ def test_another_thread_holds_the_gil(run: Any) -> None:
 
     watch = watched(run, act)
     print(watch)
-    assert watch.totals["seconds"] > 0.2
+    assert watch.totals["seconds"] > 0.9
     assert share(watch, "gil") >= 0.9
     worst = max(watch.late, key=lambda late: late.gil_seconds)
     assert worst.callback is None
@@ -157,7 +167,7 @@ async def main():
     with LoopWatch(interval_seconds=0.02) as watch:
         await asyncio.sleep(0.1)
         other = await asyncio.create_subprocess_exec(
-            "sh", "-c", f"read go; sleep 0.2; kill -STOP {pid}; sleep 0.5; kill -CONT {pid}",
+            "sh", "-c", f"read go; sleep 1; kill -STOP {pid}; sleep 1.5; kill -CONT {pid}",
             stdin=-1)
         other.stdin.write(b"go\\n")  # now that all is set up, and the loop has nothing to do
         await other.wait()
@@ -181,7 +191,7 @@ def test_the_machine(run: str) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     seconds, machine, callback, holder = done.stdout.strip().split("|")
-    assert float(seconds) > 0.4
+    assert float(seconds) > 1.4
     assert float(machine) >= 0.9 * float(seconds)
     assert (callback, holder) == ("None", "None")
 

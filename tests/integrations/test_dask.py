@@ -47,7 +47,7 @@ def test_it_uses_the_monitors_knocker_and_tells_the_scheduler(
 gil = watch(client)
 again = watch(client)  # nothing new
 
-assert set(client.run(threads).values()) == {2}, client.run(threads)
+two_threads_each(client)
 until(lambda: len(told(client)) == 2)
 assert all(one["observed_seconds"] > 0 for one in told(client))
 assert len({one["id"] for one in told(client)}) == 2

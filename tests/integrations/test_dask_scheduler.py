@@ -196,7 +196,7 @@ gil = watch(client)
 # The workers' meters are those that were there already.
 assert {number for number, _ in gil._read().values()} == numbers
 assert gil.snapshot().held_seconds > 0.9
-assert set(client.run(threads).values()) == {2}, client.run(threads)
+two_threads_each(client)
 until(lambda: gil.totals().held_seconds > 0.9)
 gil.close()
 assert len(gil.by_worker()) == 2 and gil.totals().workers == 2  # what was preloaded stays
@@ -224,7 +224,7 @@ assert first.thread == "Dask-Default-Threads", first
 # Of both workers.
 alone = [one.held_seconds for one in window.by_worker().values()]
 assert first.held_seconds > max(alone), (first, alone)
-assert set(client.run(threads).values()) == {2}, client.run(threads)
+two_threads_each(client)
 window.to_html(sys.argv[0] + ".html")
 page = open(sys.argv[0] + ".html").read()
 assert "testing.py:" in page and "The GIL that was held most" in page
@@ -237,7 +237,7 @@ with plain.measure() as window:
     client.submit(hold, 0.5, pure=False).result()
 assert window.stacks() == ()
 assert window.snapshot().held_seconds > 0.4
-assert set(client.run(threads).values()) == {2}, client.run(threads)
+two_threads_each(client)
 
 def look(dask_worker):
     return dask_worker.monitor.recent()["gil_contention"]

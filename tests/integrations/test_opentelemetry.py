@@ -14,6 +14,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from waiting import wait_until
 
 pytest.importorskip("opentelemetry.sdk")
 
@@ -62,15 +63,21 @@ def times(metrics: dict[str, Any]) -> dict[str, float]:
     return {point.attributes["gilknocker.gil.state"]: point.value for point in points}
 
 
+def waits(metrics: dict[str, Any]) -> int:
+    histogram = metrics.get("gilknocker.gil.wait.duration")  # there is none before the first
+    return sum(point.count for point in histogram.data.data_points) if histogram else 0
+
+
 def test_the_sdk_gets_what_the_knocker_has(provider: Any) -> None:
     provider, reader = provider
     with KnockKnock(500) as knocker:
         with metered(provider, knocker=knocker, period_seconds=0.02):
             with GilLoad(0.002, 0.002):
                 time.sleep(0.3)
+                wait_until(lambda: knocker.snapshot().knocks)
             knocker.stop()
-            time.sleep(0.2)  # some periods
-            metrics = collected(reader)
+            wait_until(lambda: waits(collected(reader)) == knocker.snapshot().knocks)
+            metrics = collected(reader)  # of no more time: the gauge is as before
         snapshot = knocker.snapshot()
     assert set(metrics) == NAMES
     seen = times(metrics)

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from needs import needs_tracer
 from stories import packed
+from waiting import wait_until
 
 pytest.importorskip("prometheus_client")
 
@@ -60,6 +61,7 @@ def test_it_tells_what_the_knocker_tells() -> None:
     registry = CollectorRegistry()
     with KnockKnock(200) as knocker, GilLoad(0.002, 0.002):
         time.sleep(0.3)
+        wait_until(lambda: knocker.snapshot().knocks)
     snapshot = knocker.snapshot()
     with GilCollector(knocker, registry):
         seen = scraped(registry)
@@ -79,9 +81,8 @@ def test_a_stall_is_counted() -> None:
         GilCollector(knocker, other := CollectorRegistry(), stall_seconds=5),
     ):
         time.sleep(0.05)
-        hold_gil(0.2)
-        time.sleep(0.05)
-        assert scraped(registry)["python_gil_stalls_total", ""] >= 1
+        hold_gil(1)  # who knocks may have no CPU for half of it
+        wait_until(lambda: scraped(registry)["python_gil_stalls_total", ""] >= 1)
         assert scraped(other)["python_gil_stalls_total", ""] == 0
 
 
@@ -176,7 +177,8 @@ def test_metrics_are_updated_in_turns() -> None:
         metrics = GilMetrics(knocker, registry, period_seconds=0.02)
         with GilLoad(0.002, 0.002):
             time.sleep(0.3)
-    assert scraped(registry)["python_gil_observed_seconds_total", ""] > 0.05
+            wait_until(lambda: knocker.snapshot().knocks)
+            wait_until(lambda: scraped(registry)["python_gil_observed_seconds_total", ""] > 0.05)
     metrics.update()
     seen, snapshot = scraped(registry), knocker.snapshot()
     metrics.close()
@@ -209,13 +211,14 @@ def scraped():
 def observed():
     return sum(one.value for one in scraped()["python_gil_observed_seconds"])
 
-def worker(kill):
+def worker(kill, before):
     child = os.fork()
     if not child:
         metrics = GilMetrics(registry=CollectorRegistry(), period_seconds=0.05)
         hold_gil(0.3)
         if kill:
-            time.sleep(0.2)  # a period or two later
+            while observed() < before + 0.4:  # until it has been told of in its turns
+                time.sleep(0.01)
             os.kill(os.getpid(), signal.SIGKILL)
         metrics.close()
         os._exit(0)
@@ -223,7 +226,7 @@ def worker(kill):
 
 totals = []
 for kill in (False, True, False, True):
-    worker(kill)
+    worker(kill, sum(totals[-1:]))
     totals.append(observed())
     assert observed() == totals[-1]
 print(*totals)

@@ -62,7 +62,7 @@ def test_the_magic_in_a_kernel(tmp_path: Path) -> None:
         nbformat.v4.new_code_cell(source)
         for source in (
             "%load_ext gilknocker",
-            "%%gil -o kept --plot\nimport asyncio\nawait asyncio.sleep(0.1)\n6 * 7",
+            "%%gil -o kept --plot\nimport asyncio\nawait asyncio.sleep(1)\n6 * 7",
             "%%gil\n\n1 / 0",
         )
     ]

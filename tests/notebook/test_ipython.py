@@ -99,7 +99,7 @@ def burn(seconds):
     while time.perf_counter() < end:
         sum(range(300))
 
-burn(0.5)"""
+burn(1.5)"""
 
 
 @needs_gil
@@ -310,7 +310,7 @@ def test_trace(shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch) -> None
 @needs_stacks
 @needs_tracer
 def test_a_trace_names_the_lines_too(shell: InteractiveShell) -> None:
-    cell = "%%gil --trace -i 500 -o kept\nfrom gilknocker.testing import hold_gil\nhold_gil(0.2)"
+    cell = "%%gil --trace -i 500 -o kept\nfrom gilknocker.testing import hold_gil\nhold_gil(1)"
     [shown] = run(shell, cell).shown
     assert "hold_gil" in shown["text/plain"] and "cannot be said" not in shown["text/plain"]
     kept = shell.user_ns["kept"]

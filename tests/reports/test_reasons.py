@@ -287,7 +287,7 @@ REAL = {
             while time.monotonic() < end: pass
         spin(); hold_gil(0.161); spin()
     """,
-    "one call": "from gilknocker.testing import hold_gil; hold_gil(0.15)",
+    "one call": "from gilknocker.testing import hold_gil; hold_gil(1)",
     "lets go and takes it back": """
         import os, time
         fd = os.open("/dev/zero", os.O_RDONLY)

@@ -21,7 +21,7 @@ LIMITED = """
 
     # A knock must have waited for longer than the limit: on a busy machine it asks late.
     def test_exceeds():
-        hold_gil(0.3, sleep=True)
+        hold_gil(1, sleep=True)
 
     @pytest.mark.limit_gil_hold("10 s")
     def test_nearest_wins():
@@ -39,7 +39,7 @@ LIMITED = """
 
     @pytest.mark.xfail(strict=True)
     def test_exceeding_is_failing():
-        hold_gil(0.3, sleep=True)
+        hold_gil(1, sleep=True)
 
     def test_own_failure_comes_first():
         hold_gil(0.12, sleep=True)
@@ -51,7 +51,7 @@ LIMITED = """
 
     @pytest.mark.limit_gil_hold(None)
     def test_marked_by_a_fixture(strict):
-        hold_gil(0.12, sleep=True)
+        hold_gil(1, sleep=True)
 """
 
 KEPT = """
@@ -59,18 +59,19 @@ KEPT = """
     import pytest
     from gilknocker.testing import hold_gil
 
-    pytestmark = pytest.mark.limit_gil_hold("50 ms")
+    # Longer than a thread that has the GIL may have no CPU.
+    pytestmark = pytest.mark.limit_gil_hold("600 ms")
 
     def test_pure_python_gives_it_up():
-        end = time.monotonic() + 0.1
+        end = time.monotonic() + 1
         while time.monotonic() < end:
             pass
 
     @pytest.fixture
     def slow():
-        hold_gil(0.2, sleep=True)
+        hold_gil(0.8, sleep=True)
         yield
-        hold_gil(0.2, sleep=True)
+        hold_gil(0.8, sleep=True)
 
     def test_slow_setup_is_not_its(slow):
         time.sleep(0.02)
@@ -97,7 +98,7 @@ def test_limits(pytester: pytest.Pytester, words: tuple[str, ...]) -> None:
     failed = [line.split("::")[1].split()[0] for line in result.outlines if line[:6] == "FAILED"]
     assert failed == ["test_exceeds", "test_own_failure_comes_first", "test_marked_by_a_fixture"]
     text = result.stdout.str()
-    assert re.search(r" ms without a release.*; the limit is 50 ms", text)
+    assert re.search(r" m?s without a release.*; the limit is 50 ms", text)
     assert "assert 0" in text
     assert "limit_gil_contention: the GIL was held " in text
     assert ("use of the GIL" in text) == bool(words)
@@ -122,7 +123,7 @@ def test_a_fixture_alone_may_mark(pytester: pytest.Pytester) -> None:
             request.node.add_marker(pytest.mark.limit_gil_hold("20 ms"))
 
         def test_it():
-            hold_gil(0.3, sleep=True)
+            hold_gil(1, sleep=True)
         """
     )
     run(pytester).assert_outcomes(failed=1)
@@ -138,7 +139,7 @@ def test_waits(pytester: pytest.Pytester) -> None:
         @pytest.mark.limit_gil_wait("15 ms", percentile=50)
         @pytest.mark.limit_gil_contention(0.5)
         def test_both():
-            for _ in range(5):
+            for _ in range(25):  # who knocks may have no CPU for half of them
                 hold_gil(0.04, sleep=True)
                 time.sleep(0.001)
         """
@@ -157,21 +158,16 @@ def test_waits(pytester: pytest.Pytester) -> None:
 def test_nothing_runs_beside_other_tests(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
-        import pathlib, pytest, time
-
-        def ours():
-            names = [path.read_text() for path in pathlib.Path("/proc/self/task").glob("*/comm")]
-            return [name for name in names if name.startswith("gilknock")]
+        import pytest
+        from own_threads import our_names
+        from waiting import wait_until
 
         @pytest.mark.limit_gil_hold("60 s")
         def test_marked():
-            until = time.monotonic() + 30
-            while not ours() and time.monotonic() < until:
-                time.sleep(0.001)
-            assert ours()
+            wait_until(our_names)
 
         def test_not_marked():
-            assert not ours()
+            wait_until(lambda: not our_names())  # one that was joined is there a moment longer
         """
     )
     run(pytester).assert_outcomes(passed=2)
@@ -191,7 +187,7 @@ def test_a_hold_is_told_with_its_thread_and_its_time(
         @pytest.mark.limit_gil_hold("50 ms")
         def test_it():
             time.sleep(0.1)
-            thread = threading.Thread(target=hold_gil, args=(0.2,), kwargs={"sleep": True},
+            thread = threading.Thread(target=hold_gil, args=(0.8,), kwargs={"sleep": True},
                                       name="packer")
             thread.start()
             thread.join()
@@ -201,11 +197,14 @@ def test_a_hold_is_told_with_its_thread_and_its_time(
     result.assert_outcomes(failed=1)
     # The first: with CI=true pytest says all of it again in its summary.
     line, *_ = (line for line in result.outlines if line.startswith("  by "))
-    told = re.fullmatch(r"  by packer, from (\d+) ms to (\d+) ms after the begin", line)
+    told = re.fullmatch(r"  by packer, from ([\d.]+) (m?s) to ([\d.]+) (m?s) after the begin", line)
     assert told is not None
-    begin, end = map(int, told.groups())
+    number, unit, last, last_unit = told.groups()
+    begin, end = (
+        float(n) * {"ms": 1, "s": 1000}[u] for n, u in ((number, unit), (last, last_unit))
+    )
     assert 100 <= begin < end
-    assert end - begin >= 200
+    assert end - begin >= 790  # three digits of each are told
 
 
 @needs_tracer
@@ -250,19 +249,20 @@ def test_waits_of_a_short_test_are_judged(pytester: pytest.Pytester) -> None:
         import pytest
         from gilknocker.testing import hold_gil, release_gil
 
-        @pytest.mark.limit_gil_wait("20 ms")
-        def test_good():
+        pytestmark = [pytest.mark.limit_gil_wait("20 ms"), pytest.mark.parametrize("n", range(20))]
+
+        def test_good(n):
             release_gil(0.06, sleep=True)
 
-        @pytest.mark.limit_gil_wait("20 ms")
-        def test_bad():
+        def test_bad(n):
             hold_gil(0.06, sleep=True)
         """
     )
     good = run(pytester, "-k", "good", too_busy=TOO_BUSY)
-    good.assert_outcomes(passed=1, deselected=1)
-    good.stdout.no_fnmatch_line("*at least * are needed")
-    run(pytester, "-k", "bad").assert_outcomes(failed=1, deselected=1)
+    # Who knocks may have no CPU for as long as several of them take.
+    undecided = sum(line.endswith(" are needed") for line in good.outlines)
+    assert good.parseoutcomes()["passed"] - undecided >= 10
+    assert run(pytester, "-k", "bad").parseoutcomes()["failed"] >= 10
 
 
 @needs_gil
@@ -274,7 +274,7 @@ def test_limits_off(pytester: pytest.Pytester) -> None:
 
         @pytest.mark.limit_gil_hold("20 ms")
         def test_it():
-            hold_gil(0.3, sleep=True)
+            hold_gil(1, sleep=True)
         """
     )
     run(pytester).assert_outcomes(failed=1)

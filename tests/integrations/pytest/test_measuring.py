@@ -14,18 +14,19 @@ from gilknocker.integrations.pytest.section import Record, ranked
 
 pytest_plugins = ["pytester"]
 
+# Longer than who looks and who knocks may have no CPU.
 FORMS = """
     import asyncio, time, unittest
     import pytest
     from gilknocker.testing import hold_gil
 
     def test_busy():
-        end = time.monotonic() + 0.15
+        end = time.monotonic() + 0.8
         while time.monotonic() < end:
             pass
 
     def test_native():
-        hold_gil(0.15, sleep=True)
+        hold_gil(1, sleep=True)
 
     def test_idle():
         time.sleep(0.5)
@@ -34,12 +35,12 @@ FORMS = """
         pass
 
     def test_fails():
-        hold_gil(0.08, sleep=True)
+        hold_gil(0.8, sleep=True)
         assert 0
 
     @pytest.mark.xfail(strict=True)
     def test_xfails():
-        hold_gil(0.08, sleep=True)
+        hold_gil(0.8, sleep=True)
         assert 0
 
     def test_skips_itself():
@@ -51,11 +52,11 @@ FORMS = """
 
     class TestUnit(unittest.TestCase):
         def test_method(self):
-            hold_gil(0.08, sleep=True)
+            hold_gil(0.8, sleep=True)
 
         def test_subtests(self):
             with self.subTest(n=1):
-                hold_gil(0.08, sleep=True)
+                hold_gil(0.8, sleep=True)
 
     class TestAsync(unittest.IsolatedAsyncioTestCase):
         async def test_coroutine(self):
@@ -201,7 +202,7 @@ def test_tracing(pytester: pytest.Pytester, method: str) -> None:
         low, high = test["held_fraction_interval"]
         assert low == test["held_fraction"] == high
     # It goes on until Python code looks at the clock again, and a bit further.
-    assert 0.15e9 <= found["test_native"]["hold_max_ns"] <= found["test_native"]["body_ns"]
+    assert 1e9 <= found["test_native"]["hold_max_ns"] <= found["test_native"]["body_ns"]
     assert found["test_native"]["held_fraction"] > 0.9
     assert found["test_idle"]["held_fraction"] < 0.5
     assert found["test_after_a_slow_setup"]["hold_max_ns"] < 0.9e9
@@ -313,7 +314,7 @@ def test_stop_at_the_first_and_go_on_with_the_last_failed(pytester: pytest.Pytes
 
         @pytest.mark.limit_gil_hold("20 ms")
         def test_bad():
-            hold_gil(0.5, sleep=True)
+            hold_gil(1, sleep=True)
 
         def test_never():
             pass

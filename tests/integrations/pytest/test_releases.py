@@ -14,27 +14,34 @@ from needs import needs_gil
 from gilknocker.testing import assert_releases_gil, hold_gil, release_gil
 
 
+def ms(text: str) -> float:
+    number, unit = text.split()
+    return float(number) * {"ms": 1, "s": 1000}[unit]
+
+
 @needs_gil
 def test_a_function_that_does_not() -> None:
     def native() -> None:
         release_gil(0.06)
-        hold_gil(0.15, sleep=True)
+        hold_gil(0.8, sleep=True)  # who knocks may have no CPU for half of it
 
     with pytest.raises(AssertionError) as caught:
         assert_releases_gil(native, max_hold="50 ms")
     first, second, *rest = str(caught.value).splitlines()
     kept = re.fullmatch(
-        r".*native kept the GIL for (?:about )?(\d+) ms without a release; max_hold is 50 ms", first
+        r".*native kept the GIL for (?:about )?([\d.]+ m?s) without a release; max_hold is 50 ms",
+        first,
     )
     assert kept is not None
-    assert int(kept[1]) > 50
+    assert ms(kept[1]) > 50
     call = re.fullmatch(
-        r"  the call took (\d+) ms; for ([\d.]+) % of that another thread could have run", second
+        r"  the call took ([\d.]+ m?s); for ([\d.]+) % of that another thread could have run",
+        second,
     )
     assert call is not None
-    assert int(call[1]) >= 210
+    assert ms(call[1]) >= 860
     assert 2 < float(call[2]) < 90
-    assert any(re.search(r"< +1 s +1 +#", line) for line in rest)
+    assert any(re.search(r"< +10? s +1 +#", line) for line in rest)
 
 
 def test_a_function_that_does() -> None:

@@ -21,6 +21,7 @@ pytest_plugins = ["pytester"]
 needs_looks = pytest.mark.skipif(_core.look_problem() is not None, reason="no looks here")
 needs_stacks = pytest.mark.skipif(_core.stack_problem() is not None, reason="no stacks here")
 
+# Longer than who looks may have no CPU.
 SUITE = """
     import threading, time
     import pytest
@@ -31,15 +32,15 @@ SUITE = """
 
     @pytest.fixture
     def slow():
-        stall(0.4)
+        stall(1)
         yield
-        stall(0.4)
+        stall(1)
 
     def test_quick():
         pass
 
     def test_stalls():
-        stall(0.6)  # the longest
+        stall(1.8)  # the longest
 
     def test_around(slow):
         time.sleep(0.05)
@@ -50,16 +51,16 @@ SUITE = """
             pass
 
     def test_fails_anyway():
-        stall(0.4)
+        stall(1)
         assert 0
 
     def test_in_a_thread():
-        thread = threading.Thread(target=stall, args=(0.4,), name="a worker")
+        thread = threading.Thread(target=stall, args=(1,), name="a worker")
         thread.start()
         thread.join()
 
     def test_last():
-        stall(0.4)
+        stall(1)
 """
 
 
@@ -89,7 +90,7 @@ def test_a_stall_is_named_with_its_test_and_line(pytester: pytest.Pytester) -> N
         ("test_last", "call"),  # it was under way when its body was over
     ]
     for stall in stalls:
-        assert stall["held_ns"] > 0.3e9
+        assert stall["held_ns"] > 0.9e9
         assert stall["thread"] == ("a worker" if "thread" in stall["nodeid"] else "MainThread")
         assert ["stall", str(file), 6] in stall["frames"]
     assert ["test_stalls", str(file), 18] in stalls[0]["frames"]
@@ -98,7 +99,7 @@ def test_a_stall_is_named_with_its_test_and_line(pytester: pytest.Pytester) -> N
     [head] = [line for line in lines if line.startswith("Stalls: ")]
     assert re.search(r"kept from all others for 200 ms or longer, [6-9] times:$", head)
     start = next(n for n, line in enumerate(lines) if line.endswith(f"{file.name}::test_stalls"))
-    assert re.match(r"  [3-9]\d\d ms  ", lines[start])
+    assert re.match(r"  [12]\.\d\d s  ", lines[start])
     assert lines[start + 1].startswith("    by MainThread")
     assert lines[start + 2].startswith("      hold_gil (")
     assert lines[start + 3] == f"      stall ({file.name}:6)"
@@ -153,7 +154,7 @@ def test_one_that_does_not_end_is_told_of_at_once(pytester: pytest.Pytester) -> 
     result = run(pytester, "--gilknocker-stalls=100ms", separately=True)
     assert result.ret == 7
     result.stderr.fnmatch_lines(
-        ["gilknocker: stall 1 of process *'MainThread'*has held the GIL for 0.*"]
+        ["gilknocker: stall * of process *'MainThread'*has held the GIL for 0.*"]
     )
 
 
@@ -177,7 +178,7 @@ LIMITED = """
     pytestmark = pytest.mark.limit_gil_hold("50 ms")
 
     def keep():
-        hold_gil(0.3, sleep=True)
+        hold_gil(0.8, sleep=True)
 
     def test_main():
         keep()
@@ -218,7 +219,7 @@ def test_a_limit_on_holds_names_thread_and_line(pytester: pytest.Pytester, trace
     about = "" if tracer else "about "
     result.stdout.fnmatch_lines(
         [
-            f"limit_gil_hold: the GIL was held for {about}* ms without a release, {where}",
+            f"limit_gil_hold: the GIL was held for {about}*s without a release, {where}",
             "  by MainThread, from * to * after the begin",
             "  the most recent call first:",
             "    hold_gil (*testing.py:*)",
