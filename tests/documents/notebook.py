@@ -9,7 +9,7 @@ from gilknocker.plotting import overlay  # noqa: F401
 
 matplotlib.use("Agg")
 with gilknocker.KnockKnock() as knocker:
-    time.sleep(0.3)
+    time.sleep(1)
     before = knocker.snapshot()
-    time.sleep(0.3)
+    time.sleep(1)
     after = snapshot = knocker.snapshot(waits=True)
