@@ -18,3 +18,20 @@ def wait_until(condition: Callable[[], object], seconds: float = 60, every: floa
     while not condition():
         assert time.monotonic() < deadline, "it did not come true in time"
         time.sleep(every)
+
+
+def work_until(
+    condition: Callable[[], object], work: Callable[[], object], seconds: float = 60
+) -> None:
+    """Do `work` until `condition` is true after it: what watches it may have had no CPU meanwhile.
+
+    Raises
+    ------
+    AssertionError
+        If it does not come true in time.
+    """
+    deadline = time.monotonic() + seconds
+    work()
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come true in time"
+        work()

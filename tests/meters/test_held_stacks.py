@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import pytest
 from needs import needs_gil
-from waiting import wait_until
+from waiting import wait_until, work_until
 
 from gilknocker import KnockKnock, Snapshot, StacksUnsupported, _core
 
@@ -133,7 +133,7 @@ def test_all_threads_are_seen_and_all_sums_agree() -> None:
 
 @needs_stacks
 def test_a_stack_begins_with_the_outermost_and_ends_with_the_line_that_ran() -> None:
-    snapshot, _ = measured(1, 0.5)
+    snapshot, _ = measured(1, 1.5)
     stack = {one.frames[-1].function: one for one in snapshot.stacks if one.frames}["python_loop"]
     functions = [frame.function for frame in stack.frames]
     assert functions[-2:] == ["do_all", "python_loop"]
@@ -152,23 +152,32 @@ def add_in_c(seconds: float) -> None:
 @needs_stacks
 def test_code_that_keeps_the_gil_is_native_and_python_code_is_not() -> None:
     with KnockKnock(stacks=True) as knocker:  # whose knocks are those who wait
-        add_in_c(1.0)
-        python_loop(time.thread_time() + 0.5)
+        add_in_c(1.5)
+        python_loop(time.thread_time() + 1.5)
         stacks = knocker.snapshot().stacks
     largest = {one.frames[-1].function: one for one in reversed(stacks) if one.frames}
     assert largest["add_in_c"].native or sys.version_info < (3, 11)  # which keeps no native ids
     assert not largest["python_loop"].native
 
 
+def work_until_seen(knocker: KnockKnock, part: Callable[[float], None], seconds: float) -> None:
+    """Do a part of the work until there are stacks of it: the watcher may have no CPU meanwhile."""
+    before = knocker.snapshot()
+    work_until(
+        lambda: part.__name__ in shares(knocker.snapshot() - before),
+        lambda: part(time.thread_time() + seconds),
+    )
+
+
 @needs_stacks
 def test_a_reset_forgets_them_and_a_difference_is_what_came_after() -> None:
     with KnockKnock(stacks=True) as knocker:
-        c_code(time.thread_time() + 0.2)
+        work_until_seen(knocker, c_code, 0.2)
         first = knocker.snapshot()
-        python_loop(time.thread_time() + 0.2)
+        work_until_seen(knocker, python_loop, 0.2)
         second = knocker.snapshot()
         knocker.reset_contention_metric()
-        deep_recursion(time.thread_time() + 0.2)
+        work_until_seen(knocker, deep_recursion, 0.2)
         third = knocker.snapshot()
     assert set(shares(first)) == {"c_code"}
     assert shares(second - first)["python_loop"] > 0.9
@@ -216,13 +225,13 @@ def test_beside_threads_that_churn_nearly_every_look_is_whole() -> None:
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_in_a_forked_child_stacks_are_the_child_s() -> None:
     with KnockKnock(stacks=True) as knocker:
-        python_loop(time.thread_time() + 0.05)
+        work_until_seen(knocker, python_loop, 0.05)
         child = os.fork()
         if child == 0:
             status = 1
             try:
                 knocker.start()
-                c_code(time.thread_time() + 0.3)
+                work_until_seen(knocker, c_code, 0.3)
                 knocker.stop()
                 found = shares(knocker.snapshot())
                 status = 0 if set(found) == {"c_code"} else 2
@@ -237,7 +246,13 @@ def test_in_a_forked_child_stacks_are_the_child_s() -> None:
 @needs_stacks
 def test_the_stack_of_a_loop_at_module_level() -> None:
     code = compile("while clock() < end: pass", "module of a test", "exec")
+
+    def seen() -> bool:
+        last = [one.frames[-1] for one in knocker.snapshot().stacks if one.frames]
+        return ("<module>", "module of a test", 1) in last
+
     with KnockKnock(stacks=True) as knocker:
-        exec(code, {"clock": time.thread_time, "end": time.thread_time() + 0.2})
-    last = [one.frames[-1] for one in knocker.snapshot().stacks if one.frames]
-    assert ("<module>", "module of a test", 1) in last
+        work_until(
+            seen,
+            lambda: exec(code, {"clock": time.thread_time, "end": time.thread_time() + 0.2}),
+        )

@@ -12,6 +12,7 @@ from types import CodeType
 from typing import Any
 
 import pytest
+from waiting import work_until
 
 from gilknocker import _core
 
@@ -287,7 +288,10 @@ def roots() -> set[str]:
 
 
 def while_it_runs(work: Callable[[], object], looks: int = 1_000) -> list[Any]:
-    """Look at whoever holds the GIL, each 0.3 ms, while a thread does `work` over and over."""
+    """Look at whoever holds the GIL, each 0.3 ms, while a thread does `work` over and over.
+
+    Again while few looks find anybody: the thread may have no CPU to take the GIL.
+    """
     ended = threading.Event()
 
     def run() -> None:
@@ -296,8 +300,13 @@ def while_it_runs(work: Callable[[], object], looks: int = 1_000) -> list[Any]:
 
     thread = threading.Thread(target=run)
     thread.start()
+    found: list[Any] = []
     try:
-        return _core.held_stack_series(looks, 300_000)
+        work_until(
+            lambda: sum(outcome != FREE for outcome, _, _ in found) > looks / 2,
+            lambda: found.extend(_core.held_stack_series(looks, 300_000)),
+        )
+        return found
     finally:
         ended.set()
         thread.join()

@@ -13,6 +13,7 @@ from itertools import pairwise
 
 import pytest
 from needs import needs_tracer
+from waiting import work_until
 
 from gilknocker import GilTracer, KnockKnock, Snapshot, StacksUnsupported, _core
 from gilknocker.testing import hold_gil
@@ -74,6 +75,11 @@ def paid_for(tracer: GilTracer) -> dict[str, int]:
         others = waits["thread"] != hold["thread"]
         paid[names[int(hold["thread"])]] += int((over - begun)[others].sum())
     return paid
+
+
+def leaves(snapshot: Snapshot) -> set[str]:
+    """Return the functions that held the GIL, of which looks know."""
+    return {one.frames[-1].function for one in snapshot.stacks if one.frames}
 
 
 def bound(snapshot: Snapshot) -> float:
@@ -146,16 +152,19 @@ def test_each_stack_has_its_thread_s_share_of_the_time_held() -> None:
 
 
 def test_threads_that_ended_have_their_names() -> None:
-    with GilTracer(stacks=True) as tracer:
-        for number in range(3):
-            thread = threading.Thread(
-                target=python_loop, args=(time.monotonic() + 0.2,), name=f"worker-{number}"
-            )
-            thread.start()
-            thread.join()
-        running = {one.thread for one in tracer.snapshot().stacks}
+    def begin_and_end(name: str) -> None:
+        thread = threading.Thread(target=python_loop, args=(time.monotonic() + 0.2,), name=name)
+        thread.start()
+        thread.join()
+
+    def running() -> set[str]:
+        return {one.thread for one in tracer.snapshot().stacks}
+
     workers = {f"worker-{number}" for number in range(3)}
-    assert workers <= running
+    with GilTracer(stacks=True) as tracer:
+        for name in workers:
+            work_until(lambda name=name: name in running(), lambda name=name: begin_and_end(name))
+        assert workers <= running()
     stopped = {one.thread for one in tracer.snapshot().stacks}
     assert workers <= stopped and not any(name.startswith("thread ") for name in stopped)
 
@@ -171,7 +180,7 @@ def test_it_subtracts_merges_pickles_and_goes_to_json() -> None:
     with GilTracer(stacks=True) as tracer:
         python_loop(time.monotonic() + 0.2)
         before = tracer.snapshot()
-        hold_gil(0.3)
+        work_until(lambda: leaves(tracer.snapshot() - before), lambda: hold_gil(0.3))
         after = tracer.snapshot()
     window = after - before
     assert sum(one.held_seconds for one in window.stacks) == pytest.approx(window.held_ns / 1e9)
@@ -186,7 +195,7 @@ def test_it_subtracts_merges_pickles_and_goes_to_json() -> None:
 
 
 def test_several_that_wait_at_once_go_to_json() -> None:
-    _, snapshot = run(python_loop, python_loop, python_loop, seconds=0.3)
+    _, snapshot = run(python_loop, python_loop, python_loop, seconds=1.0)
     assert any(waited > held for _, _, held, waited, *_ in snapshot._stacks or ())
     assert Snapshot.from_dict(snapshot.to_dict()) == snapshot
     # But our knocks wait one at a time.
@@ -202,7 +211,7 @@ def test_several_that_wait_at_once_go_to_json() -> None:
 def test_a_reset_forgets_and_a_stop_keeps_them() -> None:
     tracer = GilTracer(stacks=True, interval_micros=500)
     with tracer:
-        python_loop(time.monotonic() + 0.1)
+        work_until(lambda: tracer.snapshot().stacks, lambda: python_loop(time.monotonic() + 0.1))
     stopped = tracer.snapshot()
     assert stopped.stacks and stopped.interval_ns == 500_000
     python_loop(time.monotonic() + 0.05)
@@ -210,7 +219,7 @@ def test_a_reset_forgets_and_a_stop_keeps_them() -> None:
     tracer.reset()
     assert tracer.snapshot().stacks == ()
     with tracer:
-        hold_gil(0.1)
+        work_until(lambda: leaves(tracer.snapshot()), lambda: hold_gil(0.1))
         assert tracer.snapshot().stacks[0].frames[-1].function == "hold_gil"
 
 
@@ -243,13 +252,13 @@ def test_it_goes_on_in_the_parent_of_a_fork_and_begins_anew_in_the_child() -> No
         if child == 0:
             told = [tracer.is_running, len(tracer.snapshot().stacks)]
             with tracer:
-                hold_gil(0.05)
-                told.append(bool(tracer.snapshot().stacks))
+                work_until(lambda: tracer.snapshot().stacks, lambda: hold_gil(0.05))
+                told.append(True)
             os.write(writer, json.dumps(told).encode())
             os._exit(0)
         os.waitpid(child, 0)
-        hold_gil(0.05)
-        assert tracer.snapshot().ticks_held > 50
+        before = tracer.snapshot().ticks_held
+        work_until(lambda: tracer.snapshot().ticks_held > before + 30, lambda: hold_gil(0.05))
     os.close(writer)
     with os.fdopen(reader) as file:
         assert json.load(file) == [False, 0, True]
