@@ -28,6 +28,14 @@ def spin(seconds):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         pass
+
+def spin_until(condition):
+    # The meter's threads may have no CPU for a while.
+    deadline = time.monotonic() + 30
+    spin(0.3)
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come true in time"
+        spin(0.1)
 """
 
 
@@ -65,7 +73,7 @@ def test_without_a_gil_nobody_has_it(tmp_path: Path) -> None:
         """
         with KnockKnock(500, knock_interval_micros=1000) as knocker:
             assert not sys._is_gil_enabled()
-            spin(0.3)
+            spin_until(lambda: knocker.snapshot().ticks > 50 and knocker.snapshot().knocks > 20)
             seen = knocker.snapshot()
             assert knocker.contention_metric == 0.0
         assert seen.gil_enabled is False and seen.method == "look"
@@ -91,14 +99,19 @@ def test_knocks_wait_while_the_world_is_stopped(tmp_path: Path) -> None:
         heap = [[] for _ in range(500_000)]
         knocker = KnockKnock(500, knock_interval_micros=500)
         with knocker:
-            for _ in range(10):
-                gc.collect()
-            seen = knocker.snapshot()
-        # One that came in between may have waited for all of them, and still wait.
-        longest = max(seen.wait_max_ns, seen.in_flight_ns)
-        begin = time.perf_counter_ns()
-        gc.collect()
-        assert longest > (time.perf_counter_ns() - begin) / 20, longest
+            for _ in range(5):  # once, but the knocker may have no CPU for as long
+                shortest = 10**12
+                for _ in range(10):
+                    begin = time.perf_counter_ns()
+                    gc.collect()
+                    shortest = min(shortest, time.perf_counter_ns() - begin)
+                seen = knocker.snapshot()
+                # One that came in between may have waited for all of them, and still wait.
+                longest = max(seen.wait_max_ns, seen.in_flight_ns)
+                if longest > shortest / 20:
+                    break
+                knocker.reset_contention_metric()
+        assert longest > shortest / 20, longest
         """,
         gil="0",
         cwd=tmp_path,
@@ -110,12 +123,12 @@ def test_one_that_comes_back_counts_from_then_on(legacy: Path) -> None:
         """
         import warnings
         with KnockKnock(500) as knocker:
-            spin(0.3)
+            spin_until(lambda: knocker.snapshot().ticks > 50)
             before = knocker.snapshot()
             warnings.simplefilter("ignore")
             import legacy
             assert sys._is_gil_enabled()
-            spin(0.3)
+            spin_until(lambda: (knocker.snapshot() - before).ticks > 50)
             seen = knocker.snapshot()
         assert before.gil_enabled is False and before.held_fraction is None
         assert seen.gil_enabled == "mixed"

@@ -127,6 +127,7 @@ METERS = [
 def test_resets_by_others_lose_nothing(make: Any, reset: str) -> None:
     """Two threads reset a real meter all the time, and two read."""
     stop = threading.Event()
+    begun = time.monotonic()
     with make() as meter:
         totals = Totals(meter)
 
@@ -142,11 +143,10 @@ def test_resets_by_others_lose_nothing(make: Any, reset: str) -> None:
 
         threads = [threading.Thread(target=resets) for _ in range(2)]
         threads += [threading.Thread(target=reads, args=(into,)) for into in seen]
-        begun = time.monotonic()
         for thread in threads:
             thread.start()
         with GilLoad(0.001, 0.001):
-            time.sleep(0.5)
+            time.sleep(1.5)
         stop.set()
         for thread in threads:
             thread.join()

@@ -94,8 +94,8 @@ def test_waits_are_those_of_real_threads() -> None:
         thread = threading.Thread(target=ask)
         thread.start()
         assert begun.wait(60)
-        hold_gil(0.3)
-        release = time.monotonic_ns()
+        release = time.monotonic_ns() + 1_000_000_000  # at the earliest
+        hold_gil(1.0)
         thread.join()
         snapshot = tracer.snapshot(waits=True)
     # It asked 10 ms after it began, or when it got a CPU, and had the GIL when the hold was over.
@@ -117,6 +117,18 @@ def test_threads_that_spin_hold_or_wait_all_the_time() -> None:
     wait_until(lambda: len(begun) == 3)
     with GilTracer() as tracer:
         time.sleep(0.3)  # all the time with all three of them, whatever the machine does
+        # One of them may have no CPU for that long, and has the GIL.
+        wait_until(
+            lambda: (
+                sum(
+                    one.forced_releases > 0
+                    for one in tracer.threads()
+                    if one.name.startswith("work-")
+                )
+                == 3
+            ),
+            every=0.1,
+        )
         snapshot, threads = tracer.snapshot(), by_name(tracer)
     done.set()
     for one in spinning:

@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 
 import pytest
 from needs import SLOW, needs_gil
@@ -35,6 +36,7 @@ from workloads import a_little_gil, a_lotta_gil, some_gil
 
 pytestmark = needs_gil
 MAJORITY = 2  # of three
+NO_LOOK = 1.0  # a miss: the watcher had no CPU, and nothing is told
 
 
 def mostly_within(miss: Callable[[], float]) -> None:
@@ -116,13 +118,13 @@ def test_a_spinner_holds_it_all_the_time(interval: int, seconds: float) -> None:
 def below(bound: float, work: Callable[[], None]) -> float:
     """Return by how much four threads hold it for less than `bound`."""
     snapshot, _ = in_threads(work)
-    return bound - fraction_of(snapshot) - untimely(snapshot)
+    return bound - fraction_of(snapshot) - untimely(snapshot) if snapshot.ticks else NO_LOOK
 
 
 def above(bound: float, work: Callable[[], None]) -> float:
     """Return by how much four threads hold it for more than `bound`."""
     snapshot, _ = in_threads(work)
-    return fraction_of(snapshot) - bound - untimely(snapshot)
+    return fraction_of(snapshot) - bound - untimely(snapshot) if snapshot.ticks else NO_LOOK
 
 
 def in_threads(work: Callable[[], None], oracle: Oracle | None = None) -> tuple[Snapshot, float]:
@@ -185,20 +187,24 @@ def test_nothing_is_left_of_the_time_before_a_reset() -> None:
 
 
 def test_waits_of_a_known_hold() -> None:
-    # A knock made while C code holds the GIL waits for what is left of the hold.
-    with KnockKnock(1_000, knock_interval_micros=1_000) as knocker:
-        wait_until(lambda: knocker.snapshot().knocks)
-        late = without_a_cpu_ns(KNOCKER)
-        hold_gil(0.25)
-        time.sleep(0.02)
-        snapshot = knocker.snapshot(waits=True)
-        late = without_a_cpu_ns(KNOCKER) - late
-    longest = snapshot.wait_times.max()
-    # It was asked within the first few ms, unless the machine was late, and never before.
-    assert longest > 0.15e9 - late
-    assert snapshot.wait_max_ns == longest
-    asked = snapshot.knock_times[snapshot.wait_times.argmax()]
-    assert snapshot.start_ns <= asked < snapshot.end_ns - longest
+    """A knock made while C code holds the GIL waits for what is left of the hold."""
+
+    def miss() -> float:
+        with KnockKnock(1_000, knock_interval_micros=1_000) as knocker:
+            wait_until(lambda: knocker.snapshot().knocks)
+            late = without_a_cpu_ns(KNOCKER)
+            hold_gil(0.25)
+            time.sleep(0.02)
+            snapshot = knocker.snapshot(waits=True)
+            late = without_a_cpu_ns(KNOCKER) - late
+        longest = snapshot.wait_times.max()
+        assert snapshot.wait_max_ns == longest
+        asked = snapshot.knock_times[snapshot.wait_times.argmax()]
+        assert snapshot.start_ns <= asked < snapshot.end_ns - longest
+        # It was asked within the first few ms, unless the machine was late, and never before.
+        return float(0.15e9 - late - longest)
+
+    mostly_within(miss)
 
 
 def test_the_schedule_of_0_4() -> None:
@@ -214,7 +220,9 @@ def test_the_schedule_of_0_4() -> None:
             pass
         shares.append(knocker.contention_metric)
         knocker.reset_contention_metric()
-    assert all(0.9 < share <= 1.0 for share in shares)
+    assert all(0 <= share <= 1.0 for share in shares)
+    # In the median: who was made to let go waits, the GIL free, until the knocker gets a CPU.
+    assert median(shares) > 0.9
     time.sleep(0.5)
     assert knocker.contention_metric < 0.1
     assert knocker.is_running
@@ -227,12 +235,12 @@ def test_the_schedule_of_0_4() -> None:
 
 def test_bursts_of_the_schedule_of_0_4() -> None:
     with KnockKnock(polling_interval_micros=1_000) as knocker:
-        time.sleep(1.2)
+        time.sleep(2.4)
         snapshot = knocker.snapshot(waits=True)
     gaps_ns = snapshot.knock_times[1:] - snapshot.knock_times[:-1]
     rests = int((gaps_ns > 20_000_000).sum())
-    # 10 ms of knocks and 190 ms of rest, 6 times; a late wake-up may split or join some.
-    assert 3 <= rests <= 9
+    # 10 ms of knocks and 190 ms of rest, 12 times; a late wake-up may split or join some.
+    assert 6 <= rests <= 18
     assert snapshot.interval_ns == 5_000_000
-    # Over the bursts only, of which a late machine may make more than 1.2 s / 20 = 0.06 s.
-    assert snapshot.knock_observed_ns < 0.5e9
+    # Over the bursts only, of which a late machine may make more than 2.4 s / 20 = 0.12 s.
+    assert snapshot.knock_observed_ns < 1.0e9

@@ -17,8 +17,8 @@ PROGRAM = """
 import time
 from gilknocker import GilTracer, KnockKnock
 with KnockKnock(1000, knock_interval_micros=1000) as knocker:
-    time.sleep(0.05)
-assert knocker.snapshot().knocks > 0
+    while not knocker.snapshot().knocks:
+        time.sleep(0.01)
 supported, why = GilTracer.supported()
 print(supported, why)
 if supported:
