@@ -111,6 +111,7 @@ def test_a_process_in_a_container(tmp_path: Path) -> None:
         wait_until(target.holder, every=0.01)
         with OutsideMeter(target) as meter:
             assert not meter.wait(0.5)
+            wait_until(lambda: meter.snapshot().ticks > 10)
         snapshot = meter.snapshot()
         done = subprocess.run(
             [sys.executable, "-m", "gilknocker", "dump", "--json", str(pid)],

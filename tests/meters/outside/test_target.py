@@ -218,7 +218,7 @@ def test_record_and_its_files(tmp_path: Path) -> None:
     files = {name: tmp_path / name for name in names}
     with running("python") as process:
         options = [word for name in names for word in (f"--{name}", str(files[name]))]
-        got = command("record", "--seconds", "0.5", *options, str(process.pid))
+        got = command("record", "--seconds", "1.5", *options, str(process.pid))
     assert got.returncode == 0, got.stderr
     assert re.search(r"by line +\d+\.\d % <string>:\d+ in_python", got.stdout)
     assert "from outside nobody can ask for the GIL" in got.stdout
