@@ -22,6 +22,7 @@ from pathlib import Path
 from statistics import median
 
 import pytest
+from majority import mostly_within
 from needs import SLOW, needs_gil
 from oracle import Oracle
 from own_threads import KNOCKER, without_a_cpu_ns
@@ -35,16 +36,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 from workloads import a_little_gil, a_lotta_gil, some_gil
 
 pytestmark = needs_gil
-MAJORITY = 2  # of three
 NO_LOOK = 1.0  # a miss: the watcher had no CPU, and nothing is told
-
-
-def mostly_within(miss: Callable[[], float]) -> None:
-    """Check that the median of three is not positive, of by how much a bound is exceeded."""
-    misses: list[float] = []
-    while sum(one <= 0 for one in misses) < MAJORITY:
-        assert sum(one > 0 for one in misses) < MAJORITY, misses
-        misses.append(miss())
 
 
 def fraction_of(snapshot: Snapshot) -> float:
