@@ -11,6 +11,7 @@ import os
 
 # Now: the program may replace it, and the thread goes on after each of its forks.
 from _thread import allocate_lock
+from contextlib import suppress
 
 from gilknocker import _core
 from gilknocker._units import format_ns, format_percent
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["StatusLine", "status"]
 
 PERIOD_SECS = 1.0
+_PERIOD_NS = int(PERIOD_SECS * 1e9)
 
 
 def status(window: Snapshot, elapsed_ns: int) -> str:
@@ -68,6 +70,8 @@ class StatusLine:
         self._begun_ns = _core.monotonic_ns()
         self._before = snapshot()
         self._stop = allocate_lock()  # held while the thread is to go on
+        self._writing = allocate_lock()  # held by who writes, and for _clear_since_ns
+        self._clear_since_ns = -_PERIOD_NS  # written by who clears, read by the thread
         self._thread = BareThread()
 
     @property
@@ -88,19 +92,19 @@ class StatusLine:
         return self._thread.wait(timeout_ns)
 
     def clear(self) -> None:
-        """Erase the line, for what the program will print; it comes again."""
+        """Erase the line, for what the program will print; it comes again after a second."""
         if not self.is_running:
             return
-        try:
-            self._write(CLEAR_LINE)
-        except OSError:  # the terminal is gone, as the thread will find out too
-            return
+        with self._writing:
+            self._clear_since_ns = _core.monotonic_ns()
+            with suppress(OSError):  # the terminal is gone, as the thread will find out too
+                self._terminal.write(CLEAR_LINE)
 
     def _work(self) -> None:
         try:
             while not self._stop.acquire(timeout=PERIOD_SECS):
                 self._paint()
-            self._write(CLEAR_LINE)
+            self._terminal.write(CLEAR_LINE)
         except OSError:
             pass  # the terminal is gone
 
@@ -112,14 +116,14 @@ class StatusLine:
             window = now
         self._before = now
         line = status(window, _core.monotonic_ns() - self._begun_ns)
-        # A line that wraps could not be erased. The cursor stays where the program will print.
-        self._write(f"{CLEAR_LINE}{line[: self._columns() - 1]}\r")
+        with self._writing:
+            # A traceback may be under way, and would be printed over it.
+            if _core.monotonic_ns() >= self._clear_since_ns + _PERIOD_NS:
+                # A line that wraps could not be erased. The cursor stays where the program prints.
+                self._terminal.write(f"{CLEAR_LINE}{line[: self._columns() - 1]}\r")
 
     def _columns(self) -> int:
         try:
             return os.get_terminal_size(self._terminal.fd).columns or 80
         except OSError:
             return 80
-
-    def _write(self, text: str) -> None:
-        self._terminal.write(text)

@@ -147,6 +147,7 @@ def test_the_line_is_no_thread_of_the_program() -> None:
 
 
 def test_a_traceback_is_not_printed_over_the_line() -> None:
+    # It is printed just when the line would be painted again.
     code = "import sys, time; time.sleep(3); sys.stdout.flush(); 1 / 0"
     _, output = on_terminal(*RUN, "--live", "-c", code)
     assert f"{CLEAR}Traceback" in output
