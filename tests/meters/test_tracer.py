@@ -9,11 +9,11 @@ import re
 import threading
 import time
 from collections.abc import Callable
-from statistics import median
 from typing import Any
 
 import numpy as np
 import pytest
+from majority import mostly_within
 from needs import needs_tracer
 from waiting import wait_until
 from witness import witnessed
@@ -54,12 +54,14 @@ def by_name(tracer: GilTracer) -> dict[str, ThreadTimes]:
 )
 def test_held_fraction_is_the_witness_s(held: int, free: int) -> None:
     # benchmarks/tracer.py holds the promised 0.002 and 0.004. The load takes its own times between
-    # the tracer's: what the oracle takes beneath is the tracer's alone, 0.003 on a quiet machine,
-    # and where a CPU is away for a moment between the two it is more: the median of three counts.
-    seen = [witnessed(held / 1e6, free / 1e6, 0.3) for _ in range(3)]
-    assert median(one.traced - one.oracle for one in seen) == pytest.approx(0, abs=0.01)
-    if held >= 100:
-        assert median(one.thread - one.load for one in seen) == pytest.approx(0, abs=0.03)
+    # the tracer's: what the oracle takes beneath is the tracer's alone, 0.003 on a quiet machine.
+    # On a busy one a CPU may be away for 4 ms just between the two, in a fourth of all windows.
+    def miss() -> float:
+        seen = witnessed(held / 1e6, free / 1e6, 0.6)
+        by_load = abs(seen.thread - seen.load) - 0.03 if held >= 100 else 0.0
+        return max(abs(seen.traced - seen.oracle) - 0.01, by_load)
+
+    mostly_within(miss, misses_allowed=4)
 
 
 def test_a_hold_in_c_is_as_long_as_it_was() -> None:
