@@ -13,11 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-needs_asking = pytest.mark.skipif(
-    sys.version_info < (3, 14), reason="it cannot be asked before Python 3.14"
-)
 TIMEOUT = 60
 # What is asked on stdin is run by the main thread, which sleeps meanwhile; `work` is another's.
 PROGRAM = """

@@ -21,3 +21,6 @@ needs_tracer = pytest.mark.skipif(not CAN_TRACE, reason=CANNOT_TRACE)
 needs_gil = pytest.mark.skipif(not GIL_ENABLED, reason="there is no GIL here")
 # Also in an isolated process, which PYTHON_GIL does not reach.
 needs_gil_by_default = pytest.mark.skipif(FREE_THREADED, reason="its default is to have no GIL")
+needs_asking = pytest.mark.skipif(
+    sys.version_info < (3, 14), reason="it cannot be asked before Python 3.14"
+)

@@ -14,8 +14,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from attachable import TIMEOUT, needs_asking, running
-from needs import needs_gil
+from attachable import TIMEOUT, running
+from needs import needs_asking, needs_gil
 from waiting import wait_until
 
 pytest.importorskip("gilknocker._outside")

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from needs import needs_gil
+from needs import needs_asking, needs_gil
 from waiting import wait_until
 
 outside = pytest.importorskip("gilknocker._outside")
@@ -26,9 +26,6 @@ from gilknocker.meters.outside.relatives import children  # noqa: E402
 from gilknocker.meters.outside.target import Target, Unreadable  # noqa: E402
 
 pytestmark = [needs_gil]
-needs_asking = pytest.mark.skipif(
-    sys.version_info < (3, 14), reason="it cannot be asked before Python 3.14"
-)
 
 TIMEOUT = 60
 # Its main thread waits for a line, and others run or sleep: then a line of code is run.
