@@ -37,6 +37,31 @@ const unsigned char* StackReader::Window::find(std::uint64_t address, std::uint3
   return bytes.data() + (bytes.size() - (high - address));
 }
 
+bool StackReader::Span::widen(std::uint64_t from, std::uint64_t to) noexcept {
+  const std::uint64_t lowest = high == 0 ? from : std::min(low, from);
+  const std::uint64_t highest = std::max(high, to);
+  if (high != 0 && lowest / kPage != (highest - 1) / kPage) return false;
+  low = lowest;
+  high = highest;
+  return true;
+}
+
+// The newest first: a frame's caller is often beside it. An empty one is not taken for another
+// place, for it stands beside its bytes.
+void StackReader::Loners::add(std::uint64_t from, std::uint64_t to) noexcept {
+  for (std::size_t i = count; i-- > 0;) {
+    if (spans[i].high != 0 && spans[i].widen(from, to)) return;
+  }
+  if (count < kSpans) spans[count++] = {from, to};
+}
+
+void StackReader::Loners::drop_empty() noexcept {
+  const auto begin = spans.begin();
+  const auto end = std::remove_if(begin, begin + static_cast<std::ptrdiff_t>(count),
+                                  [](const Span& span) { return span.high == 0; });
+  count = static_cast<std::size_t>(end - begin);
+}
+
 StackReader::Outcome StackReader::read(std::uint64_t thread_state, RawStack* stack) noexcept {
   stack->size = 0;
   stack->cut = false;
@@ -66,6 +91,7 @@ StackReader::Outcome StackReader::read(std::uint64_t thread_state, RawStack* sta
 void StackReader::improve(Guess& guess, const RawStack& stack) const noexcept {
   improve_window(guess);
   guess.loners = used_;
+  guess.loners.drop_empty();
   guess.code_count = 0;
   if (offsets_.code_deaths != 0) return;
   const auto begin = guess.codes.begin();
@@ -79,6 +105,7 @@ void StackReader::improve(Guess& guess, const RawStack& stack) const noexcept {
 // What lies below a thread's oldest frame is not its own: to read it takes as long as its frames
 // do.
 void StackReader::improve_window(Guess& guess) const noexcept {
+  if (in_heap()) return;  // no frame lies there because another does
   constexpr std::uint64_t kCacheLine = 64;
   const bool was_part = guess.is_part;
   guess.is_part = false;
@@ -114,7 +141,7 @@ StackReader::Outcome StackReader::first_frame(Guess& guess, RawStack* stack,
   const bool by_cframe = offsets_.cframe_frame != GILKNOCKER_NONE;
   std::uint64_t first = 0;
   std::uint64_t of_guess = 0;
-  std::array<Piece, 4 + kLoners + RawStack::kMostCodes> pieces;
+  std::array<Piece, 4 + kSpans + RawStack::kMostCodes> pieces;
   std::size_t count = 0;
   pieces[count++] = {guess.thread + offsets_.thread_frame, &first, sizeof first};
   if (offsets_.code_deaths != 0) {
@@ -130,7 +157,8 @@ StackReader::Outcome StackReader::first_frame(Guess& guess, RawStack* stack,
   }
   const std::size_t before_loners = count;
   for (std::size_t i = 0; i < guess.loners.count; ++i) {
-    pieces[count++] = {guess.loners.addresses[i], lone_[i].data(), offsets_.frame_size};
+    const Span& span = guess.loners.spans[i];
+    pieces[count++] = {span.low, lone_[i].data(), static_cast<std::size_t>(span.high - span.low)};
   }
   const std::size_t before_codes = count;
   stack->codes = guess.codes;
@@ -147,7 +175,8 @@ StackReader::Outcome StackReader::first_frame(Guess& guess, RawStack* stack,
   }
   if (whole > before_loners) {
     read_ = guess.loners;
-    read_.count = std::min(whole, before_codes) - before_loners;
+    read_.count = used_.count = std::min(whole, before_codes) - before_loners;
+    std::fill_n(used_.spans.begin(), used_.count, Span{});
   }
   if (whole > before_codes) stack->code_count = whole - before_codes;
   *frame = by_cframe ? of_guess : first;
@@ -190,15 +219,28 @@ StackReader::Outcome StackReader::follow(std::uint64_t address, RawStack* stack)
 // Among what was read; null if it is not there.
 const unsigned char* StackReader::find(std::uint64_t address) noexcept {
   const std::uint32_t size = offsets_.frame_size;
-  if (const auto* frame = data_stack_.find(address, size)) return frame;
-  for (std::size_t i = 0; i < read_.count; ++i) {
-    const std::size_t k = (next_ + i) % read_.count;
-    if (read_.addresses[k] != address) continue;
-    next_ = k + 1;
-    used_.add(address);
-    return lone_[k].data();
+  if (const auto* frame = data_stack_.find(address, size)) return noted(frame, address);
+  if (const auto* frame = find_alone(address)) return frame;
+  return noted(elsewhere_.find(address, size), address);
+}
+
+const unsigned char* StackReader::find_alone(std::uint64_t address) noexcept {
+  const std::uint64_t end = address + offsets_.frame_size;
+  for (std::size_t i = 0, k = next_; i < read_.count; ++i, ++k) {
+    if (k == read_.count) k = 0;
+    if (!read_.spans[k].contains(address, end)) continue;
+    next_ = k;
+    used_.spans[k].widen(address, end);
+    return lone_[k].data() + (address - read_.spans[k].low);
   }
-  return elsewhere_.find(address, size);
+  return nullptr;
+}
+
+// What was found in a window where no window says where it will be the next time.
+const unsigned char* StackReader::noted(const unsigned char* frame,
+                                        std::uint64_t address) noexcept {
+  if (frame != nullptr && in_heap()) used_.add(address, address + offsets_.frame_size);
+  return frame;
 }
 
 // What was not: pages, where there are likely more frames, else the frame alone.
@@ -211,14 +253,16 @@ const unsigned char* StackReader::fetch(std::uint64_t address) noexcept {
     const unsigned char* const frame = load(data_stack_, address);
     begun_low_ = data_stack_.low;
     begun_high_ = data_stack_.high;
-    return frame;
+    return noted(frame, address);
   }
   if (address < data_stack_.low && data_stack_.low - address < kNear) {
     went_below_ = true;
-    return load(data_stack_, address);
+    return noted(load(data_stack_, address), address);
   }
-  if (missed != 0 && address - missed + kNear < 2 * kNear) return load(elsewhere_, address);
-  used_.add(address);
+  if (missed != 0 && address - missed + kNear < 2 * kNear) {
+    return noted(load(elsewhere_, address), address);
+  }
+  used_.add(address, address + offsets_.frame_size);
   return memory_.read(address, single_.data(), offsets_.frame_size) ? single_.data() : nullptr;
 }
 

@@ -1,4 +1,5 @@
 // From a thread state to frames, over memory that is there, that is not, and that is garbage.
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -103,6 +104,35 @@ TEST(a_stack_seen_before_takes_one_call) {
   const int before = python.memory.calls;
   CHECK((read(*reader) == first));
   CHECK_EQ(python.memory.calls - before, 1);
+}
+
+TEST(frames_that_are_objects_are_read_by_their_pages) {
+  FakePython python(Layout::kFrameObjects);
+  constexpr std::uint64_t kPage = 4096;
+  constexpr std::uint64_t kObject = 448;
+  constexpr std::uint64_t kHeap = 0x7'0000'0000;
+  std::vector<std::uint64_t> places;
+  for (std::uint64_t i = 0; i < 20; ++i) {  // far from each other, so that no window has two
+    const std::uint64_t page = kHeap + i * 16 * kPage;
+    python.memory.map(page, kPage);
+    for (std::uint64_t at = page; at + kObject <= page + kPage; at += kObject) places.push_back(at);
+  }
+  const auto reader = std::make_unique<StackReader>(python.memory, python.offsets);
+  for_seeds(20, [&](Random& random) {
+    std::shuffle(places.begin(), places.end(), random);
+    const auto depth = static_cast<std::size_t>(integer_in(random, 1, 150));
+    std::uint64_t previous = 0;
+    for (std::size_t i = 0; i < depth; ++i) {
+      python.frame(places[i], previous, FakePython::kCode, 10);
+      previous = places[i];
+    }
+    python.newest(previous);
+    const Reading first = read(*reader);
+    CHECK_EQ(first.frames.size(), depth);
+    const int before = python.memory.calls;
+    CHECK((read(*reader) == first));
+    CHECK_EQ(python.memory.calls - before, 1);
+  });
 }
 
 TEST(what_lies_below_a_stack_is_read_once) {

@@ -73,7 +73,7 @@ class StackReader {
   static constexpr std::uint64_t kPage = 4096;
   static constexpr std::size_t kPages = 4;  // of a window
   static constexpr std::size_t kThreads = 16;
-  static constexpr std::size_t kLoners = 40;
+  static constexpr std::size_t kSpans = 40;
   static constexpr std::size_t kLargestFrame = 128;
   // A stack of so many reads took so long that its thread may have gone elsewhere in between.
   static constexpr int kManyReads = 3;
@@ -98,14 +98,27 @@ class StackReader {
     }
   };
 
-  // Frames that lie alone: on the C stack (between C code and Python), or within a generator.
+  // From the lowest frame to the end of the highest; empty at first. In one page, if it is of more
+  // than one frame: a page is there or is not, and costs the same for one frame or for eight.
+  struct Span {
+    std::uint64_t low = 0;
+    std::uint64_t high = 0;
+
+    bool contains(std::uint64_t from, std::uint64_t to) const noexcept {
+      return from >= low && to <= high;
+    }
+    // Whether there is room for that in it, and it is so then.
+    bool widen(std::uint64_t from, std::uint64_t to) noexcept;
+  };
+
+  // Frames that lie alone: on the C stack (between C code and Python), within a generator, or all
+  // of them, where each is an object.
   struct Loners {
     std::size_t count = 0;
-    std::array<std::uint64_t, kLoners> addresses;
+    std::array<Span, kSpans> spans;
 
-    void add(std::uint64_t address) noexcept {
-      if (count < kLoners) addresses[count++] = address;
-    }
+    void add(std::uint64_t from, std::uint64_t to) noexcept;
+    void drop_empty() noexcept;
   };
 
   // Where a thread's frames were the last time: mostly they are there again, and all of a stack is
@@ -127,6 +140,8 @@ class StackReader {
   Outcome first_frame(Guess& guess, RawStack* stack, std::uint64_t* frame) noexcept;
   Outcome follow(std::uint64_t address, RawStack* stack) noexcept;
   const unsigned char* find(std::uint64_t address) noexcept;
+  const unsigned char* find_alone(std::uint64_t address) noexcept;
+  const unsigned char* noted(const unsigned char* frame, std::uint64_t address) noexcept;
   const unsigned char* fetch(std::uint64_t address) noexcept;
   const unsigned char* load(Window& window, std::uint64_t address) noexcept;
   Outcome take(const unsigned char* frame, RawStack* stack) const noexcept;
@@ -150,8 +165,8 @@ class StackReader {
   std::array<std::uint64_t, RawStack::kMost> links_;  // the frames that were taken, as addresses
   Loners read_;  // those whose bytes are in lone_, in this order; next_ is the likely one
   std::size_t next_ = 0;
-  Loners used_;
-  std::array<std::array<unsigned char, kLargestFrame>, kLoners> lone_;
+  Loners used_;  // of read_, in this order, what frames were found in; then what was not in it
+  std::array<std::array<unsigned char, kPage>, kSpans> lone_;
   std::array<unsigned char, kLargestFrame> single_;
 };
 

@@ -15,7 +15,6 @@
 //                                     was there, counts from then on.
 #pragma once
 
-#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <utility>
