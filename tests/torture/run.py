@@ -29,6 +29,7 @@ SLOW_STARTS = 80  # of the original: each of its stops may take 0.1 s
 MOST_TOLD = 3  # failures of one fault, with what they said
 MOST_SAID = 4000  # characters of what a life said
 LIFE = Path(__file__).with_name("life.py")
+BEGIN, END = "<!-- torture -->", "<!-- /torture -->"  # of the table, in a page
 
 
 class Ended(NamedTuple):
@@ -170,6 +171,8 @@ def main() -> int:
     names = arguments.faults or list(FAULTS)
     if unknown := [name for name in names if name not in FAULTS]:
         parser.error(f"no fault {unknown[0]!r} among: {', '.join(FAULTS)}")
+    if arguments.output and not _has_marks(arguments.output):  # before hours of lives
+        parser.error(f"--output {arguments.output}: no page with {BEGIN!r} and {END!r} in it")
     os.environ["TORTURE_STARTS"] = str(arguments.starts)
     os.environ["TORTURE_FORKS"] = str(arguments.forks)
     ours = try_out(sys.executable, names, arguments, ours=True)
@@ -184,14 +187,20 @@ def main() -> int:
     return any(one.failures for one in ours)
 
 
+def _has_marks(page: Path) -> bool:
+    if not page.is_file():
+        return False
+    _, _, rest = page.read_text().partition(f"{BEGIN}\n")
+    return bool(rest) and END in rest
+
+
 def _write(arguments: argparse.Namespace, text: str) -> None:
     """Replace what is between the marks of the page by the command, the machine and the table."""
     command = " ".join(["python tests/torture/run.py", *_flags(arguments)])
     machine = f"CPython {platform.python_version()}, {os.cpu_count()} CPUs, {platform.machine()}"
-    begin, end = "<!-- torture -->\n", "<!-- /torture -->"
-    before, _, rest = arguments.output.read_text().partition(begin)
-    _, _, after = rest.partition(end)
-    whole = f"{before}{begin}`{command}`\n\n{machine}.\n\n{text}\n{end}{after}"
+    before, _, rest = arguments.output.read_text().partition(f"{BEGIN}\n")
+    _, _, after = rest.partition(END)
+    whole = f"{before}{BEGIN}\n`{command}`\n\n{machine}.\n\n{text}\n{END}{after}"
     arguments.output.write_text(whole)
 
 
