@@ -37,36 +37,12 @@ const unsigned char* StackReader::Window::find(std::uint64_t address, std::uint3
   return bytes.data() + (bytes.size() - (high - address));
 }
 
-bool StackReader::Span::widen(std::uint64_t from, std::uint64_t to) noexcept {
-  const std::uint64_t lowest = high == 0 ? from : std::min(low, from);
-  const std::uint64_t highest = std::max(high, to);
-  if (high != 0 && lowest / kPage != (highest - 1) / kPage) return false;
-  low = lowest;
-  high = highest;
-  return true;
-}
-
-// The newest first: a frame's caller is often beside it. An empty one is not taken for another
-// place, for it stands beside its bytes.
-void StackReader::Loners::add(std::uint64_t from, std::uint64_t to) noexcept {
-  for (std::size_t i = count; i-- > 0;) {
-    if (spans[i].high != 0 && spans[i].widen(from, to)) return;
-  }
-  if (count < kSpans) spans[count++] = {from, to};
-}
-
-void StackReader::Loners::drop_empty() noexcept {
-  const auto begin = spans.begin();
-  const auto end = std::remove_if(begin, begin + static_cast<std::ptrdiff_t>(count),
-                                  [](const Span& span) { return span.high == 0; });
-  count = static_cast<std::size_t>(end - begin);
-}
-
 StackReader::Outcome StackReader::read(std::uint64_t thread_state, RawStack* stack) noexcept {
   stack->size = 0;
   stack->cut = false;
   stack->deaths = 0;
-  stack->code_count = 0;
+  stack->codes.count = 0;
+  stack->code_size = offsets_.code_size;
   // What was read for the last stack says nothing about this one.
   data_stack_.forget();
   elsewhere_.forget();
@@ -81,7 +57,7 @@ StackReader::Outcome StackReader::read(std::uint64_t thread_state, RawStack* sta
   if (begun != Outcome::kWhole) return begun;
   const Outcome outcome = follow(address, stack);
   improve(guess, *stack);
-  if (reads_ != 0) stack->code_count = 0;  // some frames were read after those
+  if (reads_ != 0) stack->codes.count = 0;  // some frames were read after those
   if (outcome != Outcome::kWhole || reads_ <= kManyReads) return outcome;
   const bool is_still_so = in_heap() ? is_linked(guess, *stack) : is_newest(guess, address);
   return is_still_so ? Outcome::kWhole : Outcome::kImplausible;
@@ -92,13 +68,13 @@ void StackReader::improve(Guess& guess, const RawStack& stack) const noexcept {
   improve_window(guess);
   guess.loners = used_;
   guess.loners.drop_empty();
-  guess.code_count = 0;
+  guess.codes.count = 0;
   if (offsets_.code_deaths != 0) return;
-  const auto begin = guess.codes.begin();
-  for (std::size_t i = 0; i < stack.size && guess.code_count < guess.codes.size(); ++i) {
-    const auto end = begin + static_cast<std::ptrdiff_t>(guess.code_count);
+  std::uint64_t last = 0;  // recursion has the same again and again
+  for (std::size_t i = 0; i < stack.size; ++i) {
     const std::uint64_t code = stack.frames[i].code;
-    if (std::find(begin, end, code) == end) guess.codes[guess.code_count++] = code;
+    if (code != last) guess.codes.add(code, code + offsets_.code_size);
+    last = code;
   }
 }
 
@@ -130,7 +106,7 @@ StackReader::Guess& StackReader::guess_of(std::uint64_t thread_state) noexcept {
     guess.thread = thread_state;
     guess.cframe = guess.low = guess.high = 0;
     guess.is_part = false;
-    guess.loners.count = guess.code_count = 0;
+    guess.loners.count = guess.codes.count = 0;
   }
   return guess;
 }
@@ -141,7 +117,7 @@ StackReader::Outcome StackReader::first_frame(Guess& guess, RawStack* stack,
   const bool by_cframe = offsets_.cframe_frame != GILKNOCKER_NONE;
   std::uint64_t first = 0;
   std::uint64_t of_guess = 0;
-  std::array<Piece, 4 + kSpans + RawStack::kMostCodes> pieces;
+  std::array<Piece, 4 + Loners::kMost + RawStack::Codes::kMost> pieces;
   std::size_t count = 0;
   pieces[count++] = {guess.thread + offsets_.thread_frame, &first, sizeof first};
   if (offsets_.code_deaths != 0) {
@@ -157,13 +133,14 @@ StackReader::Outcome StackReader::first_frame(Guess& guess, RawStack* stack,
   }
   const std::size_t before_loners = count;
   for (std::size_t i = 0; i < guess.loners.count; ++i) {
-    const Span& span = guess.loners.spans[i];
-    pieces[count++] = {span.low, lone_[i].data(), static_cast<std::size_t>(span.high - span.low)};
+    const PageSpan& span = guess.loners.spans[i];
+    pieces[count++] = {span.low, lone_[i].data(), span.size()};
   }
   const std::size_t before_codes = count;
   stack->codes = guess.codes;
-  for (std::size_t i = 0; i < guess.code_count; ++i) {
-    pieces[count++] = {guess.codes[i], stack->code_bytes[i].data(), offsets_.code_size};
+  for (std::size_t i = 0; i < guess.codes.count; ++i) {
+    const PageSpan& span = guess.codes.spans[i];
+    pieces[count++] = {span.low, stack->code_bytes[i].data(), span.size()};
   }
   const std::size_t whole = memory_.read_pieces(pieces.data(), count);
   if (whole == 0) return Outcome::kUnreadable;
@@ -175,10 +152,10 @@ StackReader::Outcome StackReader::first_frame(Guess& guess, RawStack* stack,
   }
   if (whole > before_loners) {
     read_ = guess.loners;
-    read_.count = used_.count = std::min(whole, before_codes) - before_loners;
-    std::fill_n(used_.spans.begin(), used_.count, Span{});
+    read_.count = std::min(whole, before_codes) - before_loners;
+    used_.empty(read_.count);
   }
-  if (whole > before_codes) stack->code_count = whole - before_codes;
+  if (whole > before_codes) stack->codes.count = whole - before_codes;
   *frame = by_cframe ? of_guess : first;
   if (!by_cframe) return Outcome::kWhole;
   if (first != guess.cframe || whole < least) {
@@ -226,14 +203,11 @@ const unsigned char* StackReader::find(std::uint64_t address) noexcept {
 
 const unsigned char* StackReader::find_alone(std::uint64_t address) noexcept {
   const std::uint64_t end = address + offsets_.frame_size;
-  for (std::size_t i = 0, k = next_; i < read_.count; ++i, ++k) {
-    if (k == read_.count) k = 0;
-    if (!read_.spans[k].contains(address, end)) continue;
-    next_ = k;
-    used_.spans[k].widen(address, end);
-    return lone_[k].data() + (address - read_.spans[k].low);
-  }
-  return nullptr;
+  const std::size_t i = read_.find(address, end, next_);
+  if (i == read_.count) return nullptr;
+  next_ = i;
+  used_.spans[i].widen(address, end);
+  return lone_[i].data() + (address - read_.spans[i].low);
 }
 
 // What was found in a window where no window says where it will be the next time.

@@ -223,7 +223,7 @@ TEST(known_code_is_asked_for_with_the_frames) {
   python.frame(0x60'0000, previous, kCode, 0);
   python.newest(0x60'0000);
   CHECK(reader->read(FakePython::kThread, raw.get()) == StackReader::Outcome::kWhole);
-  CHECK_EQ(raw->code_count, 0);
+  CHECK_EQ(raw->codes.count, 0);
 }
 
 TEST(a_caller_without_a_line_is_the_interpreter_s_own) {

@@ -67,7 +67,6 @@ class CodeReader {
  private:
   static constexpr std::size_t kLargestCode = RawStack::kLargestCode;
   static constexpr std::size_t kLongestTable = std::size_t{1} << 20;
-  static constexpr std::uint64_t kPage = 4096;
 
   // An object's first bytes: mostly all of it.
   struct Beginning {

@@ -18,6 +18,7 @@
 #include <cstdint>
 
 #include "gilknocker/memory.hpp"
+#include "gilknocker/page_spans.hpp"
 #include "gilknocker/stack_offsets.h"
 
 namespace gilknocker {
@@ -33,8 +34,8 @@ struct RawFrame {
 
 struct RawStack {
   static constexpr std::size_t kMost = 2048;
-  static constexpr std::size_t kMostCodes = 16;
   static constexpr std::size_t kLargestCode = 320;
+  using Codes = PageSpans<16>;
 
   std::array<RawFrame, kMost> frames;  // the newest first; `size` of them
   std::size_t size = 0;
@@ -43,15 +44,13 @@ struct RawStack {
 
   // Where deaths are not counted: the bytes of code objects that the thread had the last time,
   // read in the same system call as its frames, and after them.
-  std::size_t code_count = 0;
-  std::array<std::uint64_t, kMostCodes> codes;
-  std::array<std::array<unsigned char, kLargestCode>, kMostCodes> code_bytes;
+  Codes codes;
+  PageBytes<Codes::kMost> code_bytes;
+  std::uint32_t code_size = 0;
 
   const unsigned char* bytes_of(std::uint64_t code) const noexcept {
-    for (std::size_t i = 0; i < code_count; ++i) {
-      if (codes[i] == code) return code_bytes[i].data();
-    }
-    return nullptr;
+    const std::size_t i = codes.find(code, code + code_size);
+    return i == codes.count ? nullptr : code_bytes[i].data() + (code - codes.spans[i].low);
   }
 };
 
@@ -70,10 +69,8 @@ class StackReader {
   Outcome read(std::uint64_t thread_state, RawStack* stack) noexcept;
 
  private:
-  static constexpr std::uint64_t kPage = 4096;
   static constexpr std::size_t kPages = 4;  // of a window
   static constexpr std::size_t kThreads = 16;
-  static constexpr std::size_t kSpans = 40;
   static constexpr std::size_t kLargestFrame = 128;
   // A stack of so many reads took so long that its thread may have gone elsewhere in between.
   static constexpr int kManyReads = 3;
@@ -98,28 +95,9 @@ class StackReader {
     }
   };
 
-  // From the lowest frame to the end of the highest; empty at first. In one page, if it is of more
-  // than one frame: a page is there or is not, and costs the same for one frame or for eight.
-  struct Span {
-    std::uint64_t low = 0;
-    std::uint64_t high = 0;
-
-    bool contains(std::uint64_t from, std::uint64_t to) const noexcept {
-      return from >= low && to <= high;
-    }
-    // Whether there is room for that in it, and it is so then.
-    bool widen(std::uint64_t from, std::uint64_t to) noexcept;
-  };
-
   // Frames that lie alone: on the C stack (between C code and Python), within a generator, or all
   // of them, where each is an object.
-  struct Loners {
-    std::size_t count = 0;
-    std::array<Span, kSpans> spans;
-
-    void add(std::uint64_t from, std::uint64_t to) noexcept;
-    void drop_empty() noexcept;
-  };
+  using Loners = PageSpans<40>;
 
   // Where a thread's frames were the last time: mostly they are there again, and all of a stack is
   // had in one system call.
@@ -130,8 +108,7 @@ class StackReader {
     std::uint64_t high = 0;
     bool is_part = false;  // that from its lowest frame on: below it may be others again
     Loners loners;
-    std::size_t code_count = 0;
-    std::array<std::uint64_t, RawStack::kMostCodes> codes;
+    RawStack::Codes codes;
   };
 
   Guess& guess_of(std::uint64_t thread_state) noexcept;
@@ -166,7 +143,7 @@ class StackReader {
   Loners read_;  // those whose bytes are in lone_, in this order; next_ is the likely one
   std::size_t next_ = 0;
   Loners used_;  // of read_, in this order, what frames were found in; then what was not in it
-  std::array<std::array<unsigned char, kPage>, kSpans> lone_;
+  PageBytes<Loners::kMost> lone_;
   std::array<unsigned char, kLargestFrame> single_;
 };
 
