@@ -177,8 +177,9 @@ def of(alone: dict[str, Any], wait_max_ns: int) -> str:
 def settled(alone: dict[str, Any], rivals: list[dict[str, Any]], witness: dict[str, Any]) -> bool:
     """Whether all runs say the same."""
     holds = [run["hold_max_ns"] for run in rivals]
+    wait = max(run["wait_max_ns"] for run in rivals)
     return len({of(alone, hold) for hold in holds}) == 1 and agree(
-        max(holds), witness["longest_ns"]
+        max(holds), wait, witness["longest_ns"]
     )
 
 
@@ -195,7 +196,7 @@ def judged(
         "contended_seconds": best["seconds"],
         "witness_longest_ns": witness["longest_ns"],
         "witness_freeing_ns": witness["freeing_longest_ns"],
-        "witness_agrees": agree(longest, witness["longest_ns"]),
+        "witness_agrees": agree(longest, best["wait_max_ns"], witness["longest_ns"]),
         "speed_up": witness["speed_up"],
         "verdict": of(alone, longest),
         "verdicts": [of(alone, run["hold_max_ns"]) for run in rivals],

@@ -16,8 +16,8 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGE = DOCS / "atlas.md"
 BEGIN, END = "<!-- the tables: atlas/table.py -->", "<!-- end of the tables -->"
 HEAD = (
-    *("field", "call", "package", "input", "verdict", "held", "longest hold", "releases/s"),
-    *("freeing", "two threads", "why", "measured"),
+    *("field", "call", "package", "input", "verdict", "held", "longest hold", "waits"),
+    *("releases/s", "freeing", "two threads", "why", "measured"),
 )
 # What is felt: as in verdict.py.
 LONG_NS = 20_000_000
@@ -125,6 +125,7 @@ def cells(row: dict[str, Any]) -> tuple[str, ...]:
         row["verdict"] + unsure,
         f"{row['held_share']:.0%} of {row['seconds']:.2f} s",
         milliseconds(row["hold_max_ns"]),
+        waits(row),
         rate(row["releases"] / row["seconds"]),
         milliseconds(freeing(row)),
         f"{min(2, row['speed_up']):.1f}x" if row["speed_up"] >= 1.5 and lets_go else "",
@@ -141,6 +142,12 @@ def rate(a_second: float) -> str:
 def milliseconds(ns: int) -> str:
     """Return a time as people read it."""
     return "< 1 ms" if ns < 1_000_000 else f"{ns / 1e6:.0f} ms"
+
+
+def waits(row: dict[str, Any]) -> str:
+    """Return what the other thread waited: the median, the 99th percentile, the longest."""
+    times = (row["wait_p50_ns"], row["wait_p99_ns"], row["wait_max_ns"])
+    return f"{', '.join('< 1' if ns < 1_000_000 else f'{ns / 1e6:.0f}' for ns in times)} ms"
 
 
 def versions(rows: dict[str, list[dict[str, Any]]]) -> Iterator[str]:

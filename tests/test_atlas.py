@@ -112,13 +112,23 @@ def test_verdicts(
 
 
 @pytest.mark.parametrize(
-    ("traced_ms", "seen_ms", "expected"),
-    [(1, 2, True), (500, 480, True), (500, 300, True), (30, 5, False), (25, 15, True)],
+    ("hold_ms", "wait_ms", "seen_ms", "expected"),
+    [
+        (1, 1, 2, True),
+        (500, 500, 480, True),
+        (500, 500, 300, True),
+        (30, 30, 5, False),
+        (25, 25, 15, True),
+        (1, 540, 370, True),  # it lets go, and takes the GIL back before the other wakes
+        (1, 540, 900, False),
+        (1, 6, 40, False),
+        (30, 540, 1, False),  # what is held in one piece is waited for
+    ],
 )
-def test_agreement(judge: object, traced_ms: int, seen_ms: int, expected: bool) -> None:
+def test_agreement(judge: object, hold_ms: int, wait_ms: int, seen_ms: int, expected: bool) -> None:
     from atlas.verdict import agree
 
-    assert agree(traced_ms * 1_000_000, seen_ms * 1_000_000) is expected
+    assert agree(*(ms * 1_000_000 for ms in (hold_ms, wait_ms, seen_ms))) is expected
 
 
 @pytest.fixture
