@@ -1,6 +1,6 @@
 # Mirrors the headers in cpp/include/gilknocker that Python needs, with their exact promises.
 from libc.stddef cimport ptrdiff_t
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint64_t
 from libcpp cimport bool as cbool
 from libcpp.memory cimport shared_ptr, unique_ptr
 from libcpp.optional cimport optional
@@ -162,6 +162,7 @@ cdef extern from "gilknocker/ledger.hpp" namespace "gilknocker" nogil:
         int64_t observed
         int64_t held
         int64_t counted
+        uint64_t counted_until
         TickTally ticks
         LookWeights looks
         KnockTally knocks

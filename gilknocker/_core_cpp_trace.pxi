@@ -87,3 +87,5 @@ cdef extern from "cpython/gil_hooks.hpp" namespace "gilknocker::gil_hooks":
 # With the GIL held, too.
 cdef extern from "cpython/hook_counting.hpp" namespace "gilknocker::gil_hooks":
     vector[HolderReading] read_holders() except +
+    vector[HolderReading] read_holders_at "gilknocker::gil_hooks::read_holders"(
+        uint64_t at) except +

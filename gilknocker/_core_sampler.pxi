@@ -314,11 +314,17 @@ cdef class Sampler:
         cdef WaitSlice taken = None
         if self._keeps_holders:
             sampler.counting().tidy()
-            self._holders.advance(read_holders(), HookClock.rate())
         # Who lets go of the GIL beside busy threads does not have it back for long.
-        if not sampler.try_read(waits, &reading):
+        cdef bint at_once = sampler.try_read(waits, &reading)
+        if not at_once:
             with nogil:
                 reading = move(sampler.read(waits))
+        if self._keeps_holders:
+            # To the moment of the rest, that they agree, if nobody has had the GIL since.
+            if at_once and reading.counted_until != 0:
+                self._holders.advance(read_holders_at(reading.counted_until), HookClock.rate())
+            else:
+                self._holders.advance(read_holders(), HookClock.rate())
         if reading.waits.has_value():
             taken = WaitSlice.__new__(WaitSlice)
             taken.view = move(reading.waits.value())

@@ -189,6 +189,7 @@ Reading Ledger::read_locked(bool with_waits) const {
   reading.held = held_locked(now);
   reading.counted = counted_.counted();
   reading.takes = counted_.takes();
+  reading.counted_until = counted_.counts() ? counted_.now_in_cycles() : 0;
   reading.knocks = knocks_;
   reading.floor = floor_;
   reading.in_flight = in_flight_locked(now);

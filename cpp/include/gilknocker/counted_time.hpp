@@ -33,6 +33,7 @@ class CountedTime {
   std::int64_t takes() const noexcept { return takes_; }
   // The latest reading's own moment.
   Nanos now() const noexcept { return last_.at.nanos; }
+  Cycles now_in_cycles() const noexcept { return last_.at.cycles; }
 
  private:
   Nanos held_between(const HeldReading& from, const HeldReading& to) noexcept;

@@ -57,9 +57,10 @@ struct Reading {
   Nanos start_unix = 0;
   Nanos end_unix = 0;
   Nanos observed = 0;
-  Nanos held = 0;          // counted, and for the rest of `observed` estimated from the ticks
-  Nanos counted = 0;       // so much of `observed` was counted
-  std::int64_t takes = 0;  // of the GIL by the program, while they were counted
+  Nanos held = 0;            // counted, and for the rest of `observed` estimated from the ticks
+  Nanos counted = 0;         // so much of `observed` was counted
+  std::int64_t takes = 0;    // of the GIL by the program, while they were counted
+  Cycles counted_until = 0;  // up to that moment, by the hooks' clock; 0: nothing counts
   TickTally ticks;
   LookWeights looks;  // zero where knocks answer for looks
   KnockTally knocks;

@@ -165,9 +165,10 @@ void forget_account() noexcept {
   if (the_account != nullptr) the_account->forget();
 }
 
-std::vector<HolderReading> read_holders() {
-  return the_account == nullptr ? std::vector<HolderReading>{}
-                                : the_account->holders(HookClock::now());
+std::vector<HolderReading> read_holders() { return read_holders(HookClock::now()); }
+
+std::vector<HolderReading> read_holders(Cycles at) {
+  return the_account == nullptr ? std::vector<HolderReading>{} : the_account->holders(at);
 }
 
 HeldSource* held_source() noexcept {
@@ -183,6 +184,7 @@ namespace gilknocker::gil_hooks {
 
 HeldSource* held_source() noexcept { return nullptr; }
 std::vector<HolderReading> read_holders() { return {}; }
+std::vector<HolderReading> read_holders(Cycles) { return {}; }
 
 }  // namespace gilknocker::gil_hooks
 

@@ -20,8 +20,9 @@ inline void count_drop(HeldAccount& of) noexcept { of.drop(HookClock::now()); }
 // In a forked child, while it is the only thread: nobody counts.
 void forget_account() noexcept;
 
-// With the GIL held.
+// With the GIL held: up to now; and up to a moment since which the caller has held it.
 std::vector<HolderReading> read_holders();
+std::vector<HolderReading> read_holders(Cycles at);
 
 // Of the process. Null where the hooks cannot be put in at all.
 HeldSource* held_source() noexcept;
