@@ -79,6 +79,8 @@ void StallWatch::begin_stall() noexcept {
   stall_.number = ++number_;
   stall_.since_unix = clock_.unix_time() - (clock_.now() - stall_.since);
   stall_.collecting.reset();
+  stall_.stack_known = false;
+  stall_.depth = stall_.frames = 0;
   next_ = kSecond;
   while (next_ <= stall_.held) next_ *= 2;
   stall_.thread = gil_.identify(*mark_).value_or(HolderId{});
@@ -144,9 +146,8 @@ void StallWatch::note_waiting(Nanos at) noexcept {
   stall_.knock_waited = asked_;
 }
 
+// What was read of this stall before stays, where nothing can be read: it may be over just now.
 void StallWatch::note_stack() noexcept {
-  stall_.stack_known = false;
-  stall_.depth = stall_.frames = 0;
   if (!holder_) return;
   HolderMark mark;
   if (holder_->look(&raw_, &mark) != StackLook::kWhole || mark != mark_) return;

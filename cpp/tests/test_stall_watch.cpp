@@ -248,6 +248,21 @@ TEST(the_stack_is_the_holder_s_and_a_name_that_cannot_be_read_is_a_question_mark
   CHECK(w.says(2, "Its stack could not be read."));
 }
 
+TEST(a_stall_keeps_its_stack_where_the_thread_lets_go_as_it_is_told_of_again) {
+  Watching w(StallFormat::kJson);
+  w.python.memory.map(FakePython::kDataStack, 4096);
+  w.python.frame(FakePython::kDataStack, w.python.entry(), 0x66'0000, 4);
+  w.python.newest(FakePython::kDataStack);
+  w.gil.held = w.gil.asked = true;
+  w.pass(990 * kMilli);
+  w.python.newest(0x99'0000);  // which is not there
+  w.pass(20 * kMilli);
+  w.gil.held = false;
+  w.pass(kLook);
+  REQUIRE(w.told.size() == 3);
+  for (std::size_t i = 0; i < 3; ++i) CHECK(w.says(i, "\"stack_known\":true,\"depth\":1"));
+}
+
 TEST(a_watch_that_rests_in_a_stall_tells_its_end) {
   const NothingLeft nothing_left;
   Watching w;
