@@ -87,7 +87,7 @@ def count_problem() -> str | None:
 
 
 def count_clock() -> str:
-    """What times the holds that are counted: "tsc", "cntvct" or "clock_gettime"."""
+    """What times the holds that are counted or traced: "tsc", "cntvct" or "clock_gettime"."""
     return HookClock.name().decode()
 
 

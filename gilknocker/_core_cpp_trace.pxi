@@ -78,6 +78,7 @@ cdef extern from "cpython/gil_hooks.hpp" namespace "gilknocker::gil_hooks":
     void settle()
     void attach(TraceBook& book, const vector[int64_t]& present) except +
     void detach(TraceBook& book) except +
+    int64_t trace_now() noexcept
     TraceReading read_book(TraceBook& book) except +
     ThreadShare share_of_this_thread(TraceBook& book) noexcept
     vector[const void*] slots() except +

@@ -26,6 +26,11 @@ def thread_serial() -> int:
     return PyThreadState_GetID(PyThreadState_Get()) + 1  # holders have them from 1
 
 
+def trace_ns() -> int:
+    """The clock of all traces: within about a microsecond of time.monotonic_ns()."""
+    return trace_now()
+
+
 def trace_slots() -> list[int]:
     """The addresses of the interpreter's pointers that are redirected now."""
     return [<size_t>address for address in slots()]
@@ -88,7 +93,7 @@ cdef class Tracer:
 
     cdef void _make(self) except *:
         self._book = new TraceBook(
-            self._events, the_clock.now(), kThreads, self._least_event, self._waiters.count)
+            self._events, trace_now(), kThreads, self._least_event, self._waiters.count)
         self._start_unix = the_clock.unix_time()
         self._generation = fork_generation()
 
@@ -127,7 +132,7 @@ cdef class Tracer:
         return self._here().running()
 
     def reset(self) -> None:
-        self._here().reset(the_clock.now())
+        self._here().reset(trace_now())
         self._start_unix = the_clock.unix_time()
 
     def events(self) -> TraceEvents:

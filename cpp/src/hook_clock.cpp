@@ -28,12 +28,11 @@ double HookClock::rate() noexcept {
 }
 
 Instant HookClock::instant() noexcept {
-  const SystemClock clock;
   if (source() == Source::kSystem) {
-    const Nanos nanos = clock.now();
-    return {static_cast<Cycles>(nanos), nanos};
+    const Nanos now = nanos();
+    return {static_cast<Cycles>(now), now, 0};
   }
-  return tightest_instant(&HookClock::now_in_order, [&clock] { return clock.now(); });
+  return tightest_instant(&HookClock::now_in_order, &HookClock::nanos);
 }
 
 }  // namespace gilknocker

@@ -91,7 +91,7 @@ class ThreadNames:
         if _BY_SERIAL:
             self._by_serial[_core.thread_serial()] = name
         begun = self._begun.setdefault(_core.native_id(), [])
-        begun.append((_core.monotonic_ns(), name))
+        begun.append((_core.trace_ns(), name))
         del begun[:-_SAME]
 
     def _make_room(self) -> None:
@@ -109,7 +109,7 @@ class ThreadNames:
         native_id : int
             Its number; an earlier or later thread may have the same.
         first_seen_ns : int
-            When it was first seen, ns of ``time.monotonic_ns``: before it was told its number.
+            When it was first seen, ns on the traces' clock: before it was told its number.
         """
         for at, name in self._begun.get(native_id, ()):
             if at >= first_seen_ns:

@@ -248,6 +248,7 @@ class GilTracer:
             **{name: every[name] for name in ("wanted_releases", "retakes", "passed_over_ns")},
             "hold_max_ns": every["longest_hold_ns"],
             "switch_interval_ns": round(getswitchinterval() * 1e9),
+            "clock": _core.count_clock(),
             "_holders": tuple(
                 (native_id, serial, self._name(serial, native_id), held_ns)
                 for native_id, serial, _, ours, _, _, held_ns in reading["threads"]

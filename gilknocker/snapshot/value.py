@@ -86,8 +86,8 @@ class Snapshot(SnapshotFigures, SnapshotViews):
     counted_ns : int
         How much of `observed_ns` was counted: exact there. The rest was looked at.
     clock : str or None
-        By what holds were timed that were counted: ``"tsc"`` or ``"cntvct"``, the CPU's own
-        counter, or ``"clock_gettime"``. None where they were not counted.
+        By what holds were timed that were counted or traced: ``"tsc"`` or ``"cntvct"``, the CPU's
+        own counter, or ``"clock_gettime"``. None where they were not.
     gil_enabled : bool or "mixed"
         Whether there was a GIL in the window.
     sampler_id, epoch : int or None

@@ -1,9 +1,9 @@
 // The clock of the hooks: the CPU's own counter where it can be trusted, else the system's clock.
 //
 // A hook takes the time at every hand-over of the GIL, and CLOCK_MONOTONIC would be half of its
-// cost. It reads the raw counter instead; who reads the sums makes nanoseconds of them, between two
-// instants at which both clocks were read: so that the result follows CLOCK_MONOTONIC wherever that
-// is slewed to (counted_time.hpp).
+// cost. It reads the raw counter instead. Nanoseconds are made of it between two instants at which
+// both clocks were read, so that they follow CLOCK_MONOTONIC wherever that is slewed to: of what is
+// counted by who reads the sums (counted_time.hpp), of a trace at once (trace_clock.hpp).
 //
 // The counter is trusted if the kernel keeps time by it: it has then tested that all CPUs agree,
 // and leaves it as soon as they do not.
@@ -33,6 +33,7 @@ using Cycles = std::uint64_t;
 struct Instant {
   Cycles cycles = 0;
   Nanos nanos = 0;
+  Cycles width = 0;  // so many passed while both were read: the counter is off by half of it, at most
 };
 
 class HookClock {
@@ -63,8 +64,9 @@ class HookClock {
 #endif
   }
   static Cycles now() noexcept {
-    return has_counter() ? counter() : static_cast<Cycles>(SystemClock().now());
+    return has_counter() ? counter() : static_cast<Cycles>(nanos());
   }
+  static Nanos nanos() noexcept { return SystemClock().now(); }
 
   // After all loads that come before it in the program, and before all that follow: the CPU would
   // read its counter whenever it suits it.
@@ -105,7 +107,7 @@ Instant tightest_instant(ReadCycles read_cycles, ReadNanos read_nanos) noexcept 
     const Cycles after = read_cycles();
     if (after - before < width) {
       width = after - before;
-      best = {before + width / 2, nanos};
+      best = {before + width / 2, nanos, width};
     }
     before = after;
   }

@@ -38,12 +38,16 @@ void forget_parent() noexcept {
   books_end.store(0, std::memory_order_relaxed);
   forget_account();
   release_all();
+  trace_clock.forget();
   hook_threads.keep_only_mine();
 }
 
 }  // namespace
 
 const char* prepare_counting() {
+  // Once, and before any hook is put in: of whoever comes first, who counts or who traces.
+  static const bool chosen = (HookClock::choose(HookClock::find()), true);
+  static_cast<void>(chosen);
   static const int heard = pthread_atfork(nullptr, nullptr, &forget_parent);
   return heard == 0 ? try_signals() : "there is not enough memory to hear of forks";
 }
@@ -66,7 +70,7 @@ void attach(TraceBook& book, const std::vector<std::int64_t>& present) {
     release(Calls::kSignal);
     throw std::runtime_error(problem);
   }
-  const Nanos now = now_nanos();
+  const Nanos now = trace_now();
   for (const std::int64_t native_id : present) book.expect(native_id, now);
   book.begin(now);
   book.holds(thread_in(book, index, hook_threads.mine(), now), now);  // the caller
@@ -84,7 +88,7 @@ void detach(TraceBook& book) {
       release(Calls::kWaits);
     }
   }
-  book.end(now_nanos(), &is_alive);
+  book.end(trace_now(), &is_alive);
 }
 
 void settle() {
@@ -92,13 +96,15 @@ void settle() {
   PyEval_RestoreThread(state);
 }
 
-TraceReading read_book(TraceBook& book) { return book.read(now_nanos(), &is_alive); }
+Nanos trace_now() noexcept { return trace_clock.now(HookClock()); }
+
+TraceReading read_book(TraceBook& book) { return book.read(trace_now(), &is_alive); }
 
 ThreadShare share_of_this_thread(TraceBook& book) noexcept {
   for (std::size_t i = 0; i < books.size(); ++i) {
     // Relaxed: attach() and detach() have the GIL, as we do.
     if (books[i].load(std::memory_order_relaxed) != &book) continue;
-    const Nanos now = now_nanos();
+    const Nanos now = trace_now();
     // It has taken the GIL since the book was attached, or attached it: it is known already.
     return book.share_of(thread_in(book, i, hook_threads.mine(), now), now);
   }
@@ -124,8 +130,10 @@ void detach(TraceBook&) {}
 void settle() {}
 std::vector<const void*> slots() { return {}; }
 
+Nanos trace_now() noexcept { return SystemClock().now(); }
+
 TraceReading read_book(TraceBook& book) {
-  return book.read(SystemClock().now(), [](std::int64_t) { return false; });
+  return book.read(trace_now(), [](std::int64_t) { return false; });
 }
 
 ThreadShare share_of_this_thread(TraceBook&) noexcept { return {}; }

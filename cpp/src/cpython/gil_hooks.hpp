@@ -8,11 +8,12 @@
 // sub-interpreters with a GIL of their own have other condition variables.
 //
 // Thread safety
-//   prepare*(), attach(), detach(), settle(), slots(), share_of_this_thread()   with the GIL held.
-//   prepare*() and settle() let go of it, and take it again: where the interpreter ends, that may
-//   end the thread by a forced unwind, which nobody above them may catch. the hooks run on any
-//   thread, inside the lock: they allocate nothing, lock nothing, call no Python, and keep errno.
-//   What they share with attach() and detach() is atomic:
+//   all functions   with the GIL held. prepare*() and settle() let go of it, and take it again:
+//                   where the interpreter ends, that may end the thread by a forced unwind, which
+//                   nobody above them may catch.
+//   the hooks       run on any thread, inside the lock: they allocate nothing, lock nothing, call
+//                   no Python, and keep errno. What they share with attach() and detach() is
+//                   atomic:
 //     books        published with release, read with acquire, for what is behind the pointer must
 //                  be seen. A book that was taken out may still be in use by a thread that asks for
 //                  the GIL: settle() therefore goes through the lock once.
@@ -46,6 +47,9 @@ void settle();
 
 // The addresses of the redirected pointers; none while no book is attached.
 std::vector<const void*> slots();
+
+// The clock of all traces, which stands beside CLOCK_MONOTONIC (trace_clock.hpp). With the GIL held.
+Nanos trace_now() noexcept;
 
 TraceReading read_book(TraceBook& book);
 

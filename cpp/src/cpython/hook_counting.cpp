@@ -86,7 +86,6 @@ const char* ProcessHeld::begin() {
       } catch (const std::bad_alloc&) {
         return "there is not enough memory to count";
       }
-      HookClock::choose(HookClock::find());
     }
     if (const char* const problem = hold(Calls::kSignal)) return problem;
     distrusted.store(false, std::memory_order_relaxed);

@@ -19,6 +19,7 @@ constinit std::atomic<pthread_cond_t*> dropped{nullptr};
 constinit std::atomic<HeldAccount*> quick_account{nullptr};
 void* const* last_holder = nullptr;
 
+constinit TraceClock trace_clock;
 PerThread<HookThread> hook_threads;
 
 [[gnu::noinline]] TracedThread& meet(TraceBook& book, HookThread::Place& place, HookThread& me,
@@ -34,7 +35,7 @@ namespace {
 
 void trace_take() noexcept {
   HookThread* const me = hook_threads.mine();
-  const Nanos now = now_nanos();
+  const Nanos now = trace_clock.next(HookClock());
   const bool wanted = me != nullptr && me->let_go.end(now);
   tell_books([me, now, wanted](TraceBook& book, std::size_t i) {
     book.acquired(thread_in(book, i, me, now), now, wanted);
@@ -43,7 +44,7 @@ void trace_take() noexcept {
 
 // Who drops it is who took it, and the book knows who that is, unless it came in between.
 void trace_drop() noexcept {
-  const Nanos now = now_nanos();
+  const Nanos now = trace_clock.next(HookClock());
   const bool forced = CPythonGil::instance().drop_requested();
   tell_books([now, forced](TraceBook& book, std::size_t i) {
     TracedThread* const holder = book.holder();
@@ -100,7 +101,7 @@ int signal_hook(pthread_cond_t* cond) noexcept {
 int timedwait_hook(pthread_cond_t* cond, pthread_mutex_t* mutex, const timespec* until) {
   if (cond == dropped.load(std::memory_order_relaxed)) {
     HookThread* const me = hook_threads.mine();
-    const Nanos now = now_nanos();
+    const Nanos now = trace_clock.beside(HookClock());
     const bool wanted = me != nullptr && me->let_go.end(now);
     tell_books([me, now, wanted](TraceBook& book, std::size_t i) {
       book.asked(thread_in(book, i, me, now), now, wanted);
@@ -113,7 +114,9 @@ int timedwait_hook(pthread_cond_t* cond, pthread_mutex_t* mutex, const timespec*
 int wait_hook(pthread_cond_t* cond, pthread_mutex_t* mutex) {
   const int result = pthread_cond_wait(cond, mutex);
   if (cond == taken.load(std::memory_order_relaxed)) {
-    if (HookThread* const me = hook_threads.known()) me->let_go.came_back(now_nanos());
+    // By the system's clock: without the lock the trace's may be changed meanwhile. They differ by
+    // less than matters here.
+    if (HookThread* const me = hook_threads.known()) me->let_go.came_back(HookClock::nanos());
   }
   return result;
 }

@@ -6,7 +6,6 @@
 #include <Python.h>
 #include <pthread.h>
 #include <semaphore.h>
-#include <time.h>
 
 #include <array>
 #include <atomic>
@@ -20,6 +19,7 @@
 #include "gilknocker/nanos.hpp"
 #include "gilknocker/per_thread.hpp"
 #include "gilknocker/trace_book.hpp"
+#include "gilknocker/trace_clock.hpp"
 
 namespace gilknocker::gil_hooks {
 
@@ -74,12 +74,8 @@ struct HookThread {
 inline constexpr std::size_t kMostThreads = 32'768;  // at a time
 extern PerThread<HookThread> hook_threads;
 
-// As SystemClock has it, without its calls.
-inline Nanos now_nanos() noexcept {
-  timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return Nanos{t.tv_sec} * 1'000'000'000 + Nanos{t.tv_nsec};
-}
+// All times of all books are of this one.
+extern TraceClock trace_clock;
 
 // Of a thread that the book in the place meets for the first time.
 TracedThread& meet(TraceBook& book, HookThread::Place& place, HookThread& me, Nanos now) noexcept;

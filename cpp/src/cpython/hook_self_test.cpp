@@ -19,6 +19,7 @@
 #include "cpython/gil_hooks.hpp"
 #include "cpython/hook_functions.hpp"
 #include "cpython/hook_installation.hpp"
+#include "gilknocker/nanos.hpp"
 #include "gilknocker/this_thread.hpp"
 
 namespace gilknocker::gil_hooks {
@@ -31,7 +32,7 @@ namespace {
 // other thread and the hooks go on with it.
 class HandOver {
  public:
-  HandOver() : book_(kEvents, now_nanos()) {
+  HandOver() : book_(kEvents, trace_now()) {
     for (sem_t* const step : {&ready_, &go_, &asked_}) sem_init(step, 0, 0);
   }
   HandOver(const HandOver&) = delete;
@@ -52,6 +53,7 @@ class HandOver {
  private:
   static constexpr int kMostSeconds = 5;
   static constexpr std::size_t kEvents = 16;  // only the newest is wanted
+  static constexpr Nanos kApart = 10'000;     // more than the two clocks ever are
 
   const char* hand_over() {
     own_state_ = CPythonGil::instance().open_state();
@@ -68,7 +70,7 @@ class HandOver {
     sem_post(&go_);
     // With the GIL in hand, for it is to find it taken.
     const bool seen = has_state_ && wait_for(asked_);
-    told_ = now_nanos();
+    told_ = trace_now();
     state = PyEval_SaveThread();
     pthread_join(thread, nullptr);
     PyEval_RestoreThread(state);
@@ -95,9 +97,9 @@ class HandOver {
     wait_for(mine.go_);
     if (HookThread* const me = hook_threads.mine()) me->tell_asked = &mine.asked_;
     mine.own_state_->get_ready();
-    const Nanos asks = now_nanos();
+    const Nanos asks = SystemClock().now() - kApart;  // without the GIL, and so not the trace's
     mine.own_state_->acquire();
-    const Nanos has = now_nanos();
+    const Nanos has = trace_now();
     mine.agrees_ = mine.agrees(asks, has);
     mine.own_state_->leave();
     return nullptr;
