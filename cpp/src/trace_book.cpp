@@ -27,7 +27,7 @@ Nanos weight(const TracedThread& thread) noexcept {
 TraceBook::TraceBook(std::size_t events, Nanos now, std::size_t threads, Nanos least_event,
                      std::shared_ptr<WaiterCount> waiters)
     : id_(next_id()),
-      least_event_(least_event),
+      least_event_(events == 0 ? kNever : least_event),
       waiters_(std::move(waiters)),
       slots_(threads),
       free_(threads),
@@ -38,6 +38,7 @@ TraceBook::TraceBook(std::size_t events, Nanos now, std::size_t threads, Nanos l
       end_(now) {
   crowd_.open(0, false, false, now);
   crowd_.mark(kCrowdSerial, {});
+  crowd_.stand_for_many();
 }
 
 // ---- by the hooks ------------------------------------------------------------------------------
@@ -144,14 +145,6 @@ void TraceBook::end_wait(TracedThread& thread, Nanos now, bool wanted_it_all_alo
   wait_total_ += duration;
   wait_max_ = std::max(wait_max_, duration);
   waits_.add(duration);
-}
-
-void TraceBook::log(TraceEvent::Kind kind, const TracedThread& thread, Ended interval) noexcept {
-  if (events_.size() == 0 || interval.end - interval.start < least_event_) return;
-  // Not written_ % size: a division takes as long as all the rest.
-  if (next_ == events_.size()) next_ = 0;
-  events_[next_++] = {interval.start, interval.end, thread.serial(), kind};
-  ++written_;
 }
 
 // ---- by readers --------------------------------------------------------------------------------

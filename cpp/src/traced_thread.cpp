@@ -25,6 +25,7 @@ ThreadTotals& ThreadTotals::operator+=(const ThreadTotals& other) noexcept {
 void TracedThread::open(std::int64_t native_id, bool ours, bool expected, Nanos now) noexcept {
   native_id_ = native_id;
   ours_ = ours;
+  apart_ = !ours;
   expected_ = expected;
   ended_ = false;
   since_ = living_since_ = seen_ = now;
@@ -39,6 +40,7 @@ void TracedThread::open(std::int64_t native_id, bool ours, bool expected, Nanos 
 bool TracedThread::meet(bool ours) noexcept {
   if (!std::exchange(expected_, false)) return false;
   ours_ = ours;
+  apart_ = !ours;
   return true;
 }
 

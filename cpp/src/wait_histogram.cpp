@@ -15,11 +15,6 @@ Nanos WaitHistogram::lower(std::size_t bucket) noexcept {
 
 Nanos WaitHistogram::width(std::size_t bucket) noexcept { return Nanos{1} << exponent_of(bucket); }
 
-void WaitHistogram::widen(std::size_t bucket) noexcept {
-  lowest_ = std::min(lowest_, bucket);
-  highest_ = std::max(highest_, bucket);
-}
-
 void WaitHistogram::clear() noexcept {
   counts_.fill(0);
   lowest_ = kBuckets;

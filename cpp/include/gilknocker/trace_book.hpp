@@ -102,29 +102,37 @@ class TraceBook : private LiveCount<TraceBook> {
   void acquired(TracedThread& thread, Nanos now, bool wanted_it_all_along) noexcept {
     if (entered_ >= fold_after_) [[unlikely]]
       fold();
-    holder_ = &thread;
     if (thread.waits() || wanted_it_all_along) [[unlikely]]
       end_wait(thread, now, wanted_it_all_along);
     else
       thread.acquired_at_once(now);
-    const bool returns = let_go_last_ == &thread;
-    const bool retakes = returns && waiters_->now() != 0;
-    waiters_->held(retakes);
-    returns_ += returns;
-    if (retakes) thread.retook();
+    note_holder(thread);
+  }
+  // The same of one that does not wait, did not want it all along, and was not entered since it last
+  // had it: each that is calls acquired() then, which folds.
+  void acquired_at_once(TracedThread& thread, Nanos now) noexcept {
+    thread.acquired_at_once(now);
+    note_holder(thread);
   }
   void released(TracedThread& thread, Nanos now, bool forced) noexcept {
     holder_ = nullptr;
     const Ended hold = thread.released(now, forced, returns_);
-    const bool apart = is_apart(thread);
-    let_go_last_ = apart ? &thread : nullptr;
-    if (apart && waiters_->now() != 0) thread.let_go_of_wanted();
+    if (thread.is_apart()) {
+      note_let_go(thread);
+    } else {
+      let_go_last_ = nullptr;
+    }
     if (!hold) return;
-    if (events_.size() != 0) log(TraceEvent::kHold, thread, hold);
-    if (thread.ours()) return;
-    const Nanos duration = hold.end - hold.start;
-    held_total_ += duration;
-    holds_.add(duration);
+    log(TraceEvent::kHold, thread, hold);
+    if (!thread.ours()) count_hold(hold);
+  }
+  // The same of one that holds it, was not asked to let go, and is_apart().
+  void released_at_once(TracedThread& thread, Nanos now) noexcept {
+    holder_ = nullptr;
+    const Ended hold = thread.released_at_once(now, returns_);
+    note_let_go(thread);
+    log(TraceEvent::kHold, thread, hold);
+    count_hold(hold);
   }
   // The thread that has taken it, and not let go since, as far as acquired() and holds() know.
   TracedThread* holder() const noexcept { return holder_; }
@@ -171,19 +179,41 @@ class TraceBook : private LiveCount<TraceBook> {
   std::uint32_t next_serial(bool ours) noexcept;
   TracedThread* met(std::int64_t native_id, bool ours, EndMark end) noexcept;
   void fold() noexcept;
-  // One thread of the program, and not one of many that are taken together.
-  bool is_apart(const TracedThread& thread) const noexcept {
-    return &thread != &crowd_ && !thread.ours();
+  void note_holder(TracedThread& thread) noexcept {
+    holder_ = &thread;
+    bool retakes = false;
+    if (let_go_last_ == &thread) {
+      ++returns_;
+      retakes = waiters_->now() != 0;
+      if (retakes) [[unlikely]]
+        thread.retook();
+    }
+    waiters_->held(retakes);
+  }
+  void note_let_go(TracedThread& thread) noexcept {
+    let_go_last_ = &thread;
+    if (waiters_->now() != 0) thread.let_go_of_wanted();
+  }
+  void count_hold(Ended hold) noexcept {
+    const Nanos duration = hold.end - hold.start;
+    held_total_ += duration;
+    holds_.add(duration);
   }
   void end_wait(TracedThread& thread, Nanos now, bool wanted_it_all_along) noexcept;
   void finish(TracedThread& thread) noexcept;
-  void log(TraceEvent::Kind kind, const TracedThread& thread, Ended interval) noexcept;
+  void log(TraceEvent::Kind kind, const TracedThread& thread, Ended interval) noexcept {
+    if (interval.end - interval.start < least_event_) return;
+    // Not written_ % size: a division takes as long as all the rest.
+    if (next_ == events_.size()) next_ = 0;
+    events_[next_++] = {interval.start, interval.end, thread.serial(), kind};
+    ++written_;
+  }
   std::vector<TracedThread*> in_order();  // by their serials
   // REQUIRES: `threads` are all there are, in order.
   void find_ended(const std::vector<TracedThread*>& threads, Nanos now, const IsAlive& is_alive);
 
   const std::uint64_t id_;
-  const Nanos least_event_;
+  const Nanos least_event_;  // longer than any where none are kept
   const std::shared_ptr<WaiterCount> waiters_;  // a watcher of stacks may outlive the book
   MappedArray<Slot> slots_;
   MappedArray<std::uint32_t> free_;   // indices; with the lock

@@ -77,6 +77,9 @@ class TracedThread {
   std::int64_t native_id() const noexcept { return native_id_; }
   Nanos since() const noexcept { return since_; }  // when it was first seen
   bool ours() const noexcept { return ours_; }
+  // One thread of the program, and not many that are taken together.
+  bool is_apart() const noexcept { return apart_; }
+  void stand_for_many() noexcept { apart_ = false; }
   bool ended() const noexcept { return ended_; }
 
   // It begins to wait, unless it does so already. If it `wanted_it_all_along`, it has waited since
@@ -91,12 +94,15 @@ class TracedThread {
     ++totals_.acquisitions;
   }
   Ended released(Nanos now, bool forced, std::int64_t returns = 0) noexcept {
-    const Nanos since = std::exchange(holding_since_, 0);
-    out_since_.store(now, std::memory_order_relaxed);
-    out_at_.store(returns, std::memory_order_relaxed);
     totals_.forced_releases += forced;
-    if (since == 0) [[unlikely]]
-      return {};  // it was taken before the trace began
+    if (holding()) return released_at_once(now, returns);
+    let_go(now, returns);
+    return {};  // it was taken before the trace began
+  }
+  // The same of one that holds it, and was not asked to let go.
+  Ended released_at_once(Nanos now, std::int64_t returns) noexcept {
+    let_go(now, returns);
+    const Nanos since = std::exchange(holding_since_, 0);
     const Nanos hold = now - since;
     totals_.held += hold;
     if (hold > totals_.longest_hold) totals_.longest_hold = hold;
@@ -128,9 +134,15 @@ class TracedThread {
   ThreadTotals totals(Nanos now, std::int64_t returns = 0) const noexcept;
 
  private:
+  void let_go(Nanos now, std::int64_t returns) noexcept {
+    out_since_.store(now, std::memory_order_relaxed);
+    out_at_.store(returns, std::memory_order_relaxed);
+  }
+
   std::int64_t native_id_;
   Nanos since_;
   bool ours_;
+  bool apart_;
   bool expected_;
   bool ended_;
   std::uint32_t serial_;

@@ -50,7 +50,10 @@ class WaitHistogram {
   static constexpr std::size_t kPerOctave = 64;  // half of 2^7: the leading bit is always set
 
   static unsigned exponent_of(std::size_t bucket) noexcept;
-  void widen(std::size_t bucket) noexcept;
+  void widen(std::size_t bucket) noexcept {
+    lowest_ = std::min(lowest_, bucket);
+    highest_ = std::max(highest_, bucket);
+  }
 
   std::array<std::int64_t, kBuckets> counts_{};
   std::size_t lowest_ = kBuckets;  // of the occupied ones: they usually are few and close

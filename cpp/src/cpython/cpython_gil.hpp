@@ -39,13 +39,14 @@ class CPythonGil final : public Gil {
   HeldSource* held_source() noexcept override;
   // Whether there is a GIL now. REQUIRES: can_look()
   bool enabled() const noexcept { return gilknocker_is_enabled(&layout_) != 0; }
-  // Whether another thread has asked the holder, who calls, to let go. REQUIRES: can_look()
-  bool drop_requested() const noexcept { return gilknocker_drop_requested(&layout_) != 0; }
 
   // The thread state that holds the GIL, or held it last. REQUIRES: can_look()
   const void* holder_state() const noexcept { return gilknocker_last_holder(&layout_); }
   // Where that is kept, to be read as it is: atomically.
   void* const* last_holder() const noexcept { return layout_.last_holder; }
+  // The same of whether another thread has asked the holder to let go; null where each thread state
+  // has its own.
+  const int* drop_request() const noexcept { return layout_.drop_request; }
   // Whether a thread state is one of ours.
   bool is_own(const void* state) const noexcept { return own_holders_.contains(state); }
 

@@ -35,8 +35,8 @@ void measure_books() noexcept {
 
 void forget_parent() noexcept {
   for (std::atomic<TraceBook*>& book : books) book.store(nullptr, std::memory_order_relaxed);
-  books_end.store(0, std::memory_order_relaxed);
   forget_account();
+  measure_books();
   release_all();
   trace_clock.forget();
   hook_threads.keep_only_mine();

@@ -224,14 +224,11 @@ int gilknocker_waiting_place(const struct gilknocker_gil* gil, uint64_t* begin, 
   return gil->whole == NULL ? -1 : 0;
 }
 
-int gilknocker_drop_requested(const struct gilknocker_gil* gil) {
 #if PY_VERSION_HEX >= 0x030D0000
-  const PyThreadState* holder = gilknocker_last_holder(gil);
-  return (__atomic_load_n(&holder->eval_breaker, __ATOMIC_RELAXED) & _PY_GIL_DROP_REQUEST_BIT) != 0;
+const uintptr_t gilknocker_drop_request_bit = _PY_GIL_DROP_REQUEST_BIT;
 #else
-  return __atomic_load_n(gil->drop_request, __ATOMIC_RELAXED) != 0;
+const uintptr_t gilknocker_drop_request_bit = 0;
 #endif
-}
 
 /* ---- after a fork --------------------------------------------------------------------------- */
 

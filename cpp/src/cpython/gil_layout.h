@@ -31,11 +31,11 @@ const char* gilknocker_find_gil(struct gilknocker_gil* gil, ptrdiff_t shift);
 /* Copies through the kernel, which answers an error where a load would crash. 0 on success. */
 int gilknocker_safe_read(void* to, const void* from, size_t size);
 
-/* Whether the holder of the GIL, who calls, was asked by another thread to let go of it.
- * REQUIRES: a call from within the taking or dropping of the GIL, where its holder is alive. */
-int gilknocker_drop_requested(const struct gilknocker_gil* gil);
+/* Where each thread state has its own: the bit of its eval_breaker. Else 0. */
+extern const uintptr_t gilknocker_drop_request_bit;
 
-/* The same of a thread state that may be gone any moment; -1 if it is. */
+/* Whether another thread has asked the one of a thread state, which may be gone any moment, to let go
+ * of the GIL; -1 if it is. */
 int gilknocker_state_drop_requested(const struct gilknocker_gil* gil, const void* state);
 
 /* Who is behind a thread state, which may be gone any moment. */

@@ -137,14 +137,6 @@ void ProcessHeld::tidy() noexcept {
 
 }  // namespace
 
-void choose_quick() noexcept {
-  const bool traced = books_end.load(std::memory_order_relaxed) != 0;
-  last_holder = CPythonGil::instance().last_holder();
-  quick_account.store(
-      !traced && HookClock::has_counter() ? account.load(std::memory_order_relaxed) : nullptr,
-      std::memory_order_relaxed);
-}
-
 void count_take(HeldAccount& of) noexcept {
   const Cycles now = HookClock::now();
   const auto* const state =
@@ -159,7 +151,6 @@ void count_take(HeldAccount& of) noexcept {
 
 void forget_account() noexcept {
   account.store(nullptr, std::memory_order_relaxed);
-  quick_account.store(nullptr, std::memory_order_relaxed);
   users = 0;
   if (the_account != nullptr) the_account->forget();
 }

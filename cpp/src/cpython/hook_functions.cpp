@@ -17,10 +17,32 @@ constinit std::atomic<std::size_t> books_end{0};
 constinit std::atomic<pthread_cond_t*> taken{nullptr};
 constinit std::atomic<pthread_cond_t*> dropped{nullptr};
 constinit std::atomic<HeldAccount*> quick_account{nullptr};
+constinit std::atomic<TraceBook*> quick_book{nullptr};
 void* const* last_holder = nullptr;
+const int* drop_request = nullptr;
 
 constinit TraceClock trace_clock;
+constinit LastTaker last_taker;
 PerThread<HookThread> hook_threads;
+
+void choose_quick() noexcept {
+  last_holder = CPythonGil::instance().last_holder();
+  drop_request = CPythonGil::instance().drop_request();
+  HeldAccount* const counts = account.load(std::memory_order_relaxed);
+  std::size_t traces = 0;
+  TraceBook* book = nullptr;
+  for (const std::atomic<TraceBook*>& one : books) {
+    TraceBook* const there = one.load(std::memory_order_relaxed);
+    if (there == nullptr) continue;
+    ++traces;
+    book = there;
+  }
+  const bool quick = HookClock::has_counter();
+  quick_account.store(quick && traces == 0 ? counts : nullptr, std::memory_order_relaxed);
+  quick_book.store(quick && traces == 1 && counts == nullptr ? book : nullptr,
+                   std::memory_order_relaxed);
+  last_taker = {};
+}
 
 [[gnu::noinline]] TracedThread& meet(TraceBook& book, HookThread::Place& place, HookThread& me,
                                      Nanos now) noexcept {
@@ -40,18 +62,25 @@ void trace_take() noexcept {
   tell_books([me, now, wanted](TraceBook& book, std::size_t i) {
     book.acquired(thread_in(book, i, me, now), now, wanted);
   });
+  if (TraceBook* const quick = quick_book.load(std::memory_order_relaxed);
+      quick != nullptr && me != nullptr) {
+    const auto* const ends = PerThread<HookThread>::ends_of(me);
+    const EndMark end{ends, ends->load(std::memory_order_relaxed)};
+    last_taker = {own_pointer(), end, quick, quick->holder()};
+  }
 }
 
 // Who drops it is who took it, and the book knows who that is, unless it came in between.
 void trace_drop() noexcept {
   const Nanos now = trace_clock.next(HookClock());
-  const bool forced = CPythonGil::instance().drop_requested();
+  const bool forced = drop_requested();
   tell_books([now, forced](TraceBook& book, std::size_t i) {
     TracedThread* const holder = book.holder();
     book.released(holder != nullptr ? *holder : thread_in(book, i, hook_threads.mine(), now), now,
                   forced);
   });
   if (!forced) return;
+  last_taker = {};
   if (HookThread* const me = hook_threads.mine()) me->let_go.begin(now);
 }
 
@@ -88,10 +117,14 @@ void trace_drop() noexcept {
 int signal_hook(pthread_cond_t* cond) noexcept {
   HeldAccount* const quick = quick_account.load(std::memory_order_relaxed);
   if (cond == taken.load(std::memory_order_relaxed)) {
-    if (quick == nullptr || !count_take_at_once(*quick)) return take_and_signal(cond);
+    const bool done = quick != nullptr ? count_take_at_once(*quick) : trace_take_at_once();
+    if (!done) return take_and_signal(cond);
   } else if (cond == dropped.load(std::memory_order_relaxed)) {
-    if (quick == nullptr) return drop_and_signal(cond);
-    quick->drop(HookClock::counter());
+    if (quick != nullptr) {
+      quick->drop(HookClock::counter());
+    } else if (!trace_drop_at_once()) {
+      return drop_and_signal(cond);
+    }
   } else {
     return signal_other(cond);
   }

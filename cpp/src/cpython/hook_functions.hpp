@@ -13,6 +13,7 @@
 #include <cstdint>
 
 #include "cpython/gil_hooks.hpp"
+#include "cpython/gil_layout.h"
 #include "cpython/let_go.hpp"
 #include "gilknocker/held_account.hpp"
 #include "gilknocker/hook_clock.hpp"
@@ -35,25 +36,19 @@ extern std::atomic<pthread_cond_t*> dropped;
 // The account of hook_counting.hpp where to count is all there is to do, and by the CPU's counter;
 // else null. Both as `account`: written with the GIL held, relaxed.
 extern std::atomic<HeldAccount*> quick_account;
-// Where CPython keeps the thread state that holds the GIL. The same for ever once it is written.
+// The only book, where to trace for it is all there is to do, and by the CPU's counter; else null.
+// Written and read as the account.
+extern std::atomic<TraceBook*> quick_book;
+// Where CPython keeps the thread state that holds the GIL, and whether that was asked to let go
+// (null where each thread state has its own). The same for ever once they are written.
 extern void* const* last_holder;
+extern const int* drop_request;
 
 // After the account, the clock or the books have changed. REQUIRES: the GIL held.
 void choose_quick() noexcept;
 
 // As CPythonGil::holder() has it, so that looks, stacks and counts agree on who is who; from 1.
 inline std::uint64_t serial_of(const PyThreadState* state) noexcept { return state->id + 1; }
-
-// Of quick_account: false, and nothing has happened, if it takes longer to find out who it is.
-inline bool count_take_at_once(HeldAccount& of) noexcept {
-  const Cycles now = HookClock::counter();
-  const auto* const state =
-      static_cast<const PyThreadState*>(__atomic_load_n(last_holder, __ATOMIC_RELAXED));
-  AccountHolder* const holder = of.find_at_once(serial_of(state), state->interp);
-  if (holder == nullptr) return false;
-  of.take(*holder, now);
-  return true;
-}
 
 // Of one thread.
 struct HookThread {
@@ -96,6 +91,86 @@ inline void tell_books(Event event) noexcept {
     TraceBook* const book = books[i].load(std::memory_order_acquire);
     if (book != nullptr) event(*book, i);
   }
+}
+
+// Of quick_account: false, and nothing has happened, if it takes longer to find out who it is.
+inline bool count_take_at_once(HeldAccount& of) noexcept {
+  const Cycles now = HookClock::counter();
+  const auto* const state =
+      static_cast<const PyThreadState*>(__atomic_load_n(last_holder, __ATOMIC_RELAXED));
+  AccountHolder* const holder = of.find_at_once(serial_of(state), state->interp);
+  if (holder == nullptr) return false;
+  of.take(*holder, now);
+  return true;
+}
+
+// Whether another thread has asked the holder, who calls, to let go. REQUIRES: a call from within
+// the taking or dropping of the GIL, where its holder is alive.
+inline bool drop_requested() noexcept {
+#if PY_VERSION_HEX >= 0x030D0000
+  const auto* const state =
+      static_cast<const PyThreadState*>(__atomic_load_n(last_holder, __ATOMIC_RELAXED));
+  return (__atomic_load_n(&state->eval_breaker, __ATOMIC_RELAXED) & gilknocker_drop_request_bit) !=
+         0;
+#else
+  return __atomic_load_n(drop_request, __ATOMIC_RELAXED) != 0;
+#endif
+}
+
+// Another one of each thread that lives: read in one instruction, where a thread's record takes a
+// call.
+inline const void* own_pointer() noexcept {
+#if defined(__x86_64__)
+  const void* pointer;
+  __asm__("mov %%fs:0, %0" : "=r"(pointer));
+  return pointer;
+#elif defined(__aarch64__)
+  const void* pointer;
+  __asm__("mrs %0, tpidr_el0" : "=r"(pointer));
+  return pointer;
+#else
+  return reinterpret_cast<const void*>(pthread_self());
+#endif
+}
+
+// Who has taken the GIL last, as quick_book knows it: mostly the one that takes it next. Nobody
+// while there is no such book, and where it was made to let go since. With the lock and the GIL;
+// reset with the GIL, for no hook is in a take or drop then.
+struct LastTaker {
+  const void* pointer = nullptr;  // its own, which a thread that is started after its end may have
+  EndMark end;
+  TraceBook* book = nullptr;
+  TracedThread* traced = nullptr;
+};
+extern LastTaker last_taker;
+
+// Of quick_book: false, and nothing has happened, if there is more to do.
+inline bool trace_take_at_once() noexcept {
+  const LastTaker& taker = last_taker;
+  TracedThread* const traced = taker.traced;
+  Nanos now = 0;
+  if (taker.pointer != own_pointer() ||
+      taker.end.count->load(std::memory_order_relaxed) != taker.end.before ||
+      traced->waits() || !trace_clock.next_at_once(HookClock(), &now)) {
+    return false;
+  }
+  taker.book->acquired_at_once(*traced, now);
+  return true;
+}
+
+// The same. Who drops it is who took it, and the book knows who that is. Inlined by force: called it
+// would make the hook save registers, and take a tenth longer.
+[[gnu::always_inline]] inline bool trace_drop_at_once() noexcept {
+  TraceBook* const of = quick_book.load(std::memory_order_relaxed);
+  if (of == nullptr) return false;
+  TracedThread* const holder = of->holder();
+  Nanos now = 0;
+  if (holder == nullptr || !holder->is_apart() || drop_requested() ||
+      !trace_clock.next_at_once(HookClock(), &now)) {
+    return false;
+  }
+  of->released_at_once(*holder, now);
+  return true;
 }
 
 int signal_hook(pthread_cond_t* cond) noexcept;
