@@ -34,8 +34,7 @@ Nanos TraceClock::anchor(const Instant& read) noexcept {
   const Nanos elapsed = read.nanos - true_;
   // Signed: on another CPU, or after a suspend, the counter may be behind.
   const auto cycles = static_cast<std::int64_t>(passed);
-  const double pace =
-      cycles > 0 ? static_cast<double>(elapsed) / static_cast<double>(cycles) : 0.0;
+  const double pace = cycles > 0 ? static_cast<double>(elapsed) / static_cast<double>(cycles) : 0.0;
   const double width = static_cast<double>(std::max(read.width, width_)) * pace;
   const bool sound = begun_ && pace >= kSlowest && pace <= kFastest && width <= kWidest;
   const bool same = sound && std::abs(pace - learnt_) <= kTolerance * learnt_;

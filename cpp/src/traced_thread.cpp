@@ -61,7 +61,8 @@ Ended TracedThread::acquired(Nanos now, bool wanted_it_all_along, std::int64_t r
   acquired_at_once(now);
   if (asked == 0) return {};
   asked = std::max(asked, living_since_);
-  const Nanos wait = now - asked;
+  // Who asks reads another CPU's counter, which may be a little ahead.
+  const Nanos wait = std::max<Nanos>(now - asked, 0);
   totals_.waited += wait;
   totals_.longest_wait = std::max(totals_.longest_wait, wait);
   ++totals_.waits;

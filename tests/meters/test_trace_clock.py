@@ -17,7 +17,7 @@ APART_NS = 1_000
 
 
 def farthest(tracer: GilTracer, seconds: float) -> int:
-    """Let go of the GIL for so long; return by how many ns a change was off what time says, at most.
+    """Let go of the GIL for so long; return the most ns that a change was off what time says.
 
     Each lies between two readings of the clock, whatever the machine does to the thread meanwhile.
     """

@@ -33,7 +33,7 @@ using Cycles = std::uint64_t;
 struct Instant {
   Cycles cycles = 0;
   Nanos nanos = 0;
-  Cycles width = 0;  // so many passed while both were read: the counter is off by half of it, at most
+  Cycles width = 0;  // so many passed while both were read: the counter is off by half of it
 };
 
 class HookClock {
@@ -63,9 +63,7 @@ class HookClock {
     return 0;
 #endif
   }
-  static Cycles now() noexcept {
-    return has_counter() ? counter() : static_cast<Cycles>(nanos());
-  }
+  static Cycles now() noexcept { return has_counter() ? counter() : static_cast<Cycles>(nanos()); }
   static Nanos nanos() noexcept { return SystemClock().now(); }
 
   // After all loads that come before it in the program, and before all that follow: the CPU would

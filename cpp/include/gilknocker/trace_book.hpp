@@ -108,8 +108,8 @@ class TraceBook : private LiveCount<TraceBook> {
       thread.acquired_at_once(now);
     note_holder(thread);
   }
-  // The same of one that does not wait, did not want it all along, and was not entered since it last
-  // had it: each that is calls acquired() then, which folds.
+  // The same of one that does not wait, did not want it all along, and was not entered since it
+  // last had it: each that is calls acquired() then, which folds.
   void acquired_at_once(TracedThread& thread, Nanos now) noexcept {
     thread.acquired_at_once(now);
     note_holder(thread);
@@ -213,7 +213,7 @@ class TraceBook : private LiveCount<TraceBook> {
   void find_ended(const std::vector<TracedThread*>& threads, Nanos now, const IsAlive& is_alive);
 
   const std::uint64_t id_;
-  const Nanos least_event_;  // longer than any where none are kept
+  const Nanos least_event_;                     // longer than any where none are kept
   const std::shared_ptr<WaiterCount> waiters_;  // a watcher of stacks may outlive the book
   MappedArray<Slot> slots_;
   MappedArray<std::uint32_t> free_;   // indices; with the lock

@@ -48,7 +48,7 @@ void settle();
 // The addresses of the redirected pointers; none while no book is attached.
 std::vector<const void*> slots();
 
-// The clock of all traces, which stands beside CLOCK_MONOTONIC (trace_clock.hpp). With the GIL held.
+// The clock of all traces, beside CLOCK_MONOTONIC (trace_clock.hpp). With the GIL held.
 Nanos trace_now() noexcept;
 
 TraceReading read_book(TraceBook& book);

@@ -34,7 +34,7 @@ int gilknocker_safe_read(void* to, const void* from, size_t size);
 /* Where each thread state has its own: the bit of its eval_breaker. Else 0. */
 extern const uintptr_t gilknocker_drop_request_bit;
 
-/* Whether another thread has asked the one of a thread state, which may be gone any moment, to let go
+/* Whether another thread has asked that of a thread state, which may be gone any moment, to let go
  * of the GIL; -1 if it is. */
 int gilknocker_state_drop_requested(const struct gilknocker_gil* gil, const void* state);
 

@@ -150,16 +150,16 @@ inline bool trace_take_at_once() noexcept {
   TracedThread* const traced = taker.traced;
   Nanos now = 0;
   if (taker.pointer != own_pointer() ||
-      taker.end.count->load(std::memory_order_relaxed) != taker.end.before ||
-      traced->waits() || !trace_clock.next_at_once(HookClock(), &now)) {
+      taker.end.count->load(std::memory_order_relaxed) != taker.end.before || traced->waits() ||
+      !trace_clock.next_at_once(HookClock(), &now)) {
     return false;
   }
   taker.book->acquired_at_once(*traced, now);
   return true;
 }
 
-// The same. Who drops it is who took it, and the book knows who that is. Inlined by force: called it
-// would make the hook save registers, and take a tenth longer.
+// The same. Who drops it is who took it, and the book knows who that is. Inlined by force: called
+// it would make the hook save registers, and take a tenth longer.
 [[gnu::always_inline]] inline bool trace_drop_at_once() noexcept {
   TraceBook* const of = quick_book.load(std::memory_order_relaxed);
   if (of == nullptr) return false;
