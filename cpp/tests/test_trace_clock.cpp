@@ -261,8 +261,7 @@ TEST(trace_clock_forgets_all_in_a_forked_child) {
   CHECK(before <= seen && seen <= earlier.now());
 }
 
-// ---- this machine's
-// ------------------------------------------------------------------------------
+// ---- this machine's ----------------------------------------------------------------------------
 
 // The process's source while a test runs.
 class Chosen {

@@ -13,7 +13,8 @@ from gilknocker.testing import hold_gil
 
 pytestmark = needs_tracer
 
-APART_NS = 1_000
+# Wide: six times half of what reading both clocks may take, and more.
+APART_NS = 5_000
 
 
 def farthest(tracer: GilTracer, seconds: float) -> int:
@@ -100,7 +101,7 @@ def trace():
             after = time.monotonic_ns()
             time.sleep(0.002)
         last = tracer.events()[-2]
-        assert before - 1_000 <= last["end"] <= after + 1_000, (before, last, after)
+        assert before - 5_000 <= last["end"] <= after + 5_000, (before, last, after)
 tracer = GilTracer()
 with tracer:
     spin(0.05)
