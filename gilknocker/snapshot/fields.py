@@ -205,6 +205,8 @@ def counted_interval(snapshot: SnapshotFigures) -> tuple[float, float]:
         share = held_looks / looks
         low, high = wilson_interval(share, looks**2 / squared)
         held -= share * looked
-    bounds = (max(held + part * looked, 0.0) / snapshot.observed_ns for part in (low, high))
-    lower, upper = bounds
+    # A difference has what was estimated anew of the time before, too: no more was held than was
+    # counted.
+    counted = min(max(held, 0.0), snapshot.counted_ns)
+    lower, upper = ((counted + part * looked) / snapshot.observed_ns for part in (low, high))
     return min(lower, 1.0), min(upper, 1.0)

@@ -112,6 +112,16 @@ def test_counted_in_part_the_rest_is_weighed() -> None:
     assert middle - low == pytest.approx(high - middle)  # about one half, as the weighed looks are
 
 
+def test_of_a_difference_no_more_was_held_than_was_counted() -> None:
+    """What is held by looks grows with all of them: a difference may have more than its time."""
+    looks = weighed([("held", 1)] * 6, method="count", counted_ns=0, held_ns=12 * UNIT)
+    data = looks.to_dict() | {"observed_ns": 6 * UNIT, "end_ns": 10**9}
+    seen = Snapshot.from_dict(data)
+    low, high = seen.held_fraction_interval or (1, 0)
+    assert (low, high) == pytest.approx(wilson_interval(1.0, 6))
+    assert low < 0.7
+
+
 def test_holders_of_a_merge_with_what_was_counted() -> None:
     looked = held_by(weighed([("held", 1)] * 8 + [("held", 8)]), [("early", 8), ("late", 8)])
     counted = held_by(
