@@ -2,7 +2,7 @@
 # What stages are made of.
 skip() { echo "$*" >"$state/$stage.reason"; exit 77; }
 # A hang costs a stage, not the whole run. In the foreground: in the process group of its stage.
-limit() { timeout --foreground --kill-after=10 900 "$@"; }
+limit() { timeout --foreground --kill-after=10 1800 "$@"; }
 copy_tree() { # DIR: what a clone would have, and what is not committed yet
   rm -rf "$1"; mkdir -p "$1"
   git -C "$root" ls-files -z --cached --others --exclude-standard |

@@ -262,8 +262,8 @@ def test_knocks_alone_in_an_idle_process() -> None:
             seen = knocker.snapshot()
             late = without_a_cpu_ns(KNOCKER) - late
             assert seen.gil_enabled is True
-            # Where the machine is busy, it is not only the GIL that a knock waits for, and it answers
-            # for the ticks that pass meanwhile.
+            # Where the machine is busy, it is not only the GIL that a knock waits for; and it
+            # answers for the ticks that pass meanwhile.
             apart.append(abs(seen.ticks - seen.knocks) - late / 1e6)
             fractions.append(fraction_of(seen) - late / seen.observed_ns)
     # One may be under way, and one may have been asked before the reset and answer for nothing.
