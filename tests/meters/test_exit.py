@@ -40,6 +40,16 @@ def wait():
 
 def daemon(function):
     threading.Thread(target=function, daemon=True).start()
+
+def daemon_while_going(function):
+    thread = threading.Thread(target=function, daemon=True)
+    thread.start()
+    if sys.version_info < (3, 11):
+        handlers.append(lambda: (going.clear(), thread.join()))
+
+# Until the very end; on CPython 3.10 until our exit handler is over, for there one that waits for
+# the GIL at the end may crash the interpreter, without us too: take_gil() uses it when it is gone.
+going = [True]
 """
 
 
@@ -90,20 +100,20 @@ PROGRAMS = {
     "daemons in Python": Program(
         """
         def spin():
-            while True:
+            while going:
                 pass
         kept = run_some(2)
-        daemon(spin), daemon(spin)
+        daemon_while_going(spin), daemon_while_going(spin)
         wait()
         """
     ),
     "daemon that keeps the GIL": Program(
         """
         def hold():
-            while True:
+            while going:
                 hold_gil(numbers.random() / 50)
         kept = run_some(2)
-        daemon(hold)
+        daemon_while_going(hold)
         wait()
         """
     ),
@@ -114,9 +124,7 @@ PROGRAMS = {
         def hold():
             while going:
                 hold_gil(0.01)
-        # They end after our exit handler: one that waits for the GIL at the very end may crash
-        # CPython 3.10, for take_gil() uses the interpreter when that is gone.
-        def end():
+        def end():  # after our exit handler, on any Python
             going.clear()
             for thread in threads:
                 thread.join()

@@ -155,8 +155,9 @@ def test_resets_by_others_lose_nothing(make: Any, reset: str) -> None:
     for into in seen:
         for earlier, later in pairwise(into):
             assert (later - earlier).observed_ns >= 0  # and no count has fallen
-    # Each reset may lose what comes between the last reading and itself.
-    assert 0.5 * seconds < total.observed_seconds <= seconds + 0.1
+    # Each reset may lose what comes between the last reading and itself: half of the time where
+    # all four wait for the GIL for longer than they rest, and read as often as they reset.
+    assert 0.2 * seconds < total.observed_seconds <= seconds + 0.1
 
 
 def test_a_meter_keeps_no_total_alive() -> None:
