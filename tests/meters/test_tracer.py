@@ -55,11 +55,14 @@ def by_name(tracer: GilTracer) -> dict[str, ThreadTimes]:
 def test_held_fraction_is_the_witness_s(held: int, free: int) -> None:
     # benchmarks/tracer.py holds the promised 0.002 and 0.004. The load takes its own times between
     # the tracer's: what the oracle takes beneath is the tracer's alone, 0.003 on a quiet machine.
-    # On a busy one a CPU may be away for 4 ms just between the two, in a fourth of all windows.
+    # On a busy one it is up to 0.4 µs of each turn (seen in all windows of one run), and a CPU may
+    # be away for 4 ms just between the two, in a fourth of all windows.
+    most = 0.01 + 0.5 / (held + free)
+
     def miss() -> float:
         seen = witnessed(held / 1e6, free / 1e6, 0.6)
         by_load = abs(seen.thread - seen.load) - 0.03 if held >= 100 else 0.0
-        return max(abs(seen.traced - seen.oracle) - 0.01, by_load)
+        return max(abs(seen.traced - seen.oracle) - most, by_load)
 
     mostly_within(miss, misses_allowed=4)
 
