@@ -135,7 +135,7 @@ def test_the_layout_is_found_beside_spinners() -> None:
 
 def test_the_layout_is_found_at_import_into_a_busy_process() -> None:
     program = """
-        import threading
+        import os, threading
         from gilknocker._load import Load, hold_gil
         def spin():
             while True:
@@ -146,7 +146,8 @@ def test_the_layout_is_found_at_import_into_a_busy_process() -> None:
         for work in (spin, spin, hold, Load(20_000, 1_000).run):
             threading.Thread(target=work, daemon=True).start()
         from gilknocker import _core
-        print(_core.look_problem())
+        print(_core.look_problem(), flush=True)
+        os._exit(0)  # threads that spin to the very end crash CPython 3.10 by themselves
     """
     for _ in range(5):
         done = subprocess.run(
@@ -262,12 +263,12 @@ def test_knocks_alone_in_an_idle_process() -> None:
             seen = knocker.snapshot()
             late = without_a_cpu_ns(KNOCKER) - late
             assert seen.gil_enabled is True
-            # Where the machine is busy, it is not only the GIL that a knock waits for; and it
-            # answers for the ticks that pass meanwhile.
-            apart.append(abs(seen.ticks - seen.knocks) - late / 1e6)
+            # A knock that waited, be it for a slow machine, answers for the ticks that passed.
+            apart.append(abs(seen.ticks - seen.knocks) / seen.knocks)
+            # Where the machine is busy, it is not only the GIL that a knock waits for.
             fractions.append(fraction_of(seen) - late / seen.observed_ns)
     # One may be under way, and one may have been asked before the reset and answer for nothing.
-    assert median(apart) <= 5
+    assert median(apart) < 0.1
     assert median(fractions) < 0.1
 
 
