@@ -7,6 +7,7 @@ belong to the parent's threads: the child leaks them on purpose and starts from 
 
 import atexit
 import os
+from _thread import allocate_lock
 
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_FillInfo
 from cpython.bytes cimport PyBytes_FromStringAndSize

@@ -55,6 +55,12 @@ def at_fork(lifecycle, int change, function) -> None:
 cdef object the_lifecycle = None
 cdef bint exit_began = False
 
+# Threads of ours that have not had the GIL yet, each a lock that is held until then. One that asks
+# for its first time when the interpreter has gone would run Python code on what was freed: CPython
+# holds up only who comes while it goes. Read and written with the GIL.
+cdef set beginning = set()
+cdef bint own_threads_refused = False
+
 
 def tell_lifecycle(lifecycle) -> None:
     """Tell `lifecycle` of forks and of the exit from now on; at once of an exit that has begun."""
@@ -69,6 +75,16 @@ def _at_exit() -> None:
     exit_began = True
     if the_lifecycle is not None:
         insist(the_lifecycle.at_exit)
+    insist(_own_threads_have_begun)
+
+
+def _own_threads_have_begun() -> None:
+    """Let no thread of ours begin any more, and wait for those that are about to."""
+    global own_threads_refused
+    own_threads_refused = True
+    for begun in list(beginning):
+        with begun:
+            pass
 
 
 def _before_fork() -> None:
@@ -82,6 +98,7 @@ def _after_fork_in_parent() -> None:
 
 
 def _after_fork_in_child() -> None:
+    beginning.clear()  # they are not here
     if the_lifecycle is not None:
         insist(the_lifecycle.after_fork_in_child)
 
@@ -104,10 +121,13 @@ def call_soon(function) -> None:
 
 
 cdef void call_as_ours(object function) noexcept:
+    begun, work = function
     try:
+        beginning.discard(begun)
+        begun.release()
         CPythonGil.instance().begin_own()
         try:
-            function()
+            work()
         finally:
             CPythonGil.instance().end_own()
     finally:
@@ -138,14 +158,26 @@ cdef class OwnThread:
         self._function = function
 
     def start(self) -> None:
-        """Start it, once."""
+        """Start it, once.
+
+        Raises
+        ------
+        RuntimeError
+            If the exit handlers have run, or there is no thread to be had.
+        """
+        if own_threads_refused:
+            raise RuntimeError("the interpreter is exiting: no thread can be started any more")
+        begun = allocate_lock()
+        begun.acquire()
         # The thread alone has it from now on: else what it belongs to would keep itself alive.
-        function, self._function = self._function, None
+        function, self._function = (begun, self._function), None
         Py_INCREF(function)
         self._generation = fork_generation()
+        beginning.add(begun)
         try:
             self._thread.start(&run_as_ours, <void*><PyObject*>function)
         except BaseException:
+            beginning.discard(begun)
             Py_DECREF(function)
             raise
         self._unjoined = True

@@ -106,6 +106,33 @@ go.set()
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+def test_the_exit_waits_until_they_have_begun_and_lets_none_begin_after_it() -> None:
+    # One that asks for the GIL for the first time when the interpreter has gone crashed: 4 % of the
+    # lives of the program above, on 3.14.
+    program = """
+import atexit, sys
+sys.setswitchinterval(100)  # none has the GIL before the main thread waits for something
+begun = []
+
+def afterwards():
+    try:
+        BareThread().start(print)
+    except RuntimeError as error:
+        print(len(begun), error)
+
+atexit.register(afterwards)  # called last, for it came first
+from gilknocker.meters.bare_thread import BareThread
+threads = [BareThread() for _ in range(20)]
+for thread in threads:
+    thread.start(lambda: begun.append(1))
+"""
+    said = "20 the interpreter is exiting: no thread can be started any more\n"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, said, "")
+
+
 def test_it_is_unknown_to_threading() -> None:
     known: list[set[threading.Thread]] = []
     before, thread = set(threading.enumerate()), BareThread()
