@@ -15,15 +15,16 @@ def find_no_contention(knockers: Sequence[KnockKnock], seconds: float, allowed: 
     """Check that `knockers`, which run, find the GIL free while this thread sleeps.
 
     The process is not quite idle: looks meet these lines, which a busy machine may stop in their
-    middle. One of several windows must have been idle enough to say something.
+    middle, and which take the longer the more knockers there are. A window must have been idle
+    enough to say something, so each is twice as long as the one before.
     """
-    not_idle = [1.0]
-    while not_idle[-1] >= 0.02:
-        assert len(not_idle) <= 5, not_idle
+    not_idle: list[float] = []
+    while not not_idle or not_idle[-1] >= 0.02:
+        assert len(not_idle) < 5, not_idle
         with Oracle() if Oracle.supported()[0] else nullcontext() as oracle:
             for knocker in knockers:
                 knocker.reset_contention_metric()
-            time.sleep(seconds)
+            time.sleep(seconds * 2 ** len(not_idle))
             metrics = [knocker.contention_metric for knocker in knockers]
             not_idle.append(0.0 if oracle is None else oracle.read().held_fraction)
         assert max(metrics) < allowed + 2 * not_idle[-1]

@@ -201,31 +201,37 @@ class LoopWatch:
         self.ticks += 1
         if now - due > self._threshold_ns:
             held = 0 if share is None else share[0] - self._noted[1]
-            self._explain(due, now, held, looks)
+            ran = time.thread_time_ns() - self._noted[2]
+            self._explain(due, now, held, ran, looks)
         self._note()
         self._schedule(max(due + self._interval_ns, time.monotonic_ns()))
 
     def _note(self) -> None:
-        """Remember how long this thread has held the GIL until now, while it does."""
+        """Remember how long this thread has held the GIL until now, while it does, and has run."""
         share = self._tracer.this_thread()
-        self._noted = time.monotonic_ns(), 0 if share is None else share[0]
+        held = 0 if share is None else share[0]
+        self._noted = time.monotonic_ns(), held, time.thread_time_ns()
 
-    def _explain(self, due: int, now: int, held: int, looks: list[_Look]) -> None:
+    def _explain(self, due: int, now: int, held: int, ran: int, looks: list[_Look]) -> None:
         late_by = now - due
         events, threads = self._tracer.events(), self._tracer.threads()
         serials = {one.serial for one in threads if one.native_id == self._native_id}
         ours = _among(events["thread"], serials)
         holds = events["kind"] == GilTracer.HOLD
         waits = events[ours & ~holds]
-        gil = _covered(waits, due, now)
+        lookers = {one.serial for one in threads if one.native_id == self._looking.native_id}
+        gil, holders = _waited_for(events[~ours & holds], waits, due, now, lookers)
         # The hold that goes on, in which this runs, is in no event yet.
         going_on = max(held - _covered(events[ours & holds], self._noted[0], now), 0)
         own = min(_covered(events[ours & holds], due, now) + going_on, late_by - gil)
         rest = late_by - gil - own
         if _in_a_callback(looks):
             own, rest = own + rest, 0  # which had let go of the GIL
+        else:  # what the loop holds between callbacks is short, unless its thread is not run
+            stopped = min(own, max(held - ran, 0))
+            own, rest = own - stopped, rest + stopped
         callback = _most([look.callback for look in looks])
-        holder = self._holder(events[~ours & holds], waits, due, now, threads, looks)
+        holder = self._holder(holders, threads, looks)
         late = Late(
             now,
             late_by / 1e9,
@@ -241,23 +247,8 @@ class LoopWatch:
             self.totals[name] += getattr(late, name)
 
     def _holder(
-        self,
-        holds: Any,
-        waits: Any,
-        due: int,
-        now: int,
-        threads: list[ThreadTimes],
-        looks: list[_Look],
+        self, held: Counter[int], threads: list[ThreadTimes], looks: list[_Look]
     ) -> str | None:
-        held: Counter[int] = Counter()
-        for wait in waits:
-            start, end = max(int(wait["start"]), due), min(int(wait["end"]), now)
-            if end <= start:
-                continue
-            meanwhile = holds[(holds["end"] > start) & (holds["start"] < end)]
-            for hold in meanwhile:
-                part = min(int(hold["end"]), end) - max(int(hold["start"]), start)
-                held[int(hold["thread"])] += part
         if not held:
             return None
         serial, _ = held.most_common(1)[0]
@@ -309,6 +300,33 @@ def _covered(events: npt.NDArray[np.void], start: int, end: int) -> int:
     """Return how much of the time from `start` to `end` the intervals cover, in ns."""
     cut = events["end"].clip(start, end) - events["start"].clip(start, end)
     return int(cut.sum())
+
+
+def _waited_for(
+    holds: Any, waits: Any, due: int, now: int, lookers: set[int]
+) -> tuple[int, Counter[int]]:
+    """Return how much of `waits` between `due` and `now` is others' fault, and who held the GIL.
+
+    In ns, all and by thread. Not looks of ours: they hold it for some 10 µs, and whoever waits for
+    one longer than that waits for the machine.
+    """
+    gil, holders = 0, Counter[int]()
+    for wait in waits:
+        start, end = max(int(wait["start"]), due), min(int(wait["end"]), now)
+        if end <= start:
+            continue
+        others = looked = 0
+        for hold in holds[(holds["end"] > start) & (holds["start"] < end)]:
+            part = min(int(hold["end"]), end) - max(int(hold["start"]), start)
+            if int(hold["thread"]) in lookers:
+                looked += part
+            else:
+                others += part
+                holders[int(hold["thread"])] += part
+        # To hand it over takes time as well, but no longer than the holds do: who then still
+        # waits for what is free is not run.
+        gil += min(end - start - looked, 2 * others)
+    return gil, holders
 
 
 def _most(values: list[str | None]) -> str | None:

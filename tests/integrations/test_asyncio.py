@@ -11,13 +11,16 @@ import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import numpy as np
 import pytest
 from needs import needs_tracer
 from own_threads import stolen_ns
 
+from gilknocker import GilTracer
 from gilknocker.integrations.asyncio import LoopWatch
 from gilknocker.testing import GilLoad, hold_gil
 
@@ -194,6 +197,54 @@ def test_the_machine(run: str) -> None:
     assert float(seconds) > 1.4
     assert float(machine) >= 0.9 * float(seconds)
     assert (callback, holder) == ("None", "None")
+
+
+LOOP, LOOKER, OTHER = 1, 2, 3
+
+
+@pytest.mark.parametrize(
+    ("holds", "waits", "ran", "parts"),
+    [
+        # Stopped while it held the GIL between two callbacks: nothing it runs there takes so long.
+        pytest.param([(LOOP, 0, 90)], [], 1, (1, 0, 99), id="stopped holding"),
+        pytest.param([(LOOP, 0, 90)], [], 90, (90, 0, 10), id="ran"),
+        # Stopped while a look of ours held it, and the loop waited for that.
+        pytest.param([(LOOKER, 0, 90)], [(LOOP, 0, 90)], 0, (0, 0, 100), id="stopped looking"),
+        pytest.param([], [(LOOP, 0, 90)], 0, (0, 0, 100), id="stopped when it was free again"),
+        pytest.param([(OTHER, 0, 90)], [(LOOP, 0, 90)], 0, (0, 90, 10), id="another"),
+        pytest.param(
+            [(OTHER, n, n + 3) for n in range(0, 90, 5)],
+            [(LOOP, 0, 90)],
+            0,
+            (0, 90, 10),
+            id="many short holds of another",
+        ),
+    ],
+)
+def test_the_machine_stops_a_loop_that_is_in_no_callback(
+    holds: list[tuple[int, int, int]],
+    waits: list[tuple[int, int, int]],
+    ran: int,
+    parts: tuple[float, float, float],
+) -> None:
+    watch = LoopWatch()
+    events = np.zeros(len(holds) + len(waits), watch._tracer.events().dtype)
+    for event, (thread, start, end) in zip(events, holds + waits, strict=True):
+        event["thread"], event["start"], event["end"] = thread, start * 10**6, end * 10**6
+    events["kind"][: len(holds)] = GilTracer.HOLD
+    events["kind"][len(holds) :] = GilTracer.WAIT
+    threads = [SimpleNamespace(serial=n, native_id=n, name=str(n)) for n in (LOOP, LOOKER, OTHER)]
+    told: Any = SimpleNamespace(events=lambda: events, threads=lambda: threads)
+    watch._tracer, watch._native_id, watch._noted = told, LOOP, (0, 0, 0)
+    looker: Any = SimpleNamespace(native_id=LOOKER)
+    watch._looking = looker
+    held = sum(end - start for thread, start, end in holds if thread == LOOP)
+    watch._explain(0, 100 * 10**6, held * 10**6, ran * 10**6, [])
+    (late,) = watch.late
+    assert [late.own_seconds, late.gil_seconds, late.machine_seconds] == pytest.approx(
+        [part / 1000 for part in parts]
+    )
+    assert late.holder == (str(OTHER) if parts[1] else None)
 
 
 @loops

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -36,13 +36,13 @@ def both_threads(knocker: KnockKnock) -> Iterator[dict[int, str]]:
 
 def test_many_at_once_in_an_idle_process() -> None:
     knockers = [KnockKnock(method="look") for _ in range(64)]
-    for knocker in knockers:
-        knocker.start()
-    wait_until(lambda: len(our_threads()) == 128)
-    find_no_contention(knockers, seconds=3, allowed=0.001)
-    for knocker in knockers:  # none of them starves
-        wait_until(lambda knocker=knocker: knocker.snapshot().ticks > 500, 60, every=0.1)
-        knocker.stop()
+    with ExitStack() as running:
+        for knocker in knockers:
+            running.enter_context(knocker)
+        wait_until(lambda: len(our_threads()) == 128)
+        find_no_contention(knockers, seconds=3, allowed=0.001)
+        for knocker in knockers:  # none of them starves
+            wait_until(lambda knocker=knocker: knocker.snapshot().ticks > 500, 60, every=0.1)
     wait_until(lambda: our_threads() == {})
 
 
