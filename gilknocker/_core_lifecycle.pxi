@@ -83,8 +83,7 @@ def _own_threads_have_begun() -> None:
     global own_threads_refused
     own_threads_refused = True
     for begun in list(beginning):
-        with begun:
-            pass
+        begun.acquire()  # not `with`: that looks up methods by a private function of CPython's
 
 
 def _before_fork() -> None:
