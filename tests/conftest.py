@@ -74,4 +74,6 @@ def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
             before.end_children()
             pytest.fail(f"the test left behind: {left}")
         time.sleep(0.001)
-    before.end_children()  # of one that failed: they may disturb the next
+    # Of one that failed: they may disturb the next.
+    before.end_meters()
+    before.end_children()

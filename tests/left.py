@@ -14,6 +14,7 @@ from own_threads import our_names
 
 # What Python keeps until it exits.
 KEPT = (b"multiprocessing.resource_tracker", b"multiprocessing.forkserver")
+STOP_TIMEOUT_NS = 10**9
 
 
 class Left:
@@ -43,6 +44,14 @@ class Left:
             with suppress(OSError):  # it ended, or somebody else waits for it
                 os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)
+
+    def end_meters(self) -> None:
+        """Stop what still measures: its threads would be found by each test that looks for them."""
+        lifecycle = sys.modules.get("gilknocker.meters.lifecycle")
+        if lifecycle is not None:
+            for reference in list(lifecycle.PROCESS._known.values()):
+                if (runner := reference()) is not None:
+                    lifecycle.PROCESS.stop(runner, STOP_TIMEOUT_NS)
 
     def _new_children(self) -> dict[int, str]:
         return {pid: name for pid, name in children().items() if pid not in self._children}

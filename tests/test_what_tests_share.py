@@ -12,6 +12,7 @@ import pytest
 from bounds import deadline, ordinary_signals
 from left import Left
 from needs import needs_tracer
+from own_threads import our_names
 from waiting import wait_until
 
 from gilknocker import GilTracer, KnockKnock
@@ -32,6 +33,14 @@ def test_a_knocker_is_found() -> None:
     with KnockKnock():  # the debug build counts its objects besides
         wait_until(lambda: sum(what.startswith("thread gilknock") for what in before.more()) == 2)
     wait_until(lambda: not before.more())
+
+
+def test_a_knocker_of_a_test_that_failed_is_stopped() -> None:
+    before, knocker = Left(), KnockKnock()
+    knocker.start()
+    before.end_meters()
+    assert not knocker.is_running
+    wait_until(lambda: not our_names())
 
 
 @needs_tracer

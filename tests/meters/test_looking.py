@@ -11,7 +11,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from statistics import median
 
 import numpy as np
@@ -203,14 +203,13 @@ def test_looks_agree_with_the_oracle(held: int, free: int) -> None:
 @needs_gil
 def test_own_holds_are_not_contention() -> None:
     knockers = [KnockKnock(100, knock_interval_micros=100, method="look") for _ in range(3)]
-    for knocker in knockers:
-        knocker.start()
-    find_no_contention(knockers, seconds=1, allowed=0.02)
-    for knocker in knockers:
-        wait_until(lambda knocker=knocker: knocker.snapshot().knocks > 500, 60, every=0.1)
-    snapshots = [knocker.snapshot() for knocker in knockers]
-    for knocker in knockers:
-        knocker.stop()
+    with ExitStack() as running:
+        for knocker in knockers:
+            running.enter_context(knocker)
+        find_no_contention(knockers, seconds=1, allowed=0.02)
+        for knocker in knockers:
+            wait_until(lambda knocker=knocker: knocker.snapshot().knocks > 500, 60, every=0.1)
+        snapshots = [knocker.snapshot() for knocker in knockers]
     assert sum(seen.ticks_own for seen in snapshots) > 0
     for seen in snapshots:
         assert seen.ticks_held + seen.ticks_own <= seen.ticks
