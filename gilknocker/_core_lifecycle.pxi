@@ -55,10 +55,11 @@ def at_fork(lifecycle, int change, function) -> None:
 cdef object the_lifecycle = None
 cdef bint exit_began = False
 
-# Threads of ours that have not had the GIL yet, each a lock that is held until then. One that asks
-# for its first time when the interpreter has gone would run Python code on what was freed: CPython
-# holds up only who comes while it goes. Read and written with the GIL.
-cdef set beginning = set()
+# Threads of ours that have not had the GIL yet: a lock of each that is held until then, and the
+# generation of forks that it is of. One that asks for its first time when the interpreter has gone
+# would run Python code on what was freed: CPython holds up only who comes while it goes. Read and
+# written with the GIL.
+cdef dict beginning = {}
 cdef bint own_threads_refused = False
 
 
@@ -82,8 +83,9 @@ def _own_threads_have_begun() -> None:
     """Let no thread of ours begin any more, and wait for those that are about to."""
     global own_threads_refused
     own_threads_refused = True
-    for begun in list(beginning):
-        begun.acquire()  # not `with`: that looks up methods by a private function of CPython's
+    for begun, generation in list(beginning.items()):
+        if generation == fork_generation():  # else it is not in this process
+            begun.acquire()  # not `with`: that looks up methods by a private function of CPython's
 
 
 def _before_fork() -> None:
@@ -97,7 +99,6 @@ def _after_fork_in_parent() -> None:
 
 
 def _after_fork_in_child() -> None:
-    beginning.clear()  # they are not here
     if the_lifecycle is not None:
         insist(the_lifecycle.after_fork_in_child)
 
@@ -122,7 +123,7 @@ def call_soon(function) -> None:
 cdef void call_as_ours(object function) noexcept:
     begun, work = function
     try:
-        beginning.discard(begun)
+        beginning.pop(begun, None)
         begun.release()
         CPythonGil.instance().begin_own()
         try:
@@ -172,11 +173,11 @@ cdef class OwnThread:
         function, self._function = (begun, self._function), None
         Py_INCREF(function)
         self._generation = fork_generation()
-        beginning.add(begun)
+        beginning[begun] = self._generation
         try:
             self._thread.start(&run_as_ours, <void*><PyObject*>function)
         except BaseException:
-            beginning.discard(begun)
+            beginning.pop(begun, None)
             Py_DECREF(function)
             raise
         self._unjoined = True

@@ -133,6 +133,25 @@ for thread in threads:
     assert (done.returncode, done.stdout, done.stderr) == (0, said, "")
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+def test_a_child_of_a_fork_behind_python_does_not_wait_for_its_parents() -> None:
+    program = """
+import ctypes, os, sys
+sys.setswitchinterval(100)
+from gilknocker.meters.bare_thread import BareThread
+thread = BareThread()
+thread.start(lambda: None)  # has not begun when the child is made
+child = ctypes.PyDLL(None).fork()
+if not child:
+    sys.exit(7)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (7, "", "")
+
+
 def test_it_is_unknown_to_threading() -> None:
     known: list[set[threading.Thread]] = []
     before, thread = set(threading.enumerate()), BareThread()
