@@ -21,6 +21,9 @@ from atlas.busy import Delays, Gap, Gaps
 from atlas.case import Case, load
 
 HEARTBEAT_SECONDS = 0.001
+# A call that lets go 100,000 times may lose the GIL for 5 ms each time. That is seen by then, and
+# it would take minutes.
+COMPETING_SECONDS = 10.0
 
 
 def _collect() -> None:
@@ -50,25 +53,27 @@ def _always_runs() -> None:
 
 
 class Rival:
-    """A thread beside the call; what it could not do meanwhile is in its gaps."""
+    """A thread beside the call; what it could not do meanwhile is in its gaps.
 
-    def __init__(self, name: str, beat: Callable[[], None], expected_ns: int) -> None:
-        self._beat, self._expected_ns = beat, expected_ns
+    It calls `beat` again and again, which says how long it slept on purpose, in ns.
+    """
+
+    def __init__(self, name: str, beat: Callable[[], int], always_runs: bool) -> None:
+        self._beat, self._always_runs = beat, always_runs
         self._stop = False
         self._started = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._caller = threading.get_native_id()
 
     def _run(self) -> None:
-        if self._expected_ns:
+        if self._always_runs:
             _always_runs()
         delays = Delays(self._caller)
         self._gaps = Gaps(delays)
         self._gaps.start()
         self._started.set()
         while not self._stop:
-            self._beat()
-            self._gaps.mark(self._expected_ns)
+            self._gaps.mark(self._beat())
         delays.close()
 
     def __enter__(self) -> Rival:
@@ -88,14 +93,26 @@ class Rival:
 
 
 def competitor() -> Rival:
-    """Return a thread of pure Python that wants the GIL all the time."""
-    return Rival("competitor", lambda: [None for _ in range(50)] and None, 0)
+    """Return a thread of pure Python that wants the GIL all the time, and then each millisecond."""
+    until = time.monotonic() + COMPETING_SECONDS
+
+    def beat() -> int:
+        if time.monotonic() >= until:
+            return _sleep()
+        [None for _ in range(50)]
+        return 0
+
+    return Rival("competitor", beat, always_runs=False)
 
 
 def heartbeat() -> Rival:
     """Return a thread that wakes each millisecond."""
-    expected = int(HEARTBEAT_SECONDS * 1e9)
-    return Rival("heartbeat", lambda: time.sleep(HEARTBEAT_SECONDS), expected)
+    return Rival("heartbeat", _sleep, always_runs=True)
+
+
+def _sleep() -> int:
+    time.sleep(HEARTBEAT_SECONDS)
+    return int(HEARTBEAT_SECONDS * 1e9)
 
 
 def trace(case: Case, state: Any) -> dict[str, Any]:

@@ -79,6 +79,17 @@ def test_three_cases_through_the_whole(atlas: Path) -> None:
     assert "tiny.fails" in missing.stdout and "tiny.sleeps" not in missing.stdout
 
 
+def test_a_competitor_wants_the_gil_all_the_time_but_not_for_minutes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT))
+    from atlas import measure
+
+    assert measure.competitor()._beat() == 0
+    monkeypatch.setattr(measure, "COMPETING_SECONDS", 0.0)
+    assert measure.competitor()._beat() == 1_000_000  # slept, in ns
+
+
 def test_what_there_is_not(atlas: Path) -> None:
     assert "no field 'nothing'; there are: " in run(atlas, "--here", "nothing").stderr
     assert "no case 'x' in tiny; there are: keeps" in run(atlas, "--here", "tiny.x").stderr
