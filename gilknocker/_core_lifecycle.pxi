@@ -59,7 +59,7 @@ cdef bint exit_began = False
 # generation of forks that it is of. One that asks for its first time when the interpreter has gone
 # would run Python code on what was freed: CPython holds up only who comes while it goes. Read and
 # written with the GIL.
-cdef dict beginning = {}
+cdef object beginning = {}  # no `dict`: Cython would call private functions of CPython for it
 cdef bint own_threads_refused = False
 
 
