@@ -167,6 +167,8 @@ def _put_back(slots: list[int], real: int) -> None:
     """
     libc = ctypes.CDLL(None)
     cells = [ctypes.c_size_t.from_address(slot) for slot in slots]
+    if not cells:
+        return  # whoever counted has seen that somebody was in the way, and looks by now
     hook = cells[0].value
     for slot, cell in zip(slots, cells, strict=True):
         if cell.value == hook:
