@@ -49,9 +49,8 @@ class Left:
         """Stop what still measures: its threads would be found by each test that looks for them."""
         lifecycle = sys.modules.get("gilknocker.meters.lifecycle")
         if lifecycle is not None:
-            for reference in list(lifecycle.PROCESS._known.values()):
-                if (runner := reference()) is not None:
-                    lifecycle.PROCESS.stop(runner, STOP_TIMEOUT_NS)
+            for runner in lifecycle._alive(lifecycle.PROCESS._known):
+                lifecycle.PROCESS.stop(runner, STOP_TIMEOUT_NS)
 
     def _new_children(self) -> dict[int, str]:
         return {pid: name for pid, name in children().items() if pid not in self._children}
