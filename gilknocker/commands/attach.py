@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from gilknocker.commands.first_stderr import FirstStderr
 from gilknocker.commands.options import OF_STACKS, UsageError
-from gilknocker.commands.outputs import Run, outputs
+from gilknocker.commands.outputs import outputs
 from gilknocker.commands.outside import watched
 from gilknocker.commands.outside_options import (
     add_files,
@@ -19,6 +19,7 @@ from gilknocker.commands.outside_options import (
 from gilknocker.meters.outside.attachment import Attachment, NoAnswer
 from gilknocker.meters.outside.process import NoProcess
 from gilknocker.meters.outside.target import Unreadable
+from gilknocker.reports.run import Run
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def attach(words: Sequence[str]) -> None:
     if attachment.snapshot is None:
         raise UsageError(f"process {options.pid} has ended before it could say anything")
     program = ["process", str(options.pid)]
-    run = Run(attachment.snapshot, program, None, attachment.threads, 0, None)
+    run = Run(attachment.snapshot, program, threads=attachment.threads)
     print_report(run, files, stderr, notes)
 
 

@@ -13,10 +13,10 @@ import sys
 
 from gilknocker.commands.first_stderr import FirstStderr
 from gilknocker.commands.options import UsageError
-from gilknocker.commands.outputs import Run, outputs
+from gilknocker.commands.outputs import outputs
 from gilknocker.meters.outside.family import PERIOD_SECONDS, Family
 from gilknocker.reports.processes import MeasuredProcess
-from gilknocker.reports.words import text
+from gilknocker.reports.run import Run
 from gilknocker.snapshot.value import Snapshot
 
 TYPE_CHECKING = False
@@ -134,8 +134,8 @@ def _report(
         reasons = "; ".join(sorted({one.problem for one in processes})) or "it ended too early"
         stderr.write(f"gilknocker: error: no report: nothing could be measured: {reasons}\n")
         return
-    run = Run(Snapshot.merge(snapshots), options.words, status, [], 0, None, processes)
-    stderr.write(text(run.snapshot, program=run.program, exit_status=status, processes=processes))
+    run = Run(Snapshot.merge(snapshots), options.words, status, processes=processes)
+    stderr.write(run.text())
     for file in files:
         if not file.save(run, stderr):
             return

@@ -63,21 +63,7 @@ def show(path: str) -> None:
     from gilknocker._units import fitting
     from gilknocker.commands.report_file import load
 
-    envelope, snapshot = load(path)
-    from gilknocker.reports.words import text
-
-    program, status = envelope.get("program"), envelope.get("exit_status")
-    threads = envelope.get("threads", ())
-    report = text(
-        snapshot,
-        program=program,
-        exit_status=status,
-        threads=threads,
-        children_cpu_ns=envelope.get("children_cpu_ns", 0),
-        processes=envelope.get("processes", ()),
-        children=envelope.get("children", 0),
-    )
-    print(fitting(report, sys.stdout), end="")
+    print(fitting(load(path).text(), sys.stdout), end="")
 
 
 def compare(arguments: list[str]) -> None:
@@ -89,7 +75,7 @@ def compare(arguments: list[str]) -> None:
 
     stored, a, b = parse_compare(arguments)
     targets = output_files({"--json": stored})
-    before, after = (load(path)[1] for path in (a, b))
+    before, after = (load(path).snapshot for path in (a, b))
     comparison = Comparison(before, after, (a, b))
     if targets:
         import json

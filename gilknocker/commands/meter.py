@@ -11,7 +11,7 @@ from gilknocker.commands.options import FILES, UsageError
 from gilknocker.meters.child_processes import ChildCount, cpu_ns
 from gilknocker.meters.knock_knock import KnockKnock
 from gilknocker.meters.lifecycle import PROCESS
-from gilknocker.reports.words import text
+from gilknocker.reports.run import Run
 from gilknocker.snapshot import holders  # noqa: F401 (of Snapshot.holders)
 
 TYPE_CHECKING = False
@@ -120,27 +120,18 @@ class Meter:
         if self._live is not None:
             PROCESS.stop(self._live, 1_000_000_000)
         flush(sys.stdout)  # where both go to one place, the report comes after what was printed
-        children = self._children.started
-        children_cpu_ns = max(cpu_ns() - self._children_cpu_ns, 0)
-        report = text(
+        run = Run(
             snapshot,
-            program=self._program,
-            exit_status=self.exit_status,
+            self._program,
+            self.exit_status,
             threads=threads,
-            children_cpu_ns=children_cpu_ns,
-            children=children,
+            children_cpu_ns=max(cpu_ns() - self._children_cpu_ns, 0),
+            children=self._children.started,
+            tracer=self._tracer,
         )
-        self._stderr.write(report)
+        self._stderr.write(run.text())
         if self.hint:
             self._stderr.write(f"gilknocker: {self.hint}\n")
-        if not self._outputs:
-            return
-        from gilknocker.commands.outputs import Run
-
-        run = Run(
-            *(snapshot, self._program, self.exit_status, threads, children_cpu_ns, self._tracer),
-            children=children,
-        )
         for output in self._outputs:
             if not output.save(run, self._stderr):
                 return

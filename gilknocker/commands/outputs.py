@@ -14,13 +14,10 @@ if TYPE_CHECKING:
 
     from gilknocker._files import Target
     from gilknocker.commands.first_stderr import FirstStderr
-    from gilknocker.meters.tracer import GilTracer
-    from gilknocker.reports.processes import MeasuredProcess
-    from gilknocker.snapshot.thread_times import ThreadTimes
+    from gilknocker.reports.run import Run
     from gilknocker.snapshot.value import Snapshot
 
-    _Render: TypeAlias = Callable[..., str]
-    _Write: TypeAlias = Callable[["Run", Target], None]
+    _Write: TypeAlias = Callable[[Run, Target], None]
 
     class _Options(Protocol):
         """Of `run` and `record`: what to write, and whether there is a trace to write of."""
@@ -34,31 +31,7 @@ if TYPE_CHECKING:
         trace: bool
 
 
-__all__ = ["Output", "Run", "outputs"]
-
-
-class Run:
-    """What was measured: what outputs are made of; no exit status of a process that runs on."""
-
-    def __init__(
-        self,
-        snapshot: Snapshot,
-        program: list[str],
-        exit_status: int | None,
-        threads: list[ThreadTimes],
-        children_cpu_ns: int,
-        tracer: GilTracer | None,
-        processes: Sequence[MeasuredProcess] = (),
-        children: int = 0,
-    ) -> None:
-        self.snapshot = snapshot
-        self.program = program
-        self.exit_status = exit_status
-        self.threads = threads
-        self.children_cpu_ns = children_cpu_ns
-        self.tracer = tracer
-        self.processes = processes
-        self.children = children
+__all__ = ["Output", "outputs"]
 
 
 class Output:
@@ -169,22 +142,12 @@ def _of_stacks(options: _Options, targets: dict[str, Target]) -> list[Output]:
     return found
 
 
-def _drawn(draw: Callable[[Snapshot, list[str]], str]) -> _Write:
+def _drawn(draw: Callable[[Snapshot, Sequence[str]], str]) -> _Write:
     return lambda run, target: target.write_text(draw(run.snapshot, run.program))
 
 
-def _rendered(render: _Render) -> _Write:
-    return lambda run, target: target.write_text(
-        render(
-            run.snapshot,
-            run.program,
-            run.exit_status,
-            run.threads,
-            run.children_cpu_ns,
-            run.processes,
-            run.children,
-        )
-    )
+def _rendered(render: Callable[[Run], str]) -> _Write:
+    return lambda run, target: target.write_text(render(run))
 
 
 def _trace_shown(stderr: FirstStderr) -> _Write:

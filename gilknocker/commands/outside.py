@@ -8,7 +8,7 @@ import time
 from gilknocker._units import format_ns
 from gilknocker.commands.first_stderr import FirstStderr
 from gilknocker.commands.options import UsageError
-from gilknocker.commands.outputs import Run, outputs
+from gilknocker.commands.outputs import outputs
 from gilknocker.commands.outside_options import (
     add_files,
     micros,
@@ -19,6 +19,7 @@ from gilknocker.commands.outside_options import (
 )
 from gilknocker.meters.outside.process import NoProcess
 from gilknocker.meters.outside.watch import OutsideMeter
+from gilknocker.reports.run import Run
 from gilknocker.reports.stacks import stack_lines
 from gilknocker.reports.words import printable
 
@@ -135,7 +136,7 @@ def watched(
             ended = meter.wait(options.seconds)
         except KeyboardInterrupt:
             ended = False
-    run = Run(meter.snapshot(), ["process", str(options.pid)], None, [], 0, None)
+    run = Run(meter.snapshot(), ["process", str(options.pid)])
     notes = [f"process {options.pid} has ended."] if ended else []
     print_report(run, files, stderr, notes)
 

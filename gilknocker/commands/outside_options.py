@@ -9,7 +9,7 @@ from gilknocker._units import fitting
 from gilknocker.commands.options import UsageError
 from gilknocker.meters.outside.process import NoProcess
 from gilknocker.meters.outside.target import NoPython, Target, Unreadable
-from gilknocker.reports.words import printable, text
+from gilknocker.reports.words import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from gilknocker.commands.first_stderr import FirstStderr
-    from gilknocker.commands.outputs import Output, Run
+    from gilknocker.commands.outputs import Output
+    from gilknocker.reports.run import Run
 
 __all__ = ["FILES", "add_files", "micros", "parser_of", "print_report", "seconds", "target_of"]
 
@@ -104,8 +105,7 @@ def print_report(
     UsageError
         If one cannot be written.
     """
-    report = text(run.snapshot, program=run.program, threads=run.threads)
-    print(fitting(report, sys.stdout), end="")
+    print(fitting(run.text(), sys.stdout), end="")
     for note in notes:
         print(f"  Note: {note}")
     for file in files:

@@ -8,11 +8,11 @@ import sys
 from gilknocker import __version__
 from gilknocker._checks import MAX_INT64, shown
 from gilknocker.commands.options import UsageError
+from gilknocker.reports.run import Run
 from gilknocker.snapshot.value import Snapshot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from typing import Any
 
     from gilknocker.reports.processes import MeasuredProcess
@@ -24,52 +24,31 @@ FORMAT = "gilknocker.report"
 VERSION = 1
 
 
-def envelope(
-    snapshot: Snapshot,
-    program: list[str],
-    exit_status: int | None,
-    threads: Sequence[ThreadTimes] = (),
-    children_cpu_ns: int = 0,
-    processes: Sequence[MeasuredProcess] = (),
-    children: int = 0,
-) -> dict[str, Any]:
+def envelope(run: Run) -> dict[str, Any]:
     """Return what is stored of a run: a dict for ``json.dump``."""
+    processes = [process.stored() for process in run.processes]
     return {
         "format": FORMAT,
         "version": VERSION,
         "gilknocker": __version__,
         "python": ".".join(map(str, sys.version_info[:3])),
-        "program": program,
-        "exit_status": exit_status,
-        "children": children,
-        "children_cpu_ns": children_cpu_ns,
-        "snapshot": snapshot.to_dict(),
-        "threads": [thread._asdict() for thread in threads],
-        **({"processes": [process.stored() for process in processes]} if processes else {}),
+        "program": list(run.program),
+        "exit_status": run.exit_status,
+        "children": run.children,
+        "children_cpu_ns": run.children_cpu_ns,
+        "snapshot": run.snapshot.to_dict(),
+        "threads": [thread._asdict() for thread in run.threads],
+        **({"processes": processes} if processes else {}),
     }
 
 
-def content(
-    snapshot: Snapshot,
-    program: list[str],
-    exit_status: int | None,
-    threads: Sequence[ThreadTimes] = (),
-    children_cpu_ns: int = 0,
-    processes: Sequence[MeasuredProcess] = (),
-    children: int = 0,
-) -> str:
+def content(run: Run) -> str:
     """Return what a report's file holds."""
-    stored = envelope(snapshot, program, exit_status, threads, children_cpu_ns, processes, children)
-    return json.dumps(stored, indent=1) + "\n"
+    return json.dumps(envelope(run), indent=1) + "\n"
 
 
-def load(path: str) -> tuple[dict[str, Any], Snapshot]:
-    """Read a report, or a bare snapshot as ``Snapshot.to_dict`` makes it.
-
-    Returns
-    -------
-    envelope, snapshot : dict, Snapshot
-        The envelope without its snapshot; empty for a bare snapshot.
+def load(path: str) -> Run:
+    """Read a report, or a bare snapshot as ``Snapshot.to_dict`` makes it: a run of no program.
 
     Raises
     ------
@@ -84,15 +63,14 @@ def load(path: str) -> tuple[dict[str, Any], Snapshot]:
     except (ValueError, RecursionError) as error:  # JSONDecodeError and UnicodeDecodeError are such
         raise UsageError(f"{path!r} is no JSON: {error}") from None
     try:
-        stored = _checked_envelope(data)
-        return stored, Snapshot.from_dict(stored.pop("snapshot", data))
+        if not isinstance(data, dict) or data.get("format") != FORMAT:
+            return Run(Snapshot.from_dict(data))
+        return _run(data)
     except (TypeError, ValueError) as error:
         raise UsageError(f"{path!r} is no report of gilknocker: {error}") from None
 
 
-def _checked_envelope(data: Any) -> dict[str, Any]:
-    if not isinstance(data, dict) or data.get("format") != FORMAT:
-        return {}
+def _run(data: dict[str, Any]) -> Run:
     if type(data.get("version")) is not int or data["version"] != VERSION:
         raise ValueError(f"version must be {VERSION}, not {shown(data.get('version'))}")
     program, status = data.get("program"), data.get("exit_status")
@@ -108,11 +86,15 @@ def _checked_envelope(data: Any) -> dict[str, Any]:
             raise ValueError(f"{name} must be from 0 to 2**63 - 1, not {shown(value)}")
     if "snapshot" not in data:
         raise ValueError("it must have the key 'snapshot'")
-    return {
-        **data,
-        "threads": _threads(data.get("threads", [])),
-        "processes": _processes(data.get("processes", [])),
-    }
+    return Run(
+        Snapshot.from_dict(data["snapshot"]),
+        program,
+        status,
+        threads=_threads(data.get("threads", [])),
+        children_cpu_ns=data.get("children_cpu_ns", 0),
+        children=data.get("children", 0),
+        processes=_processes(data.get("processes", [])),
+    )
 
 
 def _threads(rows: Any) -> list[ThreadTimes]:

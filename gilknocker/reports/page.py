@@ -7,7 +7,6 @@ import time
 
 from gilknocker import __version__
 from gilknocker._units import format_count, format_ns, format_percent
-from gilknocker.reports import words
 from gilknocker.reports.card import STYLE, card, one_line
 from gilknocker.reports.svg import wait_timeline
 
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from gilknocker.reports.processes import MeasuredProcess
+    from gilknocker.reports.run import Run
     from gilknocker.snapshot.thread_times import ThreadTimes
     from gilknocker.snapshot.value import Snapshot
 
@@ -46,48 +46,14 @@ footer{margin-top:1rem;font-size:12px;opacity:.75}
 """
 
 
-def page(
-    snapshot: Snapshot,
-    program: Sequence[str],
-    exit_status: int | None,
-    threads: Sequence[ThreadTimes] = (),
-    children_cpu_ns: int = 0,
-    processes: Sequence[MeasuredProcess] = (),
-    children: int = 0,
-) -> str:
-    """Return the text of the file.
-
-    Parameters
-    ----------
-    snapshot : Snapshot
-        What was measured; with raw waits there is a timeline of them.
-    program : sequence of str
-        The words of the command.
-    exit_status : int or None
-        How it ended; None if it was not seen to.
-    threads : sequence of ThreadTimes
-        What each thread did, of a trace; else the table is of `Snapshot.holders`.
-    children_cpu_ns : int, default 0
-        The CPU time of child processes, ns.
-    processes : sequence of MeasuredProcess, optional
-        Those that `snapshot` is of, taken together; each gets a card.
-    children : int, default 0
-        How many child processes there were at least, as far as known.
-    """
-    text = words.text(
-        snapshot,
-        program=program,
-        exit_status=exit_status,
-        threads=threads,
-        children_cpu_ns=children_cpu_ns,
-        processes=processes,
-        children=children,
-    )
-    shown = card(snapshot, children_cpu_ns=children_cpu_ns, children=children)
+def page(run: Run) -> str:
+    """Return the text of the file: each of the processes of a run gets a card."""
+    snapshot, threads, text = run.snapshot, run.threads, run.text()
+    shown = card(snapshot, children_cpu_ns=run.children_cpu_ns, children=run.children)
     title = one_line(text.partition("\n")[0])
     beside = [*_timeline(snapshot), *([] if threads else _holders(snapshot)), _as_text(text)]
     below = _threads(threads) if threads else ""  # it is wide
-    below += _processes(processes) if processes else ""
+    below += _processes(run.processes) if run.processes else ""
     main = f"<main><div>{shown}</div>\n<div>{''.join(beside)}</div></main>\n{below}"
     return document(title, main, snapshot.start_unix_ns)
 

@@ -240,5 +240,5 @@ def test_a_file_that_was_written_beside_forks_is_read_again(
             *("-W", "ignore", *RUN, *options, "--json", str(path), "-c", FORKS)
         )
         assert returncode == 0, output
-        _, snapshot = load(str(path))
+        snapshot = load(str(path)).snapshot
         assert snapshot.knocks > 0

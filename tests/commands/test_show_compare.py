@@ -16,13 +16,14 @@ from stories import MS, tell
 
 from gilknocker import Snapshot, compare
 from gilknocker.commands.report_file import envelope
-from gilknocker.reports import comparison
+from gilknocker.reports import comparison, words
 from gilknocker.reports.comparison import (
     Difference,
     held_difference,
     percentile_interval,
     wait_difference,
 )
+from gilknocker.reports.run import Run
 
 BEFORE = tell(["held"] * 95 + ["free"] * 5, [15 * MS] * 90 + [30 * MS] * 10)
 AFTER = tell(["held"] * 30 + ["free"] * 70, [10_000] * 95 + [5 * MS] * 5)
@@ -35,16 +36,14 @@ def stored(folder: Path, name: str, data: object) -> Path:
 
 
 def test_show_a_report_and_a_bare_snapshot(tmp_path: Path) -> None:
-    from gilknocker.reports import words
-
-    whole = stored(tmp_path, "a.json", envelope(BEFORE, ["x.py", "y"], 3))
+    whole = stored(tmp_path, "a.json", envelope(Run(BEFORE, ["x.py", "y"], 3)))
     bare = stored(tmp_path, "b.json", BEFORE.to_dict())
     shown = python("-m", "gilknocker", "show", whole).stdout
     assert shown == words.text(BEFORE, program=["x.py", "y"], exit_status=3)
     assert python("-m", "gilknocker", "show", bare).stdout == words.text(BEFORE)
 
 
-GOOD = envelope(BEFORE, ["x.py"], 0)
+GOOD = envelope(Run(BEFORE, ["x.py"], 0))
 
 
 @pytest.mark.parametrize(
@@ -65,8 +64,8 @@ GOOD = envelope(BEFORE, ["x.py"], 0)
 )
 def test_files_that_are_no_reports(data: Any, message: str, tmp_path: Path) -> None:
     path = stored(tmp_path, "a.json", data)
-    for words in (["show", path], ["compare", path, path]):
-        got = python("-m", "gilknocker", *words)
+    for arguments in (["show", path], ["compare", path, path]):
+        got = python("-m", "gilknocker", *arguments)
         assert (got.returncode, got.stdout) == (2, "")
         assert got.stderr.startswith("gilknocker: error: ") and got.stderr.count("\n") == 1
         assert message in got.stderr
@@ -88,7 +87,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_compare(tmp_path: Path) -> None:
-    a = stored(tmp_path, "a.json", envelope(BEFORE, ["x.py"], 0))
+    a = stored(tmp_path, "a.json", envelope(Run(BEFORE, ["x.py"], 0)))
     b = stored(tmp_path, "b.json", AFTER.to_dict())
     got = python("-m", "gilknocker", "compare", "a.json", "b.json", cwd=tmp_path)
     assert a.exists() and b.exists() and got.stderr == ""

@@ -15,6 +15,7 @@ from gilknocker import ThreadTimes
 from gilknocker.reports import card as cards
 from gilknocker.reports import words
 from gilknocker.reports.page import page
+from gilknocker.reports.run import Run
 from gilknocker.reports.svg import wait_timeline
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -45,7 +46,7 @@ def dots(chart: ElementTree.Element) -> list[tuple[float, float]]:
 
 
 def test_page() -> None:
-    text = page(SNAPSHOT, ["x.py", "<b>&"], 3)
+    text = page(Run(SNAPSHOT, ["x.py", "<b>&"], 3))
     root = read(text)
     first = words.text(SNAPSHOT, program=["x.py", "<b>&"], exit_status=3).splitlines()[0]
     assert root.findtext("head/title") == root.findtext("body/h1") == first
@@ -59,14 +60,14 @@ def test_page() -> None:
 
 
 def test_page_without_raw_waits_or_holders_has_no_sections_for_them() -> None:
-    root = read(page(tell(HALF, WAITS), ["x.py"], 0))
+    root = read(page(Run(tell(HALF, WAITS), ["x.py"], 0)))
     assert len(list(root.iter(f"{SVG}svg"))) == 2 and table(root) == []
-    root = read(page(tell([], [], raw=True), ["x.py"], 0))
+    root = read(page(Run(tell([], [], raw=True), ["x.py"], 0)))
     assert len(list(root.iter(f"{SVG}svg"))) == 1
 
 
 def test_table_of_holders() -> None:
-    root = read(page(held_by(SNAPSHOT, [("<i>a", 3), ("b\n", 1)]), ["x.py"], 0))
+    root = read(page(Run(held_by(SNAPSHOT, [("<i>a", 3), ("b\n", 1)]), ["x.py"], 0)))
     assert table(root) == [
         ["thread", "native id", "share"],
         ["<i>a", "7", "75.0 %"],
@@ -81,7 +82,7 @@ def test_table_of_threads() -> None:
         ThreadTimes(8, 1, "less", False, True, 2 * MS, *times[1:]),
         ThreadTimes(7, 0, "<i>", False, True, *times),
     ]
-    root = read(page(held_by(SNAPSHOT, [("other", 3)]), ["x.py"], 0, threads))
+    root = read(page(Run(held_by(SNAPSHOT, [("other", 3)]), ["x.py"], 0, threads=threads)))
     heads, *rows = table(root)
     assert [row[0] for row in rows] == ["<i>", "less", "meter"]
     assert dict(zip(heads, rows[0], strict=True)) == {
@@ -102,7 +103,8 @@ def test_table_of_very_many_threads_stays_small() -> None:
     def one(number: int) -> ThreadTimes:
         return ThreadTimes(number, number, f"t{number}", False, True, number, *[0] * 8)
 
-    text = page(SNAPSHOT, ["x.py"], 0, [one(number) for number in range(10_000)])
+    threads = [one(number) for number in range(10_000)]
+    text = page(Run(SNAPSHOT, ["x.py"], 0, threads=threads))
     _, *rows = table(read(text))
     assert [row[0] for row in rows] == [f"t{number}" for number in range(9_999, 9_799, -1)]
     assert "and 9800 threads more" in text and len(text) < 200_000
