@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,7 +12,6 @@ pytest.importorskip("IPython", reason="needs the extra [notebook]")
 
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
-from traitlets.config import Config
 
 MODES = ("all", "last", "last_expr", "none", "last_expr_or_assign")
 
@@ -98,19 +96,6 @@ CELLS = SYNC + ASYNC
 
 def test_there_are_enough() -> None:
     assert len(set(CELLS)) == len(CELLS) >= 80
-
-
-@pytest.fixture
-def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[InteractiveShell]:
-    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
-    # It would save the history by a thread of its own.
-    config = Config({"HistoryManager": {"enabled": False}})
-    shell = InteractiveShell.instance(config=config)
-    shell.run_line_magic("load_ext", "gilknocker")
-    yield shell
-    shell.run_line_magic("unload_ext", "gilknocker")
-    shell.reset()
-    InteractiveShell.clear_instance()
 
 
 def outcome(shell: InteractiveShell, cell: str) -> dict[str, Any]:

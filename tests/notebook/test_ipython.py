@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,7 +16,6 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from needs import needs_gil, needs_tracer
 from stories import MS, tell
-from traitlets.config import Config
 
 import gilknocker
 from gilknocker import Snapshot, _core
@@ -38,19 +35,6 @@ class Outcome(SimpleNamespace):
     error: BaseException | None
     text: str
     shown: list[dict[str, Any]]
-
-
-@pytest.fixture
-def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[InteractiveShell]:
-    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
-    # It would save the history by a thread of its own.
-    config = Config({"HistoryManager": {"enabled": False}})
-    shell = InteractiveShell.instance(config=config)
-    shell.run_line_magic("load_ext", "gilknocker")
-    yield shell
-    shell.run_line_magic("unload_ext", "gilknocker")
-    shell.reset()
-    InteractiveShell.clear_instance()
 
 
 def run(shell: InteractiveShell, cell: str) -> Outcome:
