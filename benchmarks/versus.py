@@ -107,7 +107,8 @@ def py_spy_fraction(bench: Bench, held: int, free: int, seconds: float) -> tuple
 def accuracy(bench: Bench) -> Iterator[str]:
     """Compare the metrics with the oracle."""
     rows = []
-    errors: dict[str, list[float]] = {"ours": [], "original": [], "our tracer": []}
+    meters = {"ours": "ours", "ours, looking": "looked", "original": str(bench.original)}
+    errors: dict[str, list[float]] = {name: [] for name in (*meters, "our tracer")}
     for held, free in LOADS:
         spied, spied_truth = py_spy_fraction(bench, held, free, 2 if bench.quick else 5)
         traced = bench.run("ours", "trace", held, free, 2)
@@ -116,12 +117,15 @@ def accuracy(bench: Bench) -> Iterator[str]:
             seconds = max(
                 1.0 if bench.quick else 2.0, 100 * interval / 1e6 if not bench.quick else 0
             )
-            seen = bench.both("accuracy", held, free, interval, seconds)
+            seen = {
+                name: bench.run(meter, "accuracy", held, free, interval, seconds)
+                for name, meter in meters.items()
+            }
             for name, one in seen.items():
                 errors[name].append(abs(one["metric"] - one["truth"]))
             rows.append(
                 [f"{held} / {free}", f"{interval / 1000:g}"]
-                + [f"{one['truth']:.3f} → {one['metric']:.3f}" for one in seen.values()]
+                + [f"{one['truth']:.4f} → {one['metric']:.4f}" for one in seen.values()]
                 + (
                     [
                         f"{traced['truth']:.4f} → {traced['metric']:.4f}",
@@ -134,13 +138,12 @@ def accuracy(bench: Bench) -> Iterator[str]:
     yield "## Accuracy"
     yield (
         "Truth (the oracle's, of the same run) → what was read. A load holds the GIL for so many "
-        "microseconds and is without it for so many. Ours: `KnockKnock(interval)`. The original: "
-        "the same call. Our tracer: `GilTracer()`, which has no interval, over the oracle. "
+        "microseconds and is without it for so many. Ours: `KnockKnock(interval)`, which counts. "
+        'Looking: with `method="look"`, as where holds cannot be counted. The original: the same '
+        "call. Our tracer: `GilTracer()`, which has no interval, over the oracle. "
         f"py-spy: `record --gil --rate {PY_SPY_RATE}` on its own child."
     )
-    yield table(
-        ["held / free, µs", "interval, ms", "ours", "original", "our tracer", "py-spy"], rows
-    )
+    yield table(["held / free, µs", "interval, ms", *meters, "our tracer", "py-spy"], rows)
     yield "; ".join(
         f"{name}: median error {statistics.median(values):.4f}, worst {max(values):.4f}"
         for name, values in errors.items()
