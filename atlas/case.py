@@ -33,6 +33,8 @@ class Case:
         The verdict that was expected before the first run.
     why : str
         The reason for the verdict in one line, with its source, where known.
+    one_thread : bool
+        Whether the library says not to call it from two threads at once: then nothing does.
     """
 
     field: str
@@ -44,6 +46,7 @@ class Case:
     run: Callable[[Any], Any]
     guess: str
     why: str = ""
+    one_thread: bool = False
 
     @property
     def key(self) -> str:
@@ -67,6 +70,7 @@ class Field:
         size: str = "",
         set_up: Callable[[], Any] = lambda: None,
         why: str = "",
+        one_thread: bool = False,
     ) -> Callable[[Callable[[Any], Any]], Callable[[Any], Any]]:
         """Return what adds a function to the cases, under its own name."""
 
@@ -75,7 +79,10 @@ class Field:
             if name in self.cases:
                 raise ValueError(f"{self.name}.{name} is there twice")
             self.cases[name] = Case(
-                self.name, name, package, call, size, set_up, run, guess=guess, why=why
+                *(self.name, name, package, call, size, set_up, run),
+                guess=guess,
+                why=why,
+                one_thread=one_thread,
             )
             return run
 

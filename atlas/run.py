@@ -27,7 +27,7 @@ sys.path.insert(0, str(ROOT))
 
 from atlas import case as cases  # noqa: E402 (found by the line above)
 from atlas.environments import Environments, NoEnvironmentError  # noqa: E402
-from atlas.verdict import LONG_NS, Figures, agree, verdict  # noqa: E402
+from atlas.verdict import LETS_GO, LONG_NS, Figures, agree, verdict  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
 BUILD = ROOT / "build" / "atlas"
@@ -190,6 +190,7 @@ def judged(
     # A long hold is there each time; what a busy machine makes of a short one is not.
     best = min(rivals, key=lambda run: run["hold_max_ns"])
     longest = best["hold_max_ns"]
+    said = of(alone, longest)
     return {
         **{name: value for name, value in best.items() if name != "seconds"},
         "freeing_max_ns": min(run["freeing_max_ns"] for run in rivals),
@@ -197,8 +198,8 @@ def judged(
         "witness_longest_ns": witness["longest_ns"],
         "witness_freeing_ns": witness["freeing_longest_ns"],
         "witness_agrees": agree(longest, best["wait_max_ns"], witness["longest_ns"]),
-        "speed_up": witness["speed_up"],
-        "verdict": of(alone, longest),
+        "speed_up": witness["speed_up"] if said in LETS_GO else None,
+        "verdict": said,
         "verdicts": [of(alone, run["hold_max_ns"]) for run in rivals],
         "same_again": len({of(alone, run["hold_max_ns"]) for run in rivals[:2]}) == 1,
     }
@@ -209,14 +210,15 @@ def line(row: dict[str, Any]) -> str:
     head = f"{row['field']}.{row['name']:32}"
     if "error" in row:
         return f"{head} FAILED: {row['error'].splitlines()[-1] if row['error'] else '?'}"
-    marks = "" if row["same_again"] else " (not the same again)"
+    marks = f", two threads {row['speed_up']:.1f}x" if row["speed_up"] else ""
+    marks += "" if row["same_again"] else " (not the same again)"
     marks += "" if row["witness_agrees"] else " (THE WITNESS DISAGREES)"
     marks += "" if 0.2 <= row["seconds"] <= 1 else f" ({row['seconds']:.2f} s)"
     marks += "" if row["verdict"] == row["guess"] else f" (guessed: {row['guess']})"
     return (
         f"{head} {row['verdict']:12} held {row['held_share']:4.0%}, in one piece "
         f"{row['hold_max_ns'] / 1e6:.0f} ms, witness {row['witness_longest_ns'] / 1e6:.0f} ms, "
-        f"freeing {row['freeing_max_ns'] / 1e6:.0f} ms, two threads {row['speed_up']:.1f}x{marks}"
+        f"freeing {row['freeing_max_ns'] / 1e6:.0f} ms{marks}"
     )
 
 

@@ -13,6 +13,8 @@ GIVES_WAY = "gives way"
 MIXED = "mixed"
 RELEASES = "releases"
 VERDICTS = (KEEPS, LONG_PIECES, GIVES_WAY, MIXED, RELEASES)
+LETS_GO = (MIXED, RELEASES)  # without being asked
+KEEPS_LONG = (KEEPS, LONG_PIECES)
 
 
 @dataclass(frozen=True)

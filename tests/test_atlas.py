@@ -1,4 +1,4 @@
-"""The atlas: three tiny cases through the whole machinery, and the verdicts."""
+"""The atlas: tiny cases through the whole machinery, and the verdicts."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.skipif(not (ROOT / "atlas").exists(), reason="needs the checkout")
 
 TINY = """
+import threading
 import time
 
 from atlas.case import Field
@@ -33,6 +34,12 @@ def keeps(_):
 @FIELD.case("python", "sleep(0.3)", guess="releases")
 def sleeps(_):
     time.sleep(0.3)
+
+
+@FIELD.case("python", "sleep(0.2)", guess="releases", one_thread=True)
+def sleeps_alone(_):
+    assert threading.current_thread() is threading.main_thread()
+    time.sleep(0.2)
 
 
 @FIELD.case("python", "a failure", guess="keeps")
@@ -64,17 +71,19 @@ def run(atlas: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 @needs_tracer
-def test_three_cases_through_the_whole(atlas: Path) -> None:
+def test_tiny_cases_through_the_whole(atlas: Path) -> None:
     got = run(atlas, "--here", "tiny")
     assert got.returncode == 1 and "ValueError: no such thing" in got.stdout, got.stderr
     [path] = (atlas.parent / "docs" / "atlas").glob("*.json")
     data = json.loads(path.read_text())
     assert (data["format"], data["version"]) == ("gilknocker.atlas", 1)
     rows = {row["name"]: row for row in data["rows"]}
-    assert set(rows) == {"keeps", "sleeps", "fails"} and "error" in rows["fails"]
+    assert set(rows) == {"keeps", "sleeps", "sleeps_alone", "fails"} and "error" in rows["fails"]
     assert rows["keeps"]["verdict"] in ("keeps", "long pieces")
     assert rows["keeps"]["held_share"] > 0.5 > 0.2 > rows["sleeps"]["held_share"]
     assert rows["keeps"]["witness_longest_ns"] > 20_000_000
+    assert rows["sleeps"]["speed_up"] > 1.5
+    assert rows["keeps"]["speed_up"] is rows["sleeps_alone"]["speed_up"] is None
     missing = run(atlas, "--here", "--missing", "tiny")
     assert "tiny.fails" in missing.stdout and "tiny.sleeps" not in missing.stdout
 
@@ -181,6 +190,24 @@ def test_every_field_is_pinned(cases: dict[tuple[str, str], Any]) -> None:
             pinned = f"{row['package']}=={row['version']}".lower().replace("_", "-")
             if row["package"] != "python":
                 assert pinned in lock.lower().replace("_", "-").splitlines(), row["name"]
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "expected"),
+    [
+        (("releases", 0.17), ("mixed", 0.22), False),
+        (("releases", 0.0), ("mixed", 0.5), True),
+        (("keeps", 1.0), ("long pieces", 1.0), True),
+        (("keeps", 1.0), ("keeps", 0.8), False),
+    ],
+)
+def test_what_differs_between_pythons(
+    a: tuple[str, float], b: tuple[str, float], expected: bool, judge: object
+) -> None:
+    from atlas import table
+
+    rows = [dict(zip(("verdict", "held_share"), row, strict=True)) for row in (a, b)]
+    assert table.differ(rows) is expected
 
 
 def test_the_page_is_of_the_data(judge: object) -> None:

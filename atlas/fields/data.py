@@ -175,7 +175,7 @@ def openpyxl_load(path: str) -> Any:
     "workbook.close()",
     size="8,000 rows of 10",
     guess="gives way",
-    why="written in Python; its long pieces are passes of the garbage collector",
+    why="written in Python",
 )
 def xlsxwriter_close(_: None) -> Any:
     return _xlsx(8_000)

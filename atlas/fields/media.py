@@ -199,6 +199,7 @@ def reportlab_save(_: None) -> bytes:
     set_up=_pdf,
     guess="gives way",
     why="MuPDF is not for threads: it never lets go",
+    one_thread=True,
 )
 def pymupdf_text(data: bytes) -> Any:
     document = importlib.import_module("pymupdf").open(stream=data)
@@ -211,7 +212,8 @@ def pymupdf_text(data: bytes) -> Any:
     size="12 pages at 300 dpi",
     set_up=lambda: _pdf(12),
     guess="releases",
-    why="called by ctypes, which lets go",
+    why="called by ctypes, which lets go; two threads at once may crash, says its manual",
+    one_thread=True,
 )
 def pdfium_render(data: bytes) -> Any:
     document = importlib.import_module("pypdfium2").PdfDocument(data)

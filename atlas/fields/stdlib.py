@@ -283,7 +283,7 @@ def int_pow(number: int) -> int:
     size="110,000 records",
     set_up=lambda: _records(110_000),
     guess="gives way",
-    why="copy is written in Python; its long pieces are passes of the garbage collector",
+    why="copy is written in Python; long pieces, if any, are passes of the garbage collector",
 )
 def deepcopy(records: list[dict[str, Any]]) -> Any:
     import copy

@@ -78,6 +78,7 @@ def h5py_write(array: Any) -> None:
     set_up=lambda: _tables(),
     guess="keeps",
     why="with nogil around the reading (tables/hdf5extension.pyx)",
+    one_thread=True,
 )
 def tables_read(path: str) -> Any:
     with importlib.import_module("tables").open_file(path) as file:
