@@ -1,4 +1,5 @@
 // The hooks' clock, and what becomes of its readings on machines that move, sleep and are slewed.
+#include <algorithm>
 #include <cerrno>
 #include <vector>
 
@@ -89,6 +90,21 @@ TEST(the_hook_clock_never_goes_back_on_one_thread_and_keeps_errno) {
       last = instant;
     }
     CHECK_EQ(errno, EDOM);
+  });
+}
+
+TEST(a_reading_costs_what_it_takes) {
+  for_sources([] {
+    constexpr int kReadings = 1'000;
+    Nanos least = kNever;
+    for (int i = 0; i < 20; ++i) {
+      const Nanos begin = HookClock::nanos();
+      for (int k = 0; k < kReadings; ++k) static_cast<void>(HookClock::now());
+      least = std::min(least, HookClock::nanos() - begin);
+    }
+    const Nanos each = std::max<Nanos>(least / kReadings, 1);
+    CHECK(HookClock::reading_cost() >= each / 2);
+    CHECK(HookClock::reading_cost() <= 8 * each + 8);  // a machine busy when it was chosen
   });
 }
 

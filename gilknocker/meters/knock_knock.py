@@ -93,10 +93,10 @@ class KnockKnock:
         where that is possible, else "look", else "knock", without an error; `method` and
         `method_reason` say which, and why.
     max_overhead : float, default 0.01
-        The share of time that counting may cost, 0 to 1. It costs some 10 ns at each hand-over of
-        the GIL: a program that hands it over so often that this is more is looked at instead, and
-        counted again for a moment after 1 s, 2 s and so on up to 64 s. ``snapshot().counted_ns``
-        says how much was counted.
+        The share of time that counting may cost, 0 to 1. Each time that the GIL is taken and let
+        go it costs some 20 to 60 ns, by what reading the clock takes on this machine: a program
+        that does so too often for that is looked at instead, and counted again for a moment after
+        1 s, 2 s and so on up to 64 s. ``snapshot().counted_ns`` says how much was counted.
 
     Raises
     ------

@@ -49,6 +49,9 @@ class HookClock {
   static void choose(Source source) noexcept;
   static Source source() noexcept { return source_.load(std::memory_order_relaxed); }
   static const char* name() noexcept;  // "tsc", "cntvct" or "clock_gettime"
+  // What one reading took when it was chosen, ns: 10 to 20 for a counter, more where a hypervisor
+  // or the kernel has a part in it. Written before any meter is there that asks, and never after.
+  static Nanos reading_cost() noexcept { return reading_cost_.load(std::memory_order_relaxed); }
 
   static bool has_counter() noexcept { return source() != Source::kSystem; }
   // REQUIRES: has_counter()
@@ -90,6 +93,7 @@ class HookClock {
 
   static inline constinit std::atomic<Source> source_{Source::kSystem};
   static inline constinit Instant chosen_{};  // guarded by the GIL
+  static inline constinit std::atomic<Nanos> reading_cost_{0};
 };
 
 // Reads the counter on both sides of the clock, a few times, and believes the tightest: a thread
