@@ -94,6 +94,15 @@ class Target:
 
     def __init__(self, pid: int) -> None:
         self.process = Process(pid)
+        try:
+            self._make_out(pid)
+        except Unreadable:
+            # What ends meanwhile reads as anything: as no Python, or as one of another layout.
+            if self.process.has_ended():
+                raise NoProcess(f"process {pid} has ended") from None
+            raise
+
+    def _make_out(self, pid: int) -> None:
         addresses = self._find()
         self._runtime = addresses["_PyRuntime"]
         self.version = self._version(addresses)

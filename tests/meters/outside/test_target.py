@@ -251,6 +251,25 @@ def test_a_process_that_ends_meanwhile() -> None:
             assert meter.wait(30)
 
 
+@pytest.mark.parametrize("waited_for", [True, False])
+def test_a_process_that_ends_while_it_is_made_out(
+    waited_for: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not taken for a Python of another layout, nor for no Python at all."""
+    with running("idle") as process:
+
+        def ends(made_out: target.Target) -> None:
+            process.kill()
+            if waited_for:
+                process.wait(30)
+            wait_until(made_out.process.has_ended)
+            raise target.Unreadable("an address is not there")
+
+        monkeypatch.setattr(target.Target, "_prove", ends)
+        with pytest.raises(NoProcess, match=f"process {process.pid} has ended"):
+            target.Target(process.pid)
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
