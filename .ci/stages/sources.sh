@@ -29,9 +29,9 @@ prepare_cpp-clang() {
   need clang++ clang
   GILKNOCKER_CPP_BUILD=$work/cpp-clang "$work/tree/cpp/tests/run" clang
 }
-prepare_docs() {
+prepare_docs() { # in a tree of its own: what it copies into docs/ is not for the linters
   prepare_company docs
-  cd "$work/tree"; limit "$work/docs/bin/sphinx-build" -W --keep-going -b html docs "$work/manual"
+  copy_tree "$work/docs-tree"; cd "$work/docs-tree"; limit "$work/docs/bin/sphinx-build" -W --keep-going -b html docs "$work/manual"
 }
 measure_docs() { # in a tree of its own: others copy the tests from theirs meanwhile
   copy_tree "$work/docs-tests"; cd "$work/docs-tests"
