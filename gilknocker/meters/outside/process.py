@@ -106,6 +106,7 @@ class Process:
         fields = _status(self.folder)
         return _number_there(fields) if fields else 0
 
+    @property
     def has_ended(self) -> bool:
         """Whether it has, also where its parent has not asked for its status yet."""
         return _status(self.folder).get("State", "X")[:1] in "XZ"

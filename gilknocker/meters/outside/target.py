@@ -98,7 +98,7 @@ class Target:
             self._make_out(pid)
         except Unreadable:
             # What ends meanwhile reads as anything: as no Python, or as one of another layout.
-            if self.process.has_ended():
+            if self.process.has_ended:
                 raise NoProcess(f"process {pid} has ended") from None
             raise
 

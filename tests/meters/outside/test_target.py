@@ -262,7 +262,7 @@ def test_a_process_that_ends_while_it_is_made_out(
             process.kill()
             if waited_for:
                 process.wait(30)
-            wait_until(made_out.process.has_ended)
+            wait_until(lambda: made_out.process.has_ended)
             raise target.Unreadable("an address is not there")
 
         monkeypatch.setattr(target.Target, "_prove", ends)
