@@ -29,11 +29,13 @@ prepare_cpp-clang() {
   need clang++ clang
   GILKNOCKER_CPP_BUILD=$work/cpp-clang "$work/tree/cpp/tests/run" clang
 }
-prepare_docs() { # in a tree of its own: what it copies into docs/ is not for the linters
+# In a tree of its own: the linters would read what the build copies into docs/, and others copy the
+# tests from theirs meanwhile.
+prepare_docs() {
   prepare_company docs
-  copy_tree "$work/docs-tree"; cd "$work/docs-tree"; limit "$work/docs/bin/sphinx-build" -W --keep-going -b html docs "$work/manual"
+  copy_tree "$work/docs-tree"; cd "$work/docs-tree"
+  limit "$work/docs/bin/sphinx-build" -W --keep-going -b html docs "$work/manual"
 }
-measure_docs() { # in a tree of its own: others copy the tests from theirs meanwhile
-  copy_tree "$work/docs-tests"; cd "$work/docs-tests"
-  limit "$work/docs/bin/pytest" tests/test_documents.py
+measure_docs() {
+  cd "$work/docs-tree"; limit "$work/docs/bin/pytest" tests/test_documents.py
 }
