@@ -21,7 +21,14 @@ prepare_musl() { # a Python for it is to be had from Alpine only: built here, fr
   readelf --dynamic "$work"/musl-python/python/lib/python*/site-packages/gilknocker/_core.*.so |
     grep -F '[libc.so]' # musl's has no number
 }
-measure_musl() { suite "$work/musl-python/python"; }
+measure_musl() {
+  local there=$work/musl-python/python/bin/python
+  suite "$work/musl-python/python"
+  # Read from outside by the machine's own, which has another libc.
+  venv "$work/beside-musl" python3
+  "$work/beside-musl/bin/pip" install -q --only-binary=numpy,hypothesis "$(main_wheel)[test]"
+  GILKNOCKER_TARGET=$there suite "$work/beside-musl" tests/meters/outside/test_builds.py
+}
 prepare_cross() { # a Python of those systems, to import the extensions, is not to be had here
   local target headers zig=$work/cross/bin/zig wine=/usr/lib/wine/wine64
   need qemu-aarch64 qemu-user; need "$wine" wine64

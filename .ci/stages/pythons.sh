@@ -24,11 +24,13 @@ prepare_debug() {
 }
 # Without what is of pure Python (mypy checks it for the oldest), or statistics of what the core sees:
 # where neither the debug build has anything to add, nor a Python beside the machine's and the newest.
+# And which Python reads one of another build makes no difference.
 part_only=(--ignore=tests/integrations --ignore=tests/commands --ignore=tests/reports
   --ignore=tests/snapshot/test_value.py --ignore=tests/snapshot/test_algebra.py
   --ignore=tests/snapshot/test_one_line.py --ignore=tests/snapshot/test_as_dict.py
   --ignore=tests/snapshot/test_pickle_state.py --ignore=tests/snapshot/test_histogram.py
   --ignore=tests/meters/test_arguments.py --ignore=tests/meters/test_truth.py
+  --ignore=tests/meters/outside/test_builds.py
   --ignore=tests/test_documents.py --ignore=tests/test_torture.py --ignore=tests/test_rooms.py)
 measure_debug() { suite "$work/debug" "${part_only[@]}"; }
 prepare_python() { # X.Y[td]

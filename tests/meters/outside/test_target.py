@@ -9,12 +9,13 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from needs import needs_gil
 from waiting import wait_until
+from watched import leaves, running, watch
 
 outside = pytest.importorskip("gilknocker._outside")
 if sys.platform != "linux":
@@ -25,7 +26,6 @@ from gilknocker.meters.outside import layouts, target  # noqa: E402
 from gilknocker.meters.outside.elf import Elf, NotElf  # noqa: E402
 from gilknocker.meters.outside.process import NoProcess, Process  # noqa: E402
 from gilknocker.meters.outside.watch import OutsideMeter  # noqa: E402
-from gilknocker.snapshot.stacks import NO_FRAMES  # noqa: E402
 
 pytestmark = [needs_gil]
 
@@ -65,45 +65,6 @@ thread.join(60)
 """
 
 
-def fields(pid: int) -> list[list[str]]:
-    """Return what /proc says of each thread, from its state on."""
-    said = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        with suppress(OSError):  # it ended meanwhile
-            said.append((task / "stat").read_text().rpartition(")")[2].split())
-    return said
-
-
-def cpu_seconds(pid: int) -> float:
-    """Return the CPU time of the process: what it does when it is ready takes it all the time."""
-    return sum(int(one[11]) + int(one[12]) for one in fields(pid)) / os.sysconf("SC_CLK_TCK")
-
-
-def all_sleep(pid: int) -> bool:
-    return all(one[0] == "S" for one in fields(pid))
-
-
-@contextmanager
-def running(what: str) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(
-        [sys.executable, "-c", LOAD, what],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None and process.stdout.readline() == "ready\n"
-        before = cpu_seconds(process.pid)
-        if what == "idle":  # twice: one may have waited for the GIL of another
-            wait_until(lambda: all_sleep(process.pid) and all_sleep(process.pid))
-        else:
-            wait_until(lambda: cpu_seconds(process.pid) > before + 0.1)
-        yield process
-    finally:
-        process.kill()
-        process.communicate(timeout=30)
-
-
 def command(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "gilknocker", *words],
@@ -112,22 +73,6 @@ def command(*words: str) -> subprocess.CompletedProcess[str]:
         text=True,
         timeout=60,
     )
-
-
-def watch(meter: OutsideMeter, seconds: float) -> None:
-    """Watch for so long, and until there were some looks."""
-    with meter:
-        wait_until(lambda: meter.snapshot().observed_seconds >= seconds)
-        wait_until(lambda: meter.snapshot().ticks > 10)
-        assert not meter.gone()
-
-
-def leaves(meter: OutsideMeter) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for _, _, _, frames, ticks in meter.read()["stacks"]:
-        name = "unknown" if frames is None else (frames or NO_FRAMES)[-1][0]
-        found[name] = found.get(name, 0) + ticks
-    return found
 
 
 def test_this_python_s_layout_is_the_table_s() -> None:
@@ -139,7 +84,7 @@ def test_this_python_s_layout_is_the_table_s() -> None:
     [("c", "in_c"), ("python", "in_python"), ("bare", "(no Python code)")],
 )
 def test_who_holds_it_and_where(what: str, function: str) -> None:
-    with running(what) as process:
+    with running(LOAD, what) as process:
         meter = OutsideMeter(target.Target(process.pid))
         watch(meter, 1.0)
         snapshot, found = meter.snapshot(), leaves(meter)
@@ -155,7 +100,7 @@ def test_who_holds_it_and_where(what: str, function: str) -> None:
 
 
 def test_nobody_holds_it() -> None:
-    with running("idle") as process:
+    with running(LOAD, "idle") as process:
         meter = OutsideMeter(target.Target(process.pid))
         watch(meter, 0.5)
         snapshot = meter.snapshot()
@@ -163,7 +108,7 @@ def test_nobody_holds_it() -> None:
 
 
 def test_a_deep_stack_whole() -> None:
-    with running("deep") as process:
+    with running(LOAD, "deep") as process:
         watched = target.Target(process.pid)
         stacks = [watched.reader.stack(thread.state) for thread in watched.threads()]
     functions = [[frame[0] for frame in stack] for stack in stacks if stack]
@@ -192,7 +137,7 @@ def slow_reader(meter: OutsideMeter, looks: list[int]) -> Iterator[None]:
 
 
 def test_nothing_is_said_of_the_gil_before_it_was_looked_at() -> None:
-    with running("c") as process:
+    with running(LOAD, "c") as process:
         meter = OutsideMeter(target.Target(process.pid))
         with meter, slow_reader(meter, [0, 0, 0, 1]):
             meter.wait_for_a_look(60)
@@ -205,7 +150,7 @@ def test_nothing_is_said_of_the_gil_before_it_was_looked_at() -> None:
 
 
 def test_dump_of_a_process_that_is_stuck_in_c() -> None:
-    with running("c") as process:
+    with running(LOAD, "c") as process:
         got = command("dump", str(process.pid))
     assert got.returncode == 0, got.stderr
     lines = got.stdout.splitlines()
@@ -216,7 +161,7 @@ def test_dump_of_a_process_that_is_stuck_in_c() -> None:
 def test_record_and_its_files(tmp_path: Path) -> None:
     names = ("json", "html", "flame", "speedscope", "collapsed")
     files = {name: tmp_path / name for name in names}
-    with running("python") as process:
+    with running(LOAD, "python") as process:
         options = [word for name in names for word in (f"--{name}", str(files[name]))]
         got = command("record", "--seconds", "1.5", *options, str(process.pid))
     assert got.returncode == 0, got.stderr
@@ -235,7 +180,7 @@ def test_record_and_its_files(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
-    with running("idle") as process:
+    with running(LOAD, "idle") as process:
         got = command("record", "--json", str(tmp_path / "no" / "r"), str(process.pid))
         late = command("record", "--seconds", "0.1", "--json", "/dev/full", str(process.pid))
     assert got.returncode == 2 and "--json cannot write" in got.stderr and not got.stdout
@@ -243,7 +188,7 @@ def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def test_a_process_that_ends_meanwhile() -> None:
-    with running("idle") as process:
+    with running(LOAD, "idle") as process:
         meter = OutsideMeter(target.Target(process.pid))
         with meter:
             process.kill()
@@ -256,7 +201,7 @@ def test_a_process_that_ends_while_it_is_made_out(
     waited_for: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is not taken for a Python of another layout, nor for no Python at all."""
-    with running("idle") as process:
+    with running(LOAD, "idle") as process:
 
         def ends(made_out: target.Target) -> None:
             process.kill()
@@ -306,7 +251,7 @@ def test_a_free_threaded_build_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(outside, "read", read)
     with (
-        running("idle") as process,
+        running(LOAD, "idle") as process,
         pytest.raises(target.Unreadable, match="a free-threaded build"),
     ):
         target.Target(process.pid)
@@ -338,7 +283,10 @@ def test_a_wrong_layout_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     for names in (gil, ["interpreter_threads"], ["thread_interpreter"], ["gil_last_holder"]):
         wrong = {**right, **{name: right[name] + 8 for name in names}}
         monkeypatch.setitem(layouts.LAYOUTS, version, wrong)
-        with running("python") as process, pytest.raises(target.Unreadable, match="does not read"):
+        with (
+            running(LOAD, "python") as process,
+            pytest.raises(target.Unreadable, match="does not read"),
+        ):
             target.Target(process.pid)
 
 
