@@ -213,7 +213,7 @@ def programs(folder: Path, port: int) -> list[Program]:
         Program("black over pip", ["-m", "black", "--check", "-q", tree], "black"),
         Program("gunicorn, 4 workers", ["-m", "gunicorn", *gunicorn], "gunicorn", 2_000),
         Program(
-            "uvicorn, 2 workers", ["-m", "uvicorn", *uvicorn, "attached_app:app"], "uvicorn", 500
+            "uvicorn, 2 workers", ["-m", "uvicorn", *uvicorn, "attached_app:app"], "uvicorn", 3_000
         ),
         Program(
             "Flask with its reloader",
