@@ -6,6 +6,7 @@ Its options are few, and parsed by hand: argparse alone would take longer to imp
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 
@@ -89,6 +90,39 @@ def compare(arguments: list[str]) -> None:
 
 def _dispatch(words: Sequence[str], lazy_imports: LazyImports) -> None:
     command, arguments = (words[0], list(words[1:])) if words else ("", [])
+    if command == "run" and arguments[:1] not in (["-h"], ["--help"]):
+        _run(arguments, lazy_imports)
+        return
+    try:
+        _answer(command, arguments)
+        if sys.stdout is not None:
+            sys.stdout.flush()  # as Python ends nobody could say what became of it
+    except BrokenPipeError:  # who read our output has enough, as `head` has
+        _discard_output()
+        sys.exit(141)  # as shells say it of SIGPIPE
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
+            raise
+        _discard_output()
+        raise UsageError(f"standard output cannot be written: {error.strerror}") from None
+
+
+def _discard_output() -> None:
+    """Let what is still buffered go nowhere, rather than fail once more as Python ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _run(arguments: Sequence[str], lazy_imports: LazyImports) -> None:
+    options = parse_run(arguments)
+    if options.children:
+        _run_with_children(options)
+    from gilknocker.commands.program import run
+
+    run(options, lazy_imports)
+
+
+def _answer(command: str, arguments: list[str]) -> None:
+    """Do what prints an answer: all but run, whose program owns the standard output."""
     if command in ("-h", "--help") or (
         command in ("run", "show", "compare") and arguments[:1] in (["-h"], ["--help"])
     ):
@@ -97,13 +131,6 @@ def _dispatch(words: Sequence[str], lazy_imports: LazyImports) -> None:
         from gilknocker import __version__
 
         print(f"gilknocker {__version__}")
-    elif command == "run":
-        options = parse_run(arguments)
-        if options.children:
-            _run_with_children(options)
-        from gilknocker.commands.program import run
-
-        run(options, lazy_imports)
     elif command == "show":
         if len(arguments) != 1:
             raise UsageError("show needs one FILE")
@@ -115,7 +142,7 @@ def _dispatch(words: Sequence[str], lazy_imports: LazyImports) -> None:
     elif command:
         from gilknocker.commands.hints import of_command
 
-        hint = of_command(words)
+        hint = of_command([command, *arguments])
         raise UsageError(f"no command {command!r}: {_COMMANDS} (--help){hint}")
     else:
         raise UsageError(f"a command is needed: {_COMMANDS} (--help)")

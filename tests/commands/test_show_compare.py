@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import random
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +44,42 @@ def test_show_a_report_and_a_bare_snapshot(tmp_path: Path) -> None:
     shown = python("-m", "gilknocker", "show", whole).stdout
     assert shown == words.text(BEFORE, program=["x.py", "y"], exit_status=3)
     assert python("-m", "gilknocker", "show", bare).stdout == words.text(BEFORE)
+
+
+ANSWERS = (["--help"], ["show", "a.json"], ["compare", "a.json", "a.json"])
+
+
+def answered_to(folder: Path, words: list[str], output: int) -> tuple[int, str]:
+    """Run a command whose answer goes there; return its exit status and what else it said."""
+    stored(folder, "a.json", BEFORE.to_dict())
+    with open(output, "w") as file:
+        done = subprocess.run(
+            [sys.executable, "-m", "gilknocker", *words],
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+        )
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("command", ANSWERS)
+def test_a_reader_that_has_enough(tmp_path: Path, command: list[str]) -> None:
+    """As `gilknocker show FILE | head -1`: no traceback, and not even a line."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    assert answered_to(tmp_path, command, writing) == (141, "")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
+@pytest.mark.parametrize("command", ANSWERS)
+def test_no_room_for_the_answer(tmp_path: Path, command: list[str]) -> None:
+    status, said = answered_to(tmp_path, command, os.open("/dev/full", os.O_WRONLY))
+    assert status == 2
+    assert said.startswith("gilknocker: error: standard output cannot be written: ")
+    assert said.count("\n") == 1
 
 
 GOOD = envelope(Run(BEFORE, ["x.py"], 0))
