@@ -4,26 +4,47 @@
 
 namespace gilknocker {
 
-HeldAccount::HeldAccount(std::size_t cells) : cells_(cells), order_(cells / 2), mask_(cells - 1) {}
+HeldAccount::HeldAccount(std::size_t cells)
+    : cells_(cells), order_(cells / 2), threads_(cells), mask_(cells - 1) {}
 
 // ---- by the hooks ------------------------------------------------------------------------------
 
-AccountHolder& HeldAccount::cell_for(std::uint64_t serial, const void* interpreter) noexcept {
-  std::size_t i = serial & mask_;
+AccountHolder& HeldAccount::cell_for(const HolderId& id, const void* interpreter) noexcept {
+  std::size_t i = id.serial & mask_;
   while (cells_[i].serial != 0) i = (i + 1) & mask_;
   order_[used_++] = static_cast<std::uint32_t>(i);
   AccountHolder* const cell = new (&cells_[i]) AccountHolder{};
-  cell->serial = serial;
+  cell->serial = id.serial;
   cell->interpreter = interpreter;
+  cell->ident = id.ident;
+  cell->native_id = id.native_id;
+  if (id.native_id != 0) {
+    std::size_t at = static_cast<std::size_t>(id.native_id) & mask_;
+    while (threads_[at] != 0) at = (at + 1) & mask_;
+    threads_[at] = static_cast<std::uint32_t>(i) + 1;
+  }
   return *cell;
 }
 
+AccountHolder* HeldAccount::of_thread(const HolderId& id) noexcept {
+  if (id.native_id == 0) return nullptr;
+  for (std::size_t at = static_cast<std::size_t>(id.native_id) & mask_;; at = (at + 1) & mask_) {
+    if (threads_[at] == 0) return nullptr;
+    AccountHolder& cell = cells_[threads_[at] - 1];
+    // The system gives out a number again, and memory for a stack; hardly ever both together.
+    if (cell.native_id == id.native_id && cell.ident == id.ident) return &cell;
+  }
+}
+
 AccountHolder& HeldAccount::add(const HolderId& id, const void* interpreter) noexcept {
-  if (is_crowded()) return others_;
-  AccountHolder& cell = cell_for(id.serial, interpreter);
-  cell.ident = id.ident;
-  cell.native_id = id.native_id;
-  return cell;
+  if (AccountHolder* const cell = of_thread(id)) return *cell;
+  return is_crowded() ? others_ : cell_for(id, interpreter);
+}
+
+void HeldAccount::empty() noexcept {
+  for (std::size_t i = 0; i < used_; ++i) cells_[order_[i]].serial = 0;
+  for (std::size_t i = 0; i < threads_.size(); ++i) threads_[i] = 0;
+  used_ = named_ = 0;
 }
 
 // ---- with the GIL held -------------------------------------------------------------------------
@@ -41,8 +62,7 @@ void HeldAccount::end(Cycles now) noexcept {
 void HeldAccount::forget() noexcept {
   const std::uint64_t era = era_.load(std::memory_order_relaxed);
   era_.store(era + 2 + era % 2, std::memory_order_release);  // even, and another one
-  for (std::size_t i = 0; i < used_; ++i) cells_[order_[i]].serial = 0;
-  used_ = named_ = 0;
+  empty();
   holder_ = nullptr;
   new (&held_) HeldSum<SharedNumber>{};
   others_.held = {};
@@ -94,12 +114,9 @@ void HeldAccount::fold(const std::function<bool(const AccountHolder&)>& is_alive
   const bool holds = holder_ != nullptr && holder_ != &others_;
   const std::uint64_t serial = holds ? holder_->serial : 0;
   const void* const interpreter = holds ? holder_->interpreter : nullptr;
-  for (std::size_t i = 0; i < used_; ++i) cells_[order_[i]].serial = 0;
-  used_ = named_ = 0;
+  empty();
   for (const Kept& one : all) {
-    AccountHolder& cell = cell_for(one.holder.id.serial, one.holder.interpreter);
-    cell.ident = one.holder.id.ident;
-    cell.native_id = one.holder.id.native_id;
+    AccountHolder& cell = cell_for(one.holder.id, one.holder.interpreter);
     cell.name = one.holder.name;
     cell.held.restore(one.number);
     named_ += one.named;

@@ -118,6 +118,31 @@ TEST(serials_of_two_interpreters_are_two_threads) {
   CHECK(account.find(67, nullptr) == nullptr);  // the same cell, if it were
 }
 
+TEST(a_thread_that_comes_by_another_state_is_the_same_holder) {
+  HeldAccount account(1'024);
+  account.begin(nullptr, 0);
+  Cycles now = 0;
+  for (std::uint64_t serial = 1; serial <= 5'000; ++serial) {
+    const std::uint64_t thread = serial % 3;
+    const HolderId id{serial, 77 + thread, static_cast<std::int64_t>(500 + 1'024 * thread)};
+    CHECK(account.find(serial, nullptr) == nullptr);
+    account.take(account.add(id, nullptr), now);
+    account.drop(now += 10 * (thread + 1));
+    if (serial % 1'000 == 0) account.fold([](const AccountHolder&) { return false; });
+  }
+  const std::vector<HolderReading> holders = account.holders(now);
+  REQUIRE(holders.size() == 4);
+  for (const HolderReading& one : holders) {
+    if (one.id.serial == 0) continue;
+    const std::uint64_t thread = one.id.ident - 77;
+    CHECK_EQ(one.held, 10 * (thread + 1) * (thread == 0 ? 1'666 : 1'667));
+  }
+  CHECK_EQ(holders.back().held, 0);
+  // The system's number again, but another stack; and threads of which no number is known.
+  CHECK(&account.add({6'000, 76, 500}, nullptr) != &account.add({6'001, 77, 500}, nullptr));
+  CHECK(&account.add({6'002, 77, 0}, nullptr) != &account.add({6'003, 77, 0}, nullptr));
+}
+
 TEST(who_finds_no_room_is_among_the_others_until_the_ended_are_folded) {
   for_seeds(50, [](Random& random) {
     HeldAccount account(2'048);

@@ -94,7 +94,7 @@ class HeldSum {
 // line.
 struct alignas(64) AccountHolder {
   std::uint64_t serial = 0;  // from 1; never given out again in an interpreter. 0: an empty cell
-  const void* interpreter = nullptr;
+  const void* interpreter = nullptr;  // or what else tells it from all that were and will be
   HeldSum<PlainNumber> held;
   std::uint64_t ident = 0;
   std::int64_t native_id = 0;
@@ -130,7 +130,8 @@ class HeldAccount {
     AccountHolder& cell = cells_[serial & mask_];
     return cell.serial == serial && cell.interpreter == interpreter ? &cell : nullptr;
   }
-  // Of a thread that find() does not know; the cell of all others where there is no room.
+  // Of a thread that find() does not know: its cell if it had the GIL by another state, as one has
+  // that is made anew for each callback; the cell of all others where there is no room.
   AccountHolder& add(const HolderId& id, const void* interpreter) noexcept;
   void take(AccountHolder& holder, Cycles now) noexcept {
     held_.take(now);
@@ -187,10 +188,15 @@ class HeldAccount {
   // luck so often reads the length of one hold too much, or too little.
   static constexpr int kTries = 100;
 
-  AccountHolder& cell_for(std::uint64_t serial, const void* interpreter) noexcept;
+  AccountHolder& cell_for(const HolderId& id, const void* interpreter) noexcept;
+  AccountHolder* of_thread(const HolderId& id) noexcept;
+  void empty() noexcept;
 
   MappedArray<AccountHolder> cells_;
   MappedArray<std::uint32_t> order_;  // the cells in use
+  // The same by native ids, hashed as the cells are by serials: an index plus 1, or 0. Not those of
+  // threads that have none.
+  MappedArray<std::uint32_t> threads_;
   const std::size_t mask_;
   std::size_t used_ = 0;
   std::size_t named_ = 0;  // the first so many in order_

@@ -33,8 +33,18 @@ constinit std::atomic<bool> distrusted{false};
 
 // ---- the hooks' part ---------------------------------------------------------------------------
 
-// Of a thread that is met for the first time, or of one of ours: null then.
-[[gnu::noinline]] AccountHolder* meet(HeldAccount& of, const PyThreadState* state) noexcept {
+// The main one outlives the account. Of the others the address is given out again, and serials begin
+// anew, but never the number.
+const void* interpreter_of(const PyThreadState* state) noexcept {
+  PyInterpreterState* const interpreter = state->interp;
+  if (interpreter == PyInterpreterState_Main()) return interpreter;
+  return reinterpret_cast<const void*>(
+      static_cast<std::intptr_t>(PyInterpreterState_GetID(interpreter)));
+}
+
+// Of a state that is met for the first time, or of one of ours: null then.
+[[gnu::noinline]] AccountHolder* meet(HeldAccount& of, const PyThreadState* state,
+                                      const void* interpreter) noexcept {
   if (this_thread::is_ours() || CPythonGil::instance().is_own(state)) return nullptr;
   HolderId id;
   id.serial = serial_of(state);
@@ -44,12 +54,13 @@ constinit std::atomic<bool> distrusted{false};
 #else
   id.native_id = syscall(SYS_gettid);  // of the caller, which takes it
 #endif
-  return &of.add(id, state->interp);
+  return &of.add(id, interpreter);
 }
 
 AccountHolder* holder_of(HeldAccount& of, const PyThreadState* state) noexcept {
-  AccountHolder* const known = of.find(serial_of(state), state->interp);
-  return known != nullptr ? known : meet(of, state);
+  const void* const interpreter = interpreter_of(state);
+  AccountHolder* const known = of.find(serial_of(state), interpreter);
+  return known != nullptr ? known : meet(of, state, interpreter);
 }
 
 // ---- the meters' -------------------------------------------------------------------------------
@@ -129,9 +140,10 @@ void ProcessHeld::tidy() noexcept {
   if (!the_account->is_crowded()) return;
   try {
     const std::unordered_set<std::uint64_t> alive = living();
-    const void* const interpreter = PyInterpreterState_Get();
+    const void* const interpreter = PyInterpreterState_Main();
+    // Nobody may walk those of another interpreter: one that lives is met again.
     the_account->fold([&alive, interpreter](const AccountHolder& one) {
-      return one.interpreter != interpreter || alive.contains(one.serial);
+      return one.interpreter == interpreter && alive.contains(one.serial);
     });
   } catch (const std::bad_alloc&) {  // the next one that has the GIL tries again
   }
