@@ -159,7 +159,7 @@ class KnockKnock:
         )
         self._settings = settings
         self._totals: tuple[ref[Totals], ...] = ()  # who is told before a reset
-        self._names: dict[tuple[int, int], str] = {}  # of holders, by serial and ident
+        self._names: dict[tuple[int, int, int], str] = {}  # of holders, by serial and ident
         self._sampler = _core.Sampler(
             settings.interval_ns,
             settings.knock_interval_ns,

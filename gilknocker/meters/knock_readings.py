@@ -25,7 +25,7 @@ __all__ = ["not_counted", "snapshot_of"]
 def snapshot_of(
     sampler: _core.Sampler,
     settings: Settings,
-    names: dict[tuple[int, int], str],
+    names: dict[tuple[int, int, int], str],
     *,
     waits: bool,
     stacks: bool,

@@ -52,7 +52,7 @@ class StacksBeside:
         need_stacks()
         settings = settle(interval_micros=interval_micros)
         self._interval_ns = settings.interval_ns
-        self._names: dict[tuple[int, int], str] = {}
+        self._names: dict[tuple[int, int, int], str] = {}
         self.waiters = _core.Waiters()
         self._sampler = _core.Sampler(
             settings.interval_ns,

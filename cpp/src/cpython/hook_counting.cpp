@@ -33,8 +33,8 @@ constinit std::atomic<bool> distrusted{false};
 
 // ---- the hooks' part ---------------------------------------------------------------------------
 
-// The main one outlives the account. Of the others the address is given out again, and serials begin
-// anew, but never the number.
+// The main one outlives the account. Of the others the address is given out again, and serials
+// begin anew, but never the number.
 const void* interpreter_of(const PyThreadState* state) noexcept {
   PyInterpreterState* const interpreter = state->interp;
   if (interpreter == PyInterpreterState_Main()) return interpreter;

@@ -93,8 +93,8 @@ inline void tell_books(Event event) noexcept {
   }
 }
 
-// Of quick_account: false, and nothing has happened, if it takes longer to find out who it is, as of
-// any thread in a sub-interpreter: the account knows those by numbers.
+// Of quick_account: false, and nothing has happened, if it takes longer to find out who it is, as
+// of any thread in a sub-interpreter: the account knows those by numbers.
 inline bool count_take_at_once(HeldAccount& of) noexcept {
   const Cycles now = HookClock::counter();
   const auto* const state =
