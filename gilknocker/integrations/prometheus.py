@@ -18,7 +18,7 @@ From then on the default registry tells:
 from __future__ import annotations
 
 import math
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 from gilknocker._checks import shown
@@ -235,11 +235,11 @@ class GilMetrics:
 
     def close(self) -> None:
         """Add what is new and end the thread, and the knocker if it is its own."""
-        if self._turns.close():
-            try:
-                self._unregister()
-            finally:
-                self._meter.close()
+        with ExitStack() as at_end:  # also where one of them fails
+            at_end.callback(self._meter.close)
+            at_end.callback(self._unregister)
+            if not self._turns.close():
+                at_end.pop_all()
 
     def _make(self, kind: Any, name: str, text: str, **more: object) -> Any:
         made = kind(name, text, registry=self._registry, **more)

@@ -214,6 +214,17 @@ def test_the_knocker_ends_though_the_registry_fails(kind: Any) -> None:
     assert not one._meter._knocker.is_running
 
 
+def test_the_knocker_ends_though_the_last_turn_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = CollectorRegistry()
+    metrics = GilMetrics(registry=registry, period_seconds=1000)
+    monkeypatch.setattr(metrics._held, "inc", lambda _: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        metrics.close()
+    assert not metrics._meter._knocker.is_running
+    assert generate_latest(registry) == b""
+    metrics.close()
+
+
 @given(st.lists(st.integers(190_000_000, 210_000_000)), st.integers(195_000_000, 205_000_000))
 @example([200_000_000], 200_000_000)
 @example([199_000_000], 200_000_000)
