@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 pytest.importorskip("IPython", reason="needs the extra [notebook]")
 
+from IPython.core.async_helpers import get_asyncio_loop
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 
@@ -20,8 +23,8 @@ await asyncio.Event().wait()"""
 
 
 @pytest.fixture
-def steps(shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return what is done, in this order: measuring stops, an exception is shown."""
+def steps(shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Give what is done, in this order: measuring stops, an exception is shown."""
     done: list[str] = []
     stop, show = Measurement.stop, InteractiveShell.showtraceback
 
@@ -36,7 +39,14 @@ def steps(shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch) -> list[str]
     monkeypatch.setattr(Measurement, "stop", stopped)
     monkeypatch.setattr(InteractiveShell, "showtraceback", shown)
     monkeypatch.setattr("IPython.core.interactiveshell.warn", lambda *a, **k: None)
-    return done
+    yield done
+    # A cell that was interrupted waits in the loop of all shells yet.
+    loop = get_asyncio_loop()
+    if waiting := asyncio.all_tasks(loop):
+        for task in waiting:
+            task.cancel()
+        with capture_output():
+            loop.run_until_complete(asyncio.wait(waiting))
 
 
 def run(shell: InteractiveShell, cell: str) -> None:
