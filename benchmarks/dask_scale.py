@@ -47,9 +47,6 @@ class MadeUp:
     def held_seconds(self, total: Any) -> float:
         return random.random() * 86_400
 
-    def percentile(self, p: float) -> float:
-        return self.histogram.percentile(p)
-
 
 def usual() -> MadeUp:
     """Return one with waits from a tenth of a µs to a tenth of a second."""

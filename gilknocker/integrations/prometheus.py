@@ -10,7 +10,7 @@ From then on the default registry tells:
 ``python_gil_observed_seconds_total``
     How long that was watched: ``rate()`` of the one over that of the other is the held fraction.
 ``python_gil_stalls_total``
-    Waits of knocks of at least `stall_seconds`.
+    Waits of knocks of at least `stall_seconds`, and some that are up to 1/64 shorter.
 ``python_gil_wait_seconds{source="knock"|"trace"}``
     Histogram of what a thread that asks for the GIL waits, or what the program's threads did wait.
 """
@@ -18,8 +18,10 @@ From then on the default registry tells:
 from __future__ import annotations
 
 import math
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
+from gilknocker._checks import shown
 from gilknocker.integrations.always_on import (
     BOUNDS_NS,
     BUCKETS_SECONDS,
@@ -29,6 +31,7 @@ from gilknocker.integrations.always_on import (
     waits,
 )
 from gilknocker.meters.totals import Totals
+from gilknocker.meters.tracer import GilTracer
 from gilknocker.reports.plotting import require
 
 require("prometheus_client", "prometheus", "gilknocker.integrations.prometheus")
@@ -50,7 +53,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from gilknocker.meters.knock_knock import KnockKnock
-    from gilknocker.meters.tracer import GilTracer
     from gilknocker.snapshot.histogram import WaitHistogram
     from gilknocker.snapshot.value import Snapshot
 
@@ -71,12 +73,13 @@ class GilCollector:
     knocker : KnockKnock, optional
         The meter to read, started and stopped by its owner. By default one of this collector's
         own, with ten knocks 1 ms apart in each 0.2 s: until `close`, and in forked children too.
-    registry : prometheus_client.CollectorRegistry, optional
-        Where to register.
+    registry : prometheus_client.CollectorRegistry or None, optional
+        Where to register; None is nowhere.
     tracer : GilTracer, optional
         A running tracer: its waits come as ``source="trace"``, beside those of knocks.
     stall_seconds : float, default 0.2
-        From which wait on a knock has met a stall: more than 0.
+        From which wait on a knock has met a stall: more than 0. A wait that is shorter by less
+        than 1/64 of that may count, too.
 
     Raises
     ------
@@ -95,17 +98,20 @@ class GilCollector:
     def __init__(
         self,
         knocker: KnockKnock | None = None,
-        registry: _CollectorRegistry = REGISTRY,
+        registry: _CollectorRegistry | None = REGISTRY,
         *,
         tracer: GilTracer | None = None,
         stall_seconds: float = STALL_SECONDS,
     ) -> None:
         self._stall_ns = _stall_ns(stall_seconds)
-        self._meter = Source(knocker)
+        if tracer is not None and not isinstance(tracer, GilTracer):
+            raise TypeError(f"tracer must be a GilTracer or None, not {shown(tracer)}")
         self._trace = None if tracer is None else Totals(tracer)
-        self._registry: _CollectorRegistry | None = registry
+        self._meter = Source(knocker)
+        self._registry = registry
         try:
-            registry.register(self)
+            if registry is not None:
+                registry.register(self)
         except BaseException:
             self._meter.close()
             raise
@@ -131,9 +137,10 @@ class GilCollector:
     def close(self) -> None:
         """Take it out of the registry, and stop the knocker if it is its own. Once is enough."""
         registry, self._registry = self._registry, None
-        if registry is not None:
-            registry.unregister(self)
-        self._meter.close()
+        try:
+            _unregister(registry, self)
+        finally:
+            self._meter.close()
 
     def __enter__(self) -> Self:
         return self
@@ -159,8 +166,8 @@ class GilMetrics:
     ----------
     knocker : KnockKnock, optional
         As of :class:`GilCollector`.
-    registry : prometheus_client.CollectorRegistry, optional
-        Where this process registers them; what is scraped is a registry with a
+    registry : prometheus_client.CollectorRegistry or None, optional
+        Where this process registers them; None is nowhere. What is scraped is a registry with a
         ``MultiProcessCollector``.
     period_seconds : float, default 1
         How often a thread adds what is new: more than 0.
@@ -183,7 +190,7 @@ class GilMetrics:
     def __init__(
         self,
         knocker: KnockKnock | None = None,
-        registry: _CollectorRegistry = REGISTRY,
+        registry: _CollectorRegistry | None = REGISTRY,
         *,
         period_seconds: float = 1.0,
         stall_seconds: float = STALL_SECONDS,
@@ -228,9 +235,11 @@ class GilMetrics:
 
     def close(self) -> None:
         """Add what is new and end the thread, and the knocker if it is its own."""
-        if self._turns.close():
-            self._meter.close()
-            self._unregister()
+        with ExitStack() as at_end:  # also where one of them fails
+            at_end.callback(self._meter.close)
+            at_end.callback(self._unregister)
+            if not self._turns.close():
+                at_end.pop_all()
 
     def _make(self, kind: Any, name: str, text: str, **more: object) -> Any:
         made = kind(name, text, registry=self._registry, **more)
@@ -239,7 +248,14 @@ class GilMetrics:
 
     def _unregister(self) -> None:
         while self._made:
-            self._registry.unregister(self._made.pop())
+            _unregister(self._registry, self._made.pop())
+
+
+def _unregister(registry: _CollectorRegistry | None, one: Any) -> None:
+    """Take one out of a registry, if there is one and nobody else has."""
+    if registry is not None:
+        with suppress(KeyError):
+            registry.unregister(one)
 
 
 def _families(
@@ -274,7 +290,8 @@ def _buckets(histogram: WaitHistogram) -> list[tuple[str, int]]:
 
 
 def _stalls(histogram: WaitHistogram, stall_ns: int) -> int:
-    return sum(count for lower, _, count in histogram if lower >= stall_ns)
+    # With the whole bucket that the limit is in: no wait of at least that is missed.
+    return sum(count for _, upper, count in histogram if upper > stall_ns)
 
 
 def _stall_ns(seconds: float) -> int:

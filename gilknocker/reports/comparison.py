@@ -235,7 +235,7 @@ class Comparison:
 
     def _heads(self) -> list[str]:
         return [
-            f"{letter}: {name}, {format_ns(snapshot.observed_ns, digits=3)}"
+            f"{letter}: {printable(str(name))}, {format_ns(snapshot.observed_ns, digits=3)}"
             for letter, name, snapshot in zip("AB", self.names, (self.a, self.b), strict=True)
         ]
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from dask_programs import run_file
@@ -88,6 +90,76 @@ for one in seen.values():
 assert seen[second].held_seconds < gil.by_worker()[second].held_seconds
 """,
     )
+
+
+def test_closing_twice_is_silent(tmp_path_factory: pytest.TempPathFactory) -> None:
+    run_file(
+        tmp_path_factory,
+        """
+import logging
+gil, again = watch(client), watch(client)
+said = []
+handler = logging.Handler(logging.ERROR)
+handler.emit = lambda record: said.append(record.getMessage())
+for name in ("distributed", "distributed.core", "distributed.scheduler", "distributed.worker"):
+    logging.getLogger(name).addHandler(handler)
+gil.close()
+gil.close()
+again.close()  # it is what the first has taken away
+assert said == [], said
+assert gil.by_worker() == {}
+""",
+    )
+
+
+def test_a_cluster_that_closes_hides_no_exception(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    run_file(
+        tmp_path_factory,
+        """
+gil = watch(client)
+try:
+    with gil.measure() as measured:
+        raise KeyError("mine")
+except KeyError:
+    assert len(measured.by_worker()) == 2
+try:
+    with gil.measure() as window:
+        client.close()
+        cluster.close()
+        raise KeyError("mine")
+except KeyError:
+    pass
+for ask in (gil.by_worker, gil.totals, gil.snapshot, window.by_worker, gil.measure().__enter__):
+    try:
+        ask()
+    except RuntimeError as error:
+        expected = "has not ended" if ask == window.by_worker else "the client is closed"
+        assert expected in str(error), error
+    else:
+        raise AssertionError(ask)
+gil.close()
+gil.close()
+""",
+    )
+
+
+def test_an_asynchronous_client_is_refused() -> None:
+    from distributed import Client, LocalCluster
+
+    from gilknocker.integrations.dask import watch
+
+    async def refused() -> None:
+        options: dict[str, Any] = {"n_workers": 0, "dashboard_address": None}
+        async with (
+            LocalCluster(processes=False, asynchronous=True, **options) as cluster,
+            Client(cluster, asynchronous=True) as client,
+        ):
+            with pytest.raises(TypeError, match=r"^client must be a synchronous Client"):
+                watch(client)
+
+    asyncio.run(refused())
 
 
 def test_without_a_knocker_the_error_names_the_setting(

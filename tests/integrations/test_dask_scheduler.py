@@ -18,13 +18,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from service import free_port
 from stories import tell, waits_lists
+from waiting import wait_until
 
-from gilknocker import _core
+from gilknocker import KnockKnock, _core
 
 pytest.importorskip("distributed")
 
 from gilknocker.integrations.dask.heartbeats import HeartbeatSum, heartbeat
 from gilknocker.integrations.dask.scheduler import GilSchedulerPlugin
+from gilknocker.integrations.dask.worker import GilWorkerPlugin, WorkerMeter
 
 PRELOAD = ["gilknocker.integrations.dask"]
 
@@ -58,6 +60,37 @@ def test_heartbeats_add_up(workers: list[list[int]]) -> None:
         if together:
             exact = together[max(-(-p * len(together) // 100) - 1, 0)]
             assert abs(totals.percentile(p) - exact) <= max(exact / 16, 4)
+
+
+@pytest.mark.skipif(_core.stack_problem() is not None, reason="no stacks here")
+def test_a_workers_totals_go_on_when_its_knocker_is_replaced() -> None:
+    monitor = SimpleNamespace(_gilknocker=KnockKnock(500))
+    monitor._gilknocker.start()
+    try:
+        wait_until(lambda: monitor._gilknocker.snapshot().knocks >= 10)
+        meter = WorkerMeter(monitor)
+        plain, stacks = GilWorkerPlugin(), GilWorkerPlugin(stacks=True)
+        told, numbers = [], []
+        for step in (
+            lambda: meter.begin(plain, False),
+            lambda: meter.begin(stacks, True),
+            lambda: wait_until(lambda: meter.read()[1].knocks >= 10),
+            lambda: meter.end(stacks),
+            lambda: meter.begin(stacks, True),
+            lambda: meter.end(stacks),
+        ):
+            step()
+            told.append(meter.told())
+            numbers.append(meter.read()[0])
+    finally:
+        monitor._gilknocker.stop()
+    assert len({one["id"] for one in told}) == 1 and len(set(numbers)) == 5
+    for name in ("held_seconds", "observed_seconds", "knocks", "wait_max_ns"):
+        values = [one[name] for one in told]
+        assert values == sorted(values) and values[0] > 0, name
+    for one in told:
+        assert sum(int(word.partition(":")[2]) for word in one["waits"].split()) == one["knocks"]
+    assert told[-1]["knocks"] >= 20
 
 
 STEPS = st.lists(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from needs import needs_tracer
 from stories import packed
@@ -24,7 +24,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gilknocker import GilTracer, KnockKnock, WaitHistogram
 from gilknocker.integrations.always_on import BUCKETS_SECONDS
-from gilknocker.integrations.prometheus import GilCollector, GilMetrics, _buckets
+from gilknocker.integrations.prometheus import GilCollector, GilMetrics, _buckets, _stalls
 from gilknocker.testing import GilLoad, hold_gil
 
 FAMILIES = {
@@ -169,6 +169,69 @@ def test_bad_arguments_are_named(
     with pytest.raises(error, match=message):
         kind(registry=registry, **arguments)
     kind(registry=registry).close()  # nothing was left in the registry
+
+
+@pytest.mark.parametrize("tracer", [5, KnockKnock(500)])
+def test_a_tracer_is_a_tracer(tracer: Any) -> None:
+    registry = CollectorRegistry()
+    with pytest.raises(TypeError, match="tracer must be a GilTracer or None, not "):
+        GilCollector(registry=registry, tracer=tracer)
+    assert generate_latest(registry) == b""
+
+
+def test_without_a_registry_they_are_registered_nowhere() -> None:
+    with GilCollector(registry=None) as collector:
+        assert {family.name for family in collector.collect()} == set(FAMILIES)
+    collector.close()
+    metrics = GilMetrics(registry=None)
+    metrics.update()
+    metrics.close()
+    metrics.close()
+
+
+def test_what_somebody_else_has_unregistered_is_closed_too() -> None:
+    registry = CollectorRegistry()
+    collector = GilCollector(registry=registry)
+    registry.unregister(collector)
+    collector.close()
+    assert not collector._meter._knocker.is_running
+    metrics = GilMetrics(registry=registry)
+    registry.unregister(metrics._held)
+    metrics.close()
+    assert not metrics._meter._knocker.is_running
+    assert generate_latest(registry) == b""
+
+
+@pytest.mark.parametrize("kind", [GilCollector, GilMetrics])
+def test_the_knocker_ends_though_the_registry_fails(kind: Any) -> None:
+    class Broken(CollectorRegistry):
+        def unregister(self, collector: object) -> None:
+            raise RuntimeError("broken")
+
+    one = kind(registry=Broken())
+    with pytest.raises(RuntimeError, match="broken"):
+        one.close()
+    assert not one._meter._knocker.is_running
+
+
+def test_the_knocker_ends_though_the_last_turn_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = CollectorRegistry()
+    metrics = GilMetrics(registry=registry, period_seconds=1000)
+    monkeypatch.setattr(metrics._held, "inc", lambda _: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        metrics.close()
+    assert not metrics._meter._knocker.is_running
+    assert generate_latest(registry) == b""
+    metrics.close()
+
+
+@given(st.lists(st.integers(190_000_000, 210_000_000)), st.integers(195_000_000, 205_000_000))
+@example([200_000_000], 200_000_000)
+@example([199_000_000], 200_000_000)
+def test_no_stall_is_missed_and_none_is_much_shorter(waits: list[int], stall_ns: int) -> None:
+    counted = _stalls(WaitHistogram(packed(waits)), stall_ns)
+    assert sum(wait >= stall_ns for wait in waits) <= counted
+    assert counted <= sum(wait > stall_ns * 63 / 64 for wait in waits)
 
 
 def test_metrics_are_updated_in_turns() -> None:

@@ -175,9 +175,14 @@ def test_it_leaves_nothing_behind(shell: InteractiveShell) -> None:
         return {event: list(found) for event, found in shell.events.callbacks.items()}
 
     before = callbacks()
-    for cell in ("%%gil\n1", "%%gil\n1/0", "%%gil --no\n1", "%%gil\n%%gil\n1", "%%time\n%%gil\n1"):
-        shell.run_cell(cell)
-        assert callbacks() == before
+    attributes = dict(vars(shell))
+    cells = ("1", "1/0", "get_ipython().run_cell('1/0')", "return")
+    for head in ("%%gil\n", "%%gil --no\n", "%%gil\n%%gil\n", "%%time\n%%gil\n"):
+        for cell in cells:
+            shell.run_cell(head + cell)
+            assert callbacks() == before
+            for name in ("showtraceback", "CustomTB"):
+                assert vars(shell).get(name) == attributes.get(name)
 
 
 def test_a_call_by_code(shell: InteractiveShell) -> None:

@@ -166,13 +166,22 @@ def test_comparison() -> None:
     assert "<b>a" not in fragment and "A: <b>a</b>, 100 ms" in text
     lines = str(comparison).splitlines()
     assert repr(comparison) == str(comparison)
-    for line in lines[3:7]:
+    assert lines[1].startswith("B: b &, ")  # on one line
+    for line in lines[2:6]:
         assert re.sub(r"\s+", " ", line).strip() in text
     assert "how much runs differ by themselves, only more runs can tell." in text
     assert comparison.held is not None and comparison.held.is_certain
     other = compare(tell(HALF, WAITS, method="knock"), after)
     assert "A: before, 100 ms" in str(other)
     assert "measured by different methods, 'knock' and 'look'" in shown(parsed(other._repr_html_()))
+
+
+def test_what_cannot_be_printed_of_names_is_not_shown() -> None:
+    compared = compare(tell(HALF, WAITS), tell(HALF, WAITS), names=("a\0b", "\x1b[31mred"))
+    for text in (str(compared), compared._repr_html_()):
+        assert "A: a b, " in text and "B:  [31mred, " in text
+        assert "\0" not in text and "\x1b" not in text
+    assert compared.to_dict()["names"] == ["a\0b", "\x1b[31mred"]
 
 
 def test_compare_takes_snapshots_only() -> None:

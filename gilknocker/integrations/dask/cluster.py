@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from gilknocker.integrations.dask.by_worker import ByWorker
-from gilknocker.integrations.dask.scheduler import GilSchedulerPlugin, read_scheduler
+from gilknocker.integrations.dask.scheduler import GilSchedulerPlugin, has_plugins, read_scheduler
 from gilknocker.integrations.dask.worker import GilWorkerPlugin, read_worker
 
 if TYPE_CHECKING:
@@ -81,7 +81,8 @@ class Window(_Views):
 class ClusterGil(_Views):
     """The GILs of a cluster's workers, as `watch` returns it.
 
-    Each call asks the workers anew, but `totals`, which asks the scheduler.
+    Each call asks the workers anew, but `totals`, which asks the scheduler. Once the client is
+    closed, as with its cluster, all but `close` raise RuntimeError.
     """
 
     def __init__(self, client: _Client, name: str) -> None:
@@ -100,8 +101,9 @@ class ClusterGil(_Views):
         Raises
         ------
         RuntimeError
-            If it was closed.
+            If it was closed, or the client was.
         """
+        self._must_be_open()
         read: HeartbeatTotals | None = self._client.run_on_scheduler(read_scheduler)
         if read is None:
             raise RuntimeError("the scheduler does not watch: this was closed, or it restarted")
@@ -109,31 +111,47 @@ class ClusterGil(_Views):
 
     @contextmanager
     def measure(self) -> Iterator[Window]:
-        """Measure what the workers do while a block runs: a computation, with its result."""
+        """Measure what the workers do while a block runs: a computation, with its result.
+
+        An exception of the block passes. If its cluster is gone by then, the window has not ended.
+        """
         window, before = Window(), self._read()
         try:
             yield window
-        finally:
-            window._workers = _between(before, self._read())
+        except BaseException:
+            with suppress(Exception):  # it would hide that of the block
+                window._workers = _between(before, self._read())
+            raise
+        window._workers = _between(before, self._read())
 
     def close(self) -> None:
         """Take the plugins of its `watch` from the scheduler and the workers.
 
-        Nothing if somebody else has. What was preloaded stays.
+        Nothing if that was done, or the client is closed. What was preloaded stays.
         """
-        for forget in (
-            self._client.unregister_scheduler_plugin,
-            self._client.unregister_worker_plugin,
-        ):
-            try:
-                forget(self._name)
-            except ValueError:  # there is none of that name
-                continue
+        if self._is_closed():
+            return
+        client = self._client
+        # Asked first: the scheduler logs an error of who takes what is not there.
+        there = client.run_on_scheduler(has_plugins, self._name)
+        forget = (client.unregister_scheduler_plugin, client.unregister_worker_plugin)
+        for is_there, one in zip(there, forget, strict=True):
+            if is_there:
+                with suppress(ValueError):  # somebody else has, just now
+                    one(self._name)
+
+    def _is_closed(self) -> bool:
+        return self._client.status in ("closing", "closed")
+
+    def _must_be_open(self) -> None:
+        if self._is_closed():
+            raise RuntimeError("the client is closed: it cannot ask its cluster")
 
     def _repr_html_(self) -> str:
         return self.by_worker()._repr_html_()
 
     def _read(self) -> Mapping[str, tuple[str, Snapshot]]:
+        self._must_be_open()
         read: Mapping[str, tuple[str, Snapshot] | None] = self._client.run(read_worker)
         return {address: one for address, one in read.items() if one is not None}
 
@@ -153,11 +171,18 @@ def watch(client: _Client, *, stacks: bool = False, tasks: bool = False) -> Clus
 
     Raises
     ------
+    TypeError
+        If the client is an asynchronous one.
     RuntimeError
         If a worker does not watch its GIL; `StacksUnsupported` or `GilTracerUnsupported`, which
         are such, if stacks cannot be read there or the GIL cannot be traced. Then nothing is left
         behind.
     """
+    if client.asynchronous:
+        raise TypeError(
+            "client must be a synchronous Client, as Client(address) makes one, "
+            "not an asynchronous one"
+        )
     plugin = GilWorkerPlugin(stacks=stacks, tasks=tasks)
     gil = ClusterGil(client, plugin.name)
     client.register_plugin(GilSchedulerPlugin(plugin.name))

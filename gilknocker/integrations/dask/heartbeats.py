@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from gilknocker.meters.totals import Totals
 
-__all__ = ["HeartbeatSum", "HeartbeatTotals", "heartbeat"]
+__all__ = ["HeartbeatSum", "HeartbeatTotals", "Measured", "heartbeat"]
 
 # Of the histogram's buckets: so many go into one. It is at most 1/8 as wide as its waits, and there
 # are at most 472 of them. The fourth stands for all eight: it is no more than 1/16 of any wait away
@@ -104,7 +104,39 @@ class HeartbeatSum:
         )
 
 
-def heartbeat(number: str, totals: Totals) -> dict[str, Any]:
+class Measured(NamedTuple):
+    """What heartbeats tell of a knocker."""
+
+    held_seconds: float
+    observed_seconds: float
+    knocks: int
+    wait_max_ns: int
+    histogram: WaitHistogram
+
+    @classmethod
+    def of(cls, totals: Totals) -> Measured:
+        """Return what it has measured so far."""
+        total = totals.snapshot()
+        return cls(
+            totals.held_seconds(total),
+            total.observed_seconds,
+            total.knocks,
+            total.wait_max_ns,
+            total.histogram,
+        )
+
+    def and_then(self, later: Measured) -> Measured:
+        """Return both together."""
+        return Measured(
+            self.held_seconds + later.held_seconds,
+            self.observed_seconds + later.observed_seconds,
+            self.knocks + later.knocks,
+            max(self.wait_max_ns, later.wait_max_ns),
+            self.histogram + later.histogram,
+        )
+
+
+def heartbeat(number: str, totals: Totals, before: Measured | None = None) -> dict[str, Any]:
     """Return what a worker's heartbeat takes along: all its time so far, so that none is missed.
 
     Parameters
@@ -112,7 +144,9 @@ def heartbeat(number: str, totals: Totals) -> dict[str, Any]:
     number : str
         Of the worker's meter: who has another one has begun anew.
     totals : Totals
-        What it measured.
+        What its knocker measured.
+    before : Measured, optional
+        What those that it replaced had measured.
 
     Returns
     -------
@@ -121,15 +155,18 @@ def heartbeat(number: str, totals: Totals) -> dict[str, Any]:
         ``wait_max_ns``, and ``waits``: their histogram, ``"bucket:count ..."`` of groups of eight
         of `WaitHistogram`'s buckets. Text, for Dask shows heartbeats as JSON too.
     """
-    total = totals.snapshot()
+    all_of_it = Measured.of(totals)
+    if before is not None:
+        all_of_it = before.and_then(all_of_it)
+    held, observed, knocks, longest, histogram = all_of_it
     return {
         "id": number,
-        "held_seconds": totals.held_seconds(total),
-        "observed_seconds": total.observed_seconds,
-        "knocks": total.knocks,
-        "wait_p99_ns": round(total.percentile(99)) if total.knocks else None,
-        "wait_max_ns": total.wait_max_ns,
-        "waits": _as_text(total.histogram),
+        "held_seconds": held,
+        "observed_seconds": observed,
+        "knocks": knocks,
+        "wait_p99_ns": round(histogram.percentile(99, max_ns=longest)) if knocks else None,
+        "wait_max_ns": longest,
+        "waits": _as_text(histogram),
     }
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from gilknocker.integrations.dask.heartbeats import HeartbeatTotals
 
-__all__ = ["GilSchedulerPlugin", "read_scheduler"]
+__all__ = ["GilSchedulerPlugin", "has_plugins", "read_scheduler"]
 
 # Lost workers whose numbers are kept apart: if one of these is heard of again, it counts once.
 _KEPT_APART = 100
@@ -78,3 +78,8 @@ def read_scheduler(dask_scheduler: Any) -> HeartbeatTotals | None:
         if isinstance(plugin, GilSchedulerPlugin):
             return plugin.totals()
     return None
+
+
+def has_plugins(name: str, dask_scheduler: Any) -> tuple[bool, bool]:
+    """Return whether a scheduler has a plugin of a name, and one for workers; it runs there."""
+    return name in dask_scheduler.plugins, name in dask_scheduler.worker_plugins

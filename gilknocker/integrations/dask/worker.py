@@ -8,7 +8,7 @@ from uuid import uuid4
 from distributed.core import Status
 from distributed.diagnostics.plugin import WorkerPlugin
 
-from gilknocker.integrations.dask.heartbeats import heartbeat
+from gilknocker.integrations.dask.heartbeats import Measured, heartbeat
 from gilknocker.meters.knock_knock import KnockKnock
 from gilknocker.meters.totals import Totals
 
@@ -98,10 +98,12 @@ class WorkerMeter:
         self._monitor = monitor
         self._users: dict[GilWorkerPlugin, bool] = {}  # whether they need stacks
         self._stacks = False
+        self._before: Measured | None = None  # by the knockers that were replaced
         self._watch()
+        self._id = self._number
 
     def _watch(self) -> None:
-        self._number = uuid4().hex
+        self._number = uuid4().hex  # what is read by it begins anew
         self._totals = Totals(self._monitor._gilknocker)
 
     def begin(self, user: GilWorkerPlugin, stacks: bool) -> None:
@@ -123,11 +125,11 @@ class WorkerMeter:
 
     # Not "heartbeat": extensions that have one must be known to the scheduler, too.
     def told(self) -> dict[str, Any]:
-        """Return what the scheduler is told."""
-        return heartbeat(self._number, self._totals)
+        """Return what the scheduler is told: it goes on over knockers that are replaced."""
+        return heartbeat(self._id, self._totals, self._before)
 
     def read(self) -> tuple[str, Snapshot]:
-        """Return the number of what has measured, and what it has."""
+        """Return the number of the knocker that measures, and what it has."""
         return self._number, self._totals.snapshot()
 
     def _need(self, stacks: bool) -> None:
@@ -141,6 +143,8 @@ class WorkerMeter:
             old.stop()
         self._monitor._gilknocker = new
         self._stacks = stacks
+        measured = Measured.of(self._totals)
+        self._before = measured if self._before is None else self._before.and_then(measured)
         self._watch()
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
+import sys
+from functools import wraps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from gilknocker.integrations.ipython.measurement import Measurement
@@ -53,8 +56,8 @@ def _only_call(text: str) -> tuple[str, str] | None:
 class UntilCellEnds:
     """Measures until the cell ends that runs now, however many cells it runs itself.
 
-    It stops before others do what they do after each cell, as drawing figures, and shows what it
-    measured after them.
+    It stops before IPython shows the exception that ends the cell, and before others do what they
+    do after each cell, as drawing figures; it shows what it measured after them.
     """
 
     def __init__(self, shell: Any, measurement: Measurement) -> None:
@@ -62,7 +65,28 @@ class UntilCellEnds:
         self._cell, self._before = shell.displayhook.exec_result, shell.last_execution_result
         shell.events.callbacks["post_execute"].insert(0, self._stop)
         shell.events.register("post_execute", self._show)
+        self._hooks = [_Before(shell, name, self._fail) for name in ("showtraceback", "CustomTB")]
         measurement.start()
+
+    def _fail(self) -> None:
+        """Stop if the exception that is to be shown ends the cell."""
+        cell = self._cell
+        errors = () if cell is None else (cell.error_in_exec, cell.error_before_exec)
+        if cell is None or errors != (None, None) or self._is_broken_off():
+            self._end()
+
+    def _is_broken_off(self) -> bool:
+        """Whether an interrupt of its loop ends the cell, which its result does not say."""
+        traceback = sys.exc_info()[2]
+        caught = traceback is not None and traceback.tb_frame.f_code.co_name == "_run_cell"
+        return caught and self._shell.displayhook.exec_result is self._cell
+
+    def _end(self) -> None:
+        hooks, self._hooks = self._hooks, []
+        for hook in hooks:
+            hook.undo()
+        if hooks:  # the first time
+            self._measurement.stop()
 
     def _is_over(self) -> bool:
         # An interrupt of a loop leaves a cell without a result.
@@ -72,9 +96,35 @@ class UntilCellEnds:
     def _stop(self) -> None:
         if self._is_over():
             self._shell.events.unregister("post_execute", self._stop)
-            self._measurement.stop()
+            self._end()
 
     def _show(self) -> None:
         if self._is_over():
             self._shell.events.unregister("post_execute", self._show)
             self._measurement.show()
+
+
+class _Before:
+    """Calls a function before each call of an object's method, until it is undone."""
+
+    def __init__(self, owner: Any, name: str, call: Callable[[], None]) -> None:
+        self._owner, self._name = owner, name
+        self._own = vars(owner).get(name)  # None: it is its class's
+        real = getattr(owner, name)
+
+        @wraps(real)
+        def both(*args: Any, **kwargs: Any) -> Any:
+            call()
+            return real(*args, **kwargs)
+
+        self._both = both
+        setattr(owner, name, both)
+
+    def undo(self) -> None:
+        """Put back what was there, if nobody has replaced it since."""
+        if vars(self._owner).get(self._name) is not self._both:
+            return
+        if self._own is None:
+            delattr(self._owner, self._name)
+        else:
+            setattr(self._owner, self._name, self._own)
