@@ -13,7 +13,6 @@ took so long, because another thread held the GIL, or because the machine did no
 from __future__ import annotations
 
 import asyncio
-import sys
 import threading
 import time
 from collections import Counter, deque
@@ -21,11 +20,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from gilknocker._units import format_ns
 from gilknocker.integrations.always_on import positive
-from gilknocker.integrations.loop_frames import callback_of, where
+from gilknocker.integrations.loop_frames import Look, Looks
 from gilknocker.meters.tracer import GilTracer
 
 if TYPE_CHECKING:
-    from types import FrameType, TracebackType
+    from types import TracebackType
     from typing import Any
 
     import numpy as np
@@ -110,36 +109,44 @@ class LoopWatch:
         )
 
     def start(self) -> None:
-        """Watch the loop that runs in this thread. Nothing if it does already.
+        """Watch the loop that runs in this thread. Nothing if it watches one that is not closed.
 
         Raises
         ------
         RuntimeError
-            If no loop runs here.
+            If no loop runs here, or no tracer or thread can be started: nothing is watched then.
         """
         loop = asyncio.get_running_loop()
         if self._loop is not None:
-            return
-        self._loop = loop
+            if not self._loop.is_closed():
+                return
+            self.stop()
         self._ident, self._native_id = threading.get_ident(), threading.get_native_id()
-        self._tracer.start()
-        self._tracer.events()  # imports numpy: not within a tick
         self._ended = threading.Event()
-        # Written by the looking thread, read and cleared by the tick, whole objects both: under
+        # Written by the looking thread, read and replaced by the tick, whole objects both: under
         # the GIL no lock is needed, and one would be one more thing to wait for.
-        self._looks: list[_Look] = []
+        self._looks = Looks()
         self._due_ns = _NEVER
-        self._looking = threading.Thread(target=self._look, name="LoopWatch", daemon=True)
-        self._looking.start()  # before the first tick is due: it waits for the thread
+        looking = threading.Thread(target=self._look, args=(loop,), name="LoopWatch", daemon=True)
+        self._tracer.start()
+        try:
+            self._tracer.events()  # imports numpy: not within a tick
+            looking.start()  # before the first tick is due: it waits for the thread
+        except BaseException:
+            self._ended.set()
+            self._tracer.stop()
+            raise
+        self._loop, self._looking = loop, looking  # all that can fail has succeeded
         self._note()
         self._schedule(time.monotonic_ns() + self._interval_ns)
 
     def stop(self) -> None:
-        """Watch no longer. In the loop's thread. Nothing if it does not."""
+        """Watch no longer. In the loop's thread, unless it is closed. Nothing if it does not."""
         loop, self._loop = self._loop, None
         if loop is None:
             return
-        self._handle.cancel()
+        if not loop.is_closed():
+            self._handle.cancel()
         self._ended.set()
         self._looking.join()
         self._tracer.stop()
@@ -195,14 +202,14 @@ class LoopWatch:
     def _tick(self) -> None:
         share, now = self._tracer.this_thread(), time.monotonic_ns()
         due, self._due_ns = self._due_ns, _NEVER  # nobody is to look at this
-        looks, self._looks = self._looks, []
+        looks, self._looks = self._looks, Looks()
         if self._loop is None:
             return
         self.ticks += 1
         if now - due > self._threshold_ns:
             held = 0 if share is None else share[0] - self._noted[1]
             ran = time.thread_time_ns() - self._noted[2]
-            self._explain(due, now, held, ran, looks)
+            self._explain(due, now, held, ran, list(looks.kept))
         self._note()
         self._schedule(max(due + self._interval_ns, time.monotonic_ns()))
 
@@ -212,7 +219,7 @@ class LoopWatch:
         held = 0 if share is None else share[0]
         self._noted = time.monotonic_ns(), held, time.thread_time_ns()
 
-    def _explain(self, due: int, now: int, held: int, ran: int, looks: list[_Look]) -> None:
+    def _explain(self, due: int, now: int, held: int, ran: int, looks: list[Look]) -> None:
         late_by = now - due
         events, threads = self._tracer.events(), self._tracer.threads()
         serials = {one.serial for one in threads if one.native_id == self._native_id}
@@ -247,7 +254,7 @@ class LoopWatch:
             self.totals[name] += getattr(late, name)
 
     def _holder(
-        self, held: Counter[int], threads: list[ThreadTimes], looks: list[_Look]
+        self, held: Counter[int], threads: list[ThreadTimes], looks: list[Look]
     ) -> str | None:
         if not held:
             return None
@@ -262,28 +269,23 @@ class LoopWatch:
 
     # ---- beside it ---------------------------------------------------------------------------
 
-    def _look(self) -> None:
-        """Look where the threads are, again and again, while a tick is late."""
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Look where the threads are, again and again, while a tick is late.
+
+        No tick comes to a loop that is closed, which nobody tells us: then all of it ends.
+        """
         threshold = self._threshold_ns
-        while True:
+        while not loop.is_closed():
             late_by = time.monotonic_ns() - self._due_ns
             pause = min(max(threshold - late_by, threshold // 2), self._interval_ns)
             if self._ended.wait(pause / 1e9):
                 return
             if time.monotonic_ns() - self._due_ns > threshold:
-                self._looks.append(_Look(sys._current_frames(), self._ident))
+                self._looks.add(self._ident)
+        self._tracer.stop()
 
 
-class _Look:
-    """Where the threads were at an instant."""
-
-    def __init__(self, frames: dict[int, FrameType], loop: int) -> None:
-        frame = frames.get(loop)
-        self.callback = None if frame is None else callback_of(frame)
-        self.lines = {ident: where(frame) for ident, frame in frames.items() if ident != loop}
-
-
-def _in_a_callback(looks: list[_Look]) -> bool:
+def _in_a_callback(looks: list[Look]) -> bool:
     """Whether the loop was seen in a callback more often than not."""
     return 2 * sum(look.callback is not None for look in looks) > len(looks)
 

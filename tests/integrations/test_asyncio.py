@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -21,10 +21,13 @@ from needs import needs_tracer
 from own_threads import stolen_ns
 
 from gilknocker import GilTracer
+from gilknocker.integrations import loop_frames
 from gilknocker.integrations.asyncio import LoopWatch
 from gilknocker.testing import GilLoad, hold_gil
 
 pytestmark = needs_tracer
+
+SECONDS = 60  # after which what should have ended is said not to have
 
 
 def run_asyncio(main: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
@@ -275,6 +278,84 @@ def test_it_leaves_nothing() -> None:
         await asyncio.sleep(0.12)
         watch.stop()
         assert watch.ticks > ticks
+
+    asyncio.run(main())
+
+
+@loops
+def test_a_loop_that_closes_ends_the_watch_and_another_begins_anew(run: Any) -> None:
+    watch = LoopWatch(interval_seconds=0.01)
+
+    async def begins() -> None:
+        watch.start()  # and nobody stops it, as where main() raises
+        await asyncio.sleep(0.1)
+
+    try:
+        for _ in range(2):
+            ticks = watch.ticks
+            run(begins)
+            assert watch.ticks > ticks
+            watch._looking.join(SECONDS)
+            assert not watch._looking.is_alive()
+            assert not watch._tracer.is_running
+        run(begins)  # and now the thread may not have noticed yet
+        run(begins)
+    finally:
+        watch.stop()
+    assert not watch._looking.is_alive()
+    assert not watch._tracer.is_running
+    watch.stop()  # nothing
+
+
+def test_looks_at_a_callback_that_blocks_for_long_are_few_and_even(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Numbered:
+        def __init__(self, frames: object, loop: int) -> None:
+            self.number = next(numbers)
+
+    monkeypatch.setattr(loop_frames, "Look", Numbered)
+    looks = loop_frames.Looks()
+    for turn in range(100_000):
+        numbers = iter([turn])
+        looks.add(0)
+        assert len(looks.kept) < loop_frames.MOST_LOOKS
+    kept = [look.number for look in cast("list[Numbered]", looks.kept)]
+    assert len(kept) >= loop_frames.MOST_LOOKS // 2 - 1
+    (step,) = set(np.diff(kept))
+    assert kept[0] == 0
+    assert kept[-1] > 100_000 - 2 * step
+
+
+def test_a_start_that_fails_leaves_nothing_and_can_be_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def no_thread(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def main() -> None:
+        watch = LoopWatch(interval_seconds=0.01)
+        others: list[GilTracer] = []
+        try:
+            with pytest.raises(RuntimeError, match="tracer"):
+                for _ in range(100):  # until there are too many
+                    others.append(GilTracer(0))
+                    others[-1].start()
+            with pytest.raises(RuntimeError, match="tracer"):
+                watch.start()
+            watch.stop()  # nothing
+        finally:
+            for other in others:
+                other.stop()
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", no_thread)
+            with pytest.raises(RuntimeError, match="can't start new thread"):
+                watch.start()
+        assert not watch._tracer.is_running
+        watch.stop()
+        with watch:
+            await asyncio.sleep(0.1)
+        assert watch.ticks > 0
 
     asyncio.run(main())
 

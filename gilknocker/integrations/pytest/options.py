@@ -278,6 +278,19 @@ def choose(
     return option.default
 
 
+def _in_ini(config: pytest.Config, option: Option) -> str | None:
+    """Return what the ini file says; a text, also in ``[tool.pytest]``, which has other values.
+
+    A type other than a text, which pytest 9 asks for there, pytest 8 does not know or reads
+    differently.
+    """
+    try:
+        text: str | None = config.getini(option.name)
+    except (TypeError, pytest.UsageError) as error:  # which of them, is up to pytest's version
+        raise pytest.UsageError(f"{error}: write it in quotes") from None
+    return text
+
+
 def settle(config: pytest.Config) -> Settings:
     """Return what is asked for.
 
@@ -291,7 +304,7 @@ def settle(config: pytest.Config) -> Settings:
             option,
             command=config.getoption(option.name),
             environment=os.environ,
-            ini=config.getini(option.name),
+            ini=_in_ini(config, option),
         )
         for option in OPTIONS
     }

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from gilknocker.integrations.pytest.bodies import Bodies
-from gilknocker.integrations.pytest.figures import attach, figures_of, forget, hidden
+from gilknocker.integrations.pytest.figures import attach, figures_of, forget, hidden, is_figures
 from gilknocker.integrations.pytest.figures import of as figures_in
 from gilknocker.integrations.pytest.limits import judge, too_short
 from gilknocker.integrations.pytest.options import settle
@@ -65,8 +65,9 @@ class Session:
             self.settings.enabled, self.settings.stalls = False, None
         self.bodies = Bodies()
         self._config = config
-        # In a worker of pytest-xdist, which leaves the figures to its controller.
-        self._is_worker = hasattr(config, "workerinput")
+        # In a worker of pytest-xdist, which leaves the figures to its controller. Other runners
+        # give their processes the former too, and nothing to tell by.
+        self._is_worker = hasattr(config, "workerinput") and hasattr(config, "workeroutput")
         self._stalls: StallsByTest | None = None
         if self.settings.stalls is not None:
             self._stalls = _stalls_by_test(self.settings.stalls, config)
@@ -131,7 +132,10 @@ class Session:
         if self._is_worker:
             yield
             return
-        self._keep(report)
+        try:
+            self._keep(report)
+        except Exception as error:  # what others log as reports may be anything
+            self._problem = f"a report could not be read: {error!r}"
         with hidden(report):
             yield
 
@@ -153,6 +157,8 @@ class Session:
             write_json(self._target, self._records.values(), self._stalls)
         except OSError as error:  # the tests have run: what they say stands
             self._problem = f"no figures in {self.settings.json!r}: {error}"
+        except Exception as error:
+            self._problem = f"no figures in {self.settings.json!r}: {error!r}"
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
@@ -169,8 +175,11 @@ class Session:
         """Print the section, and limits that could not be decided."""
         records = list(self._records.values())
         root = str(self._config.rootpath)
-        stalls = [] if self._stalls is None else self._stalls.lines(self.settings.count, root)
-        write_section(terminalreporter, records, self._unmeasured, stalls, self.settings)
+        try:
+            stalls = [] if self._stalls is None else self._stalls.lines(self.settings.count, root)
+            write_section(terminalreporter, records, self._unmeasured, stalls, self.settings)
+        except Exception as error:  # the tests have run: what they say stands
+            self._problem = self._problem or f"the section could not be written: {error!r}"
         if self._problem:
             terminalreporter.write_line(f"gilknocker: error: {self._problem}", red=True)
 
@@ -227,7 +236,9 @@ class Session:
             attach(item, figures)
             extra_info = getattr(getattr(item, "funcargs", {}).get("benchmark"), "extra_info", None)
             if isinstance(extra_info, dict):  # pytest-benchmark's fixture
-                extra_info["gilknocker"] = figures
+                known = extra_info.get("gilknocker")
+                if known is None or is_figures(known):  # else it is the test's own
+                    extra_info["gilknocker"] = figures
         except Exception as error:
             self._fail(item, plan, error)
             return

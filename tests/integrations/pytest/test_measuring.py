@@ -9,7 +9,6 @@ import pytest
 from needs import needs_gil, needs_tracer
 from pytest_runs import run, stored
 
-from gilknocker.integrations.pytest.figures import attach, forget, hidden, of
 from gilknocker.integrations.pytest.section import Record, ranked
 
 pytest_plugins = ["pytester"]
@@ -149,21 +148,6 @@ def test_order_by_share() -> None:
     ]
     names = [record.nodeid for record in ranked(records, "held")]
     assert names == ["all, and longer", "all", "exact", "half", "idle"]
-
-
-def test_figures_come_once_where_a_test_is_run_again() -> None:
-    item: Any = SimpleNamespace(user_properties=[("theirs", 1)])
-    attach(item, {"body_ns": 1})
-    attach(item, {"body_ns": 2})
-    report: Any = SimpleNamespace(user_properties=list(item.user_properties))
-    assert len(report.user_properties) == 2
-    for _ in range(2):  # one that is logged twice
-        with hidden(report):
-            assert of(report) is None
-            report.user_properties.append(("added", 2))
-        assert of(report) == {"body_ns": 2}
-    forget(item)
-    assert item.user_properties == [("theirs", 1)]
 
 
 @needs_tracer

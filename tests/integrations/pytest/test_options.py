@@ -187,6 +187,20 @@ def test_bad_options_are_usage_errors(
     assert "PYTEST_GILKNOCKER_COUNT must be an integer from 0 to" in error()
 
 
+@pytest.mark.skipif(pytest.version_tuple < (9,), reason="[tool.pytest] is not read")
+@pytest.mark.parametrize(("name", "value"), [("gilknocker", "true"), ("gilknocker_count", "3")])
+def test_values_of_a_native_table_are_texts(
+    pytester: pytest.Pytester, name: str, value: str
+) -> None:
+    pytester.makepyprojecttoml(f'[tool.pytest]\n{name} = "{value}"\n')
+    found = settled(pytester.parseconfig())
+    assert (found.enabled, found.count) in ((True, 10), (False, 3))
+    pytester.makepyprojecttoml(f"[tool.pytest]\n{name} = {value}\n")
+    result = run(pytester)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: *'{name}' expects a string, *: write it in quotes"])
+
+
 def test_tracing_where_it_is_not_possible(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_it(): assert 0")
     pytester.makeconftest(
