@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+from gilknocker._units import printable
 from gilknocker.commands.first_stderr import FirstStderr
 from gilknocker.commands.options import OF_STACKS, UsageError
 from gilknocker.commands.outputs import outputs
@@ -110,4 +111,6 @@ def _measure(attachment: Attachment, options: argparse.Namespace) -> list[str]:
 
 
 def _relay(raw: bytes, stderr: FirstStderr) -> None:
-    stderr.write(raw.decode("utf-8", "backslashreplace"))
+    """Write what the process says of stalls; it may say anything."""
+    lines = raw.decode("utf-8", "backslashreplace").split("\n")
+    stderr.write("\n".join(map(printable, lines)))

@@ -106,7 +106,7 @@ def _dump_lines(state: dict[str, Any]) -> list[str]:
     else:
         lines.append("the GIL is free")
     for thread in sorted(state["threads"], key=lambda one: not one["holds"]):
-        name = thread["name"] or "thread"
+        name = printable(thread["name"]) or "thread"
         lines.append(f"{name} {thread['native_id']}{': holds the GIL' if thread['holds'] else ''}")
         frames = thread["frames"]
         if frames is not None:

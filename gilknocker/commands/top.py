@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 
-from gilknocker._units import fitting, format_percent
+from gilknocker._units import fitting, format_percent, printable
 from gilknocker.commands.keys import Keys
 from gilknocker.meters.outside.watch import PATIENCE
 from gilknocker.reports.stacks import ORDERS, Place, places
@@ -115,7 +115,11 @@ class Screen:
             name = self._meter.name(native, serial)
             threads[name] = threads.get(name, 0) + ticks
         rows = sorted(threads.items(), key=lambda row: -row[1])[:_THREADS_SHOWN]
-        return [f"{format_percent(ticks / held):>6} %  by {name}" for name, ticks in rows if ticks]
+        return [
+            f"{format_percent(ticks / held):>6} %  by {printable(name)}"
+            for name, ticks in rows
+            if ticks
+        ]
 
 
 def _place_lines(found: list[Place], order: str) -> list[str]:

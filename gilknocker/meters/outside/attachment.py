@@ -6,6 +6,7 @@ import json
 import select
 import time
 
+from gilknocker._units import printable
 from gilknocker.meters.outside.debugger import Debugger
 from gilknocker.meters.outside.process import NoProcess
 from gilknocker.meters.outside.rendezvous import Rendezvous, hint
@@ -168,14 +169,14 @@ class Attachment:
         if answer is None:
             raise NoAnswer(f"process {self._target.process.pid} does not answer any more")
         if "error" in answer:
-            raise Unreadable(self._problem(answer["error"]))
+            raise Unreadable(self._problem(str(answer["error"])))
         if stalls is not None:
             self._stalls = self._rendezvous.accept(self._timeout)
         self._rendezvous.close()
 
     def _problem(self, error: str) -> str:
         pid = self._target.process.pid
-        return f"process {pid} cannot measure itself: {error}{hint(self._target, error)}"
+        return f"process {pid} cannot measure itself: {printable(error)}{hint(self._target, error)}"
 
     def measure(self, seconds: float) -> None:
         """Wait for some time, or until the process has ended; `snapshot` has the numbers so far."""
