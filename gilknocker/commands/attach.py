@@ -19,7 +19,7 @@ from gilknocker.commands.outside_options import (
 )
 from gilknocker.meters.outside.attachment import Attachment, NoAnswer
 from gilknocker.meters.outside.process import NoProcess
-from gilknocker.meters.outside.target import Unreadable
+from gilknocker.meters.outside.target import Target, Unreadable
 from gilknocker.reports.run import Run
 
 TYPE_CHECKING = False
@@ -50,11 +50,11 @@ def attach(words: Sequence[str]) -> None:
         raise UsageError(f"process {options.pid} cannot be attached to: {error}") from None
     with attachment:
         try:
-            notes = _measure(attachment, options)
+            notes = _measure(attachment, target, options)
         except (NoAnswer, NoProcess, Unreadable) as error:
             raise UsageError(str(error)) from None
     if attachment.snapshot is None:
-        raise UsageError(f"process {options.pid} has ended before it could say anything")
+        raise UsageError(f"{target.process.fate} before it could say anything")
     program = ["process", str(options.pid)]
     run = Run(attachment.snapshot, program, threads=attachment.threads)
     print_report(run, files, stderr, notes)
@@ -92,7 +92,7 @@ def _options(words: Sequence[str]) -> argparse.Namespace:
     return options
 
 
-def _measure(attachment: Attachment, options: argparse.Namespace) -> list[str]:
+def _measure(attachment: Attachment, target: Target, options: argparse.Namespace) -> list[str]:
     """Let it measure; return what is to be said of how that went."""
     attachment.start(
         options.method,
@@ -107,7 +107,7 @@ def _measure(attachment: Attachment, options: argparse.Namespace) -> list[str]:
             f"process {options.pid} has not answered for {options.timeout:g} s: these are the "
             "numbers of before, and it stops measuring when it runs Python code again."
         ]
-    return [f"process {options.pid} has ended."] if attachment.has_ended else []
+    return [f"{target.process.fate}."] if attachment.has_ended else []
 
 
 def _relay(raw: bytes, stderr: FirstStderr) -> None:

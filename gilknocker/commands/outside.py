@@ -137,7 +137,8 @@ def watched(
         except KeyboardInterrupt:
             ended = False
     run = Run(meter.snapshot(), ["process", str(options.pid)])
-    notes = [f"process {options.pid} has ended."] if ended else []
+    process = target.process
+    notes = [f"{process.fate}."] if ended or process.is_replaced else []
     print_report(run, files, stderr, notes)
 
 
@@ -155,7 +156,7 @@ def top(words: Sequence[str]) -> None:
         except KeyboardInterrupt:
             return
     if ended:
-        print(f"process {options.pid} has ended")
+        print(target.process.fate)
 
 
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {"dump": dump, "record": record, "top": top}

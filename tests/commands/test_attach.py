@@ -177,6 +177,24 @@ def test_the_process_ends(how: str, tmp_path: Path) -> None:
         assert service.process.wait(TIMEOUT) == (0 if how == "exit" else -signal.SIGKILL)
 
 
+@needs_asking
+def test_the_process_executes_another_program(tmp_path: Path) -> None:
+    with running(tmp_path, "busy") as service:
+        attacher = service.attach("--seconds", "600")
+        service.until(lambda state: state["traced"])
+        service.until(lambda _: not list(service.temporary.iterdir()))  # who attaches has heard it
+        assert service.process.stdin is not None
+        service.process.stdin.write("os.execv(sys.executable, [sys.executable, '-c', 'input()'])\n")
+        service.process.stdin.flush()
+        out, err = attacher.communicate(timeout=TIMEOUT)
+        what = f"process {service.pid} has executed another program"
+        if attacher.returncode == 0:
+            assert err == "" and f"  Note: {what}.\n" in out
+        else:  # it was not asked for its numbers before
+            assert err == f"gilknocker: error: {what} before it could say anything\n"
+        assert service.process.poll() is None
+
+
 # Of what is started there: it takes so long that the process ends meanwhile, or longer than that
 # waits for it.
 SLOWLY = """

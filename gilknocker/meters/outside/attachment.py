@@ -165,7 +165,7 @@ class Attachment:
         )
         answer = self._hear(time.monotonic() + self._timeout)
         if self.has_ended:
-            raise NoProcess(f"process {self._target.process.pid} has ended")
+            raise NoProcess(self._target.process.fate)
         if answer is None:
             raise NoAnswer(f"process {self._target.process.pid} does not answer any more")
         if "error" in answer:

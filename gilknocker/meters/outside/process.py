@@ -8,6 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from gilknocker.meters.outside.relatives import stat
+
 __all__ = ["Mapped", "NoProcess", "Process"]
 
 
@@ -57,6 +59,7 @@ class Process:
         self.folder = Path("/proc", str(pid))
         if not self.folder.is_dir():
             raise NoProcess(f"there is no process {pid}")
+        self._first = stat(pid)
 
     def command(self) -> list[str]:
         """Return its command line."""
@@ -111,6 +114,20 @@ class Process:
         """Whether it has, also where its parent has not asked for its status yet."""
         return _status(self.folder).get("State", "X")[:1] in "XZ"
 
+    @property
+    def is_replaced(self) -> bool:
+        """Whether it goes on, under its number, as another program (``exec``)."""
+        first, now = self._first, stat(self.pid)
+        if first is None or now is None or now.ended or now.leaving:
+            return False
+        return first.image not in (0, now.image) and first.began == now.began
+
+    @property
+    def fate(self) -> str:
+        """What has become of it, if it is no longer what it was."""
+        what = "executed another program" if self.is_replaced else "ended"
+        return f"process {self.pid} has {what}"
+
     def user(self) -> tuple[int, int]:
         """Return as which user and group it opens files."""
         fields = _status(self.folder)
@@ -126,8 +143,8 @@ class Process:
 
     def denied(self, error: OSError) -> str:
         """Return why its memory cannot be read, and what would help."""
-        if error.errno == errno.ESRCH or not self.folder.is_dir():
-            return f"process {self.pid} has ended"
+        if error.errno == errno.ESRCH or not self.folder.is_dir() or self.is_replaced:
+            return self.fate
         if error.errno not in (errno.EPERM, errno.EACCES):
             return f"the memory of process {self.pid} cannot be read: {error.strerror}"
         needed = f"process {self.pid} may not be read: it needs the rights to trace it."

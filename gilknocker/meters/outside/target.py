@@ -98,8 +98,8 @@ class Target:
             self._make_out(pid)
         except Unreadable:
             # What ends meanwhile reads as anything: as no Python, or as one of another layout.
-            if self.process.has_ended:
-                raise NoProcess(f"process {pid} has ended") from None
+            if self.process.has_ended or self.process.is_replaced:
+                raise NoProcess(self.process.fate) from None
             raise
 
     def _make_out(self, pid: int) -> None:
