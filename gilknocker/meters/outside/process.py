@@ -51,7 +51,7 @@ class Process:
     Raises
     ------
     NoProcess
-        If there is none, or it may not be looked into.
+        If there is none, or it is a thread's number.
     """
 
     def __init__(self, pid: int) -> None:
@@ -59,6 +59,10 @@ class Process:
         self.folder = Path("/proc", str(pid))
         if not self.folder.is_dir():
             raise NoProcess(f"there is no process {pid}")
+        # A thread has a folder there too, though none is listed.
+        owner = _status(self.folder).get("Tgid", str(pid))
+        if int(owner) != pid:
+            raise NoProcess(f"{pid} is a thread of process {owner}: give that")
         self._first = stat(pid)
 
     def command(self) -> list[str]:

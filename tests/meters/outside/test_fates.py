@@ -18,6 +18,7 @@ if sys.platform != "linux":
 
 from gilknocker.commands.first_stderr import FirstStderr
 from gilknocker.commands.outside import watched
+from gilknocker.meters.outside.process import Process
 from gilknocker.meters.outside.target import Target
 
 pytestmark = [needs_gil]
@@ -62,3 +63,18 @@ def test_who_executes_another_program_has_not_ended(
         what = "ended" if number == signal.SIGKILL else "executed another program"
         assert f"  Note: process {process.pid} has {what}.\n" in capsys.readouterr().out
         assert target.process.is_replaced == (number == signal.SIGUSR1)
+
+
+def test_a_thread_is_no_process() -> None:
+    threads = """if True:
+        import threading, time
+        thread = threading.Thread(target=time.sleep, args=(60,), daemon=True)
+        thread.start()
+        print("ready", flush=True)
+        thread.join()
+    """
+    with running(threads, "idle") as process:
+        [number] = set(Process(process.pid).threads()) - {process.pid}
+        got = command("dump", str(number))
+    said = f"gilknocker: error: {number} is a thread of process {process.pid}: give that\n"
+    assert (got.returncode, got.stdout, got.stderr) == (2, "", said)
