@@ -8,7 +8,7 @@ from gilknocker._units import printable
 from gilknocker.commands.first_stderr import FirstStderr
 from gilknocker.commands.options import OF_STACKS, UsageError
 from gilknocker.commands.outputs import outputs
-from gilknocker.commands.outside import watched
+from gilknocker.commands.outside import stopped_notes, watched
 from gilknocker.commands.outside_options import (
     add_files,
     micros,
@@ -105,7 +105,8 @@ def _measure(attachment: Attachment, target: Target, options: argparse.Namespace
     if not attachment.has_ended and not attachment.end() and not attachment.has_ended:
         return [
             f"process {options.pid} has not answered for {options.timeout:g} s: these are the "
-            "numbers of before, and it stops measuring when it runs Python code again."
+            "numbers of before, and it stops measuring when it runs Python code again.",
+            *stopped_notes(target.process, False),
         ]
     return [f"{target.process.fate}."] if attachment.has_ended else []
 

@@ -7,6 +7,7 @@ import time
 
 from gilknocker._units import fitting, format_percent, printable
 from gilknocker.commands.keys import Keys
+from gilknocker.meters.outside.process import stopped_words
 from gilknocker.meters.outside.watch import PATIENCE
 from gilknocker.reports.stacks import ORDERS, Place, places
 
@@ -101,6 +102,9 @@ class Screen:
         window = [(*row[:4], row[4] - seen.get((row[0], row[3]), 0)) for row in now["stacks"]]
         lines = [self._title] if self._repaints else []
         lines.append(f"{time.strftime('%H:%M:%S')}  GIL held {share} %  ({ticks} looks)")
+        process = self._meter.target.process
+        if process.is_stopped:
+            lines.append(stopped_words(process.pid))
         lines += self._thread_lines(window, held)
         found = places([(row[3], row[4]) for row in window], [row[3:] for row in now["stacks"]])
         lines += _place_lines(found, ORDERS[self._order])

@@ -134,6 +134,16 @@ def test_a_process_that_sleeps_is_read_from_outside(tmp_path: Path) -> None:
 
 
 @needs_asking
+def test_a_stopped_process_is_said_to_be_so(tmp_path: Path) -> None:
+    with running(tmp_path, "busy") as service:
+        service.process.send_signal(signal.SIGSTOP)
+        got = service.attached("--seconds", "0.2", "--timeout", "0.5")
+    said = f"process {service.pid} is stopped (by a signal or a debugger): nothing runs in it"
+    assert got.stderr == f"gilknocker: {said}; it is read from outside, as record does\n"
+    assert got.returncode == 0 and f"  Note: {said}.\n" in got.stdout
+
+
+@needs_asking
 def test_interrupted_before_it_began(tmp_path: Path) -> None:
     with running(tmp_path, "idle") as service:
         attacher = service.attach("--timeout", "600")

@@ -8,7 +8,7 @@ import time
 
 from gilknocker._units import printable
 from gilknocker.meters.outside.debugger import Debugger
-from gilknocker.meters.outside.process import NoProcess
+from gilknocker.meters.outside.process import NoProcess, stopped_words
 from gilknocker.meters.outside.rendezvous import Rendezvous, hint
 from gilknocker.meters.outside.target import Unreadable
 from gilknocker.snapshot.thread_times import ThreadTimes
@@ -69,7 +69,7 @@ class Attachment:
     NoProcess
         If it has ended.
     NoAnswer
-        If all its threads sleep, or native code keeps the GIL.
+        If all its threads sleep or are stopped, or native code keeps the GIL.
     """
 
     def __init__(self, target: Target, timeout: float, on_stall: Callable[[bytes], object]) -> None:
@@ -104,9 +104,12 @@ class Attachment:
                 other.close()
         if came:
             return came[0]
+        process = self._target.process
+        if process.is_stopped:
+            raise NoAnswer(stopped_words(process.pid))
         raise NoAnswer(
-            f"no thread of process {self._target.process.pid} ran Python code for "
-            f"{self._timeout:g} s: all of them sleep, or native code keeps the GIL"
+            f"no thread of process {process.pid} ran Python code for {self._timeout:g} s: "
+            "all of them sleep, or native code keeps the GIL"
         )
 
     def _call(self, debugger: Debugger, came: list[socket.socket]) -> None:

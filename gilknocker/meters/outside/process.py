@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from gilknocker.meters.outside.relatives import stat
 
-__all__ = ["Mapped", "NoProcess", "Process"]
+__all__ = ["Mapped", "NoProcess", "Process", "stopped_words"]
 
 
 class NoProcess(Exception):
@@ -23,6 +23,11 @@ class Mapped(NamedTuple):
     path: str
     readable: str
     address: int
+
+
+def stopped_words(pid: int) -> str:
+    """Return what there is to say of a process that is stopped."""
+    return f"process {pid} is stopped (by a signal or a debugger): nothing runs in it"
 
 
 def _status(folder: Path) -> dict[str, str]:
@@ -117,6 +122,17 @@ class Process:
     def has_ended(self) -> bool:
         """Whether it has, also where its parent has not asked for its status yet."""
         return _status(self.folder).get("State", "X")[:1] in "XZ"
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether all its threads are, by a signal or a debugger."""
+        found = False
+        for task in self._tasks():
+            state = _status(task).get("State", "X")[:1]
+            if state not in "TtXZ":
+                return False
+            found |= state in "Tt"
+        return found
 
     @property
     def is_replaced(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import threading
 
 import pytest
 from needs import needs_gil
+from waiting import wait_until
 from watched import running
 
 pytest.importorskip("gilknocker._outside")
@@ -18,8 +20,10 @@ if sys.platform != "linux":
 
 from gilknocker.commands.first_stderr import FirstStderr
 from gilknocker.commands.outside import watched
+from gilknocker.commands.top import Screen
 from gilknocker.meters.outside.process import Process
 from gilknocker.meters.outside.target import Target
+from gilknocker.meters.outside.watch import OutsideMeter
 
 pytestmark = [needs_gil]
 
@@ -78,3 +82,39 @@ def test_a_thread_is_no_process() -> None:
         got = command("dump", str(number))
     said = f"gilknocker: error: {number} is a thread of process {process.pid}: give that\n"
     assert (got.returncode, got.stdout, got.stderr) == (2, "", said)
+
+
+def stop(process: subprocess.Popen[str]) -> None:
+    process.send_signal(signal.SIGSTOP)
+    wait_until(lambda: Process(process.pid).is_stopped)
+
+
+def test_a_stopped_process_is_said_to_be_so(capsys: pytest.CaptureFixture[str]) -> None:
+    with running(EXECUTES, "x") as process:
+        said = f"process {process.pid} is stopped (by a signal or a debugger): nothing runs in it"
+        target = Target(process.pid)
+        recorded(target, 0.1)
+        assert "stopped" not in capsys.readouterr().out
+        stop(process)
+        recorded(target_again := Target(process.pid), 0.1)
+        assert f"  Note: {said}.\n" in capsys.readouterr().out
+        assert said in command("dump", str(process.pid)).stdout.splitlines()
+        assert json.loads(command("dump", "--json", str(process.pid)).stdout)["stopped"] is True
+        screen = Screen(OutsideMeter(target_again), "", False)
+        assert said in screen.lines()
+        process.send_signal(signal.SIGCONT)
+        wait_until(lambda: not target.process.is_stopped)
+        assert said not in screen.lines()
+        assert json.loads(command("dump", "--json", str(process.pid)).stdout)["stopped"] is False
+
+
+def test_who_is_let_go_on_was_stopped_at_first(capsys: pytest.CaptureFixture[str]) -> None:
+    with running(EXECUTES, "x") as process:
+        stop(process)
+        timer = threading.Timer(0.1, process.send_signal, [signal.SIGCONT])
+        timer.start()
+        recorded(Target(process.pid), 0.5)
+        timer.join()
+    how = "(by a signal or a debugger): nothing ran in it then"
+    said = f"process {process.pid} was stopped at first {how}."
+    assert f"  Note: {said}\n" in capsys.readouterr().out
