@@ -111,7 +111,8 @@ def _dump_lines(state: dict[str, Any]) -> list[str]:
         lines.append(stopped_words(state["pid"]))
     for thread in sorted(state["threads"], key=lambda one: not one["holds"]):
         name = printable(thread["name"]) or "thread"
-        lines.append(f"{name} {thread['native_id']}{': holds the GIL' if thread['holds'] else ''}")
+        number = thread["native_id"] or thread["serial"]  # 3.10 does not say the former
+        lines.append(f"{name} {number}{': holds the GIL' if thread['holds'] else ''}")
         frames = thread["frames"]
         if frames is not None:
             frames = [(frame["function"], frame["file"], frame["line"]) for frame in frames]

@@ -16,6 +16,7 @@ if sys.platform != "linux":
     pytest.skip("reads /proc", allow_module_level=True)
 
 from gilknocker.commands.attach import _relay
+from gilknocker.commands.outside import _dump_lines
 from gilknocker.commands.top import Screen
 from gilknocker.meters.outside.attachment import Attachment
 from gilknocker.meters.outside.target import Target
@@ -78,3 +79,10 @@ def test_what_it_says_went_wrong_is_cleaned() -> None:
     attachment._target = SimpleNamespace(process=SimpleNamespace(pid=7))  # type: ignore[assignment]
     said = attachment._problem("RuntimeError: \x1b]0;x\x07")
     assert said == "process 7 cannot measure itself: RuntimeError:  ]0;x "
+
+
+def test_a_thread_without_a_number_has_its_serial() -> None:
+    """Python 3.10 does not say which number its threads have to the system."""
+    thread = {"native_id": 0, "serial": 2, "name": "", "holds": True, "frames": []}
+    state = {"pid": 1, "python": "3.10", "program": [], "held_for_ns": 5, "stopped": False}
+    assert _dump_lines({**state, "threads": [thread]})[2] == "thread 2: holds the GIL"
