@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ pytest.importorskip("gilknocker._outside")
 if sys.platform != "linux":
     pytest.skip("reads /proc", allow_module_level=True)
 
+from gilknocker.commands.children import _PASSED_ON
 from gilknocker.meters.outside.process import Process
 from gilknocker.meters.outside.relatives import ExitWatch, stat
 from gilknocker.reports.processes import MeasuredProcess, process_lines, worst
@@ -215,6 +217,12 @@ while True: time.sleep(0.01)
     output, report = process.communicate(timeout=60)
     assert (process.returncode, output) == (5, f"got {int(number)}\n")
     assert "(exit status 5)" in report
+
+
+def test_the_documentation_names_the_signals_that_are_passed_on() -> None:
+    document = Path(__file__, "../../../docs/children.md").resolve().read_text()
+    [named] = re.findall(r"sent to the command alone,\s([^.]*) are passed\son", document)
+    assert set(re.findall(r"SIG\w+", named)) == {signal.Signals(n).name for n in _PASSED_ON}
 
 
 def test_who_runs_on_is_left_alone(tmp_path: Path) -> None:
