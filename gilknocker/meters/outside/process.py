@@ -78,6 +78,12 @@ class Process:
             return []
         return [word.decode("utf-8", "backslashreplace") for word in raw.split(b"\0") if word]
 
+    def kernel_name(self) -> str:
+        """Return what the kernel calls a thread of its own; "" of a process of a user."""
+        fields = _status(self.folder)
+        # Who has no memory is the kernel's, or has ended.
+        return "" if "VmSize" in fields or self.has_ended else fields.get("Name", "")
+
     def mapped(self) -> list[Mapped]:
         """Return the files that may hold an interpreter: each once, at its first byte."""
         try:

@@ -35,11 +35,15 @@ class Unreadable(Exception):
 
 
 class NoPython(Unreadable):
-    """A process runs no CPython, but a `program`, as its command line has it."""
+    """A process runs no CPython, but a `program`, as its command line has it, or is the kernel's.
+
+    Then `kernel` is what that calls it, else "".
+    """
 
     def __init__(self, process: Process) -> None:
         super().__init__(f"process {process.pid} runs no CPython that could be found")
         self.program = " ".join(process.command())
+        self.kernel = process.kernel_name()
 
 
 class Thread(NamedTuple):

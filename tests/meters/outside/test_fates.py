@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 from needs import needs_gil
@@ -36,6 +38,13 @@ print("ready", flush=True)
 while True:
     pass
 """
+
+
+def status_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return ""
 
 
 def command(*words: str) -> subprocess.CompletedProcess[str]:
@@ -118,3 +127,13 @@ def test_who_is_let_go_on_was_stopped_at_first(capsys: pytest.CaptureFixture[str
     how = "(by a signal or a debugger): nothing ran in it then"
     said = f"process {process.pid} was stopped at first {how}."
     assert f"  Note: {said}\n" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(
+    "Kthread:\t1" not in status_of(2) or os.geteuid() != 0, reason="none here, or not to be read"
+)
+def test_a_thread_of_the_kernel_is_named() -> None:
+    name = Process(2).kernel_name()
+    got = command("dump", "2")
+    assert name == "kthreadd" and not Process(os.getpid()).kernel_name()
+    assert got.returncode == 2 and got.stderr.endswith(": it is the kernel's 'kthreadd'\n")
