@@ -10,10 +10,13 @@ from pathlib import Path
 import pytest
 from needs import needs_gil
 
-from gilknocker import watch_stalls
+from gilknocker import _core, watch_stalls
 
 pytestmark = [
     needs_gil,
+    pytest.mark.skipif(
+        _core.look_problem() is not None, reason=f"unsupported: {_core.look_problem()}"
+    ),
     pytest.mark.skipif(sys.platform == "win32", reason="nobody says it there"),
 ]
 
