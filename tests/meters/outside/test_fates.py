@@ -117,13 +117,20 @@ def test_a_stopped_process_is_said_to_be_so(capsys: pytest.CaptureFixture[str]) 
         assert json.loads(command("dump", "--json", str(process.pid)).stdout)["stopped"] is False
 
 
-def test_who_is_let_go_on_was_stopped_at_first(capsys: pytest.CaptureFixture[str]) -> None:
+def test_who_is_let_go_on_was_stopped_at_first(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     with running(EXECUTES, "x") as process:
         stop(process)
-        timer = threading.Timer(0.1, process.send_signal, [signal.SIGCONT])
-        timer.start()
-        recorded(Target(process.pid), 0.5)
-        timer.join()
+        target = Target(process.pid)
+
+        def goes_on(meter: OutsideMeter, seconds: float) -> bool:
+            process.send_signal(signal.SIGCONT)
+            wait_until(lambda: not target.process.is_stopped)
+            return False
+
+        monkeypatch.setattr(OutsideMeter, "wait", goes_on)
+        recorded(target, 60)
     how = "(by a signal or a debugger): nothing ran in it then"
     said = f"process {process.pid} was stopped at first {how}."
     assert f"  Note: {said}\n" in capsys.readouterr().out
