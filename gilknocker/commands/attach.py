@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+from gilknocker._units import printable
 from gilknocker.commands.first_stderr import FirstStderr
 from gilknocker.commands.options import OF_STACKS, UsageError
 from gilknocker.commands.outputs import outputs
-from gilknocker.commands.outside import watched
+from gilknocker.commands.outside import stopped_notes, watched
 from gilknocker.commands.outside_options import (
     add_files,
     micros,
@@ -18,7 +19,7 @@ from gilknocker.commands.outside_options import (
 )
 from gilknocker.meters.outside.attachment import Attachment, NoAnswer
 from gilknocker.meters.outside.process import NoProcess
-from gilknocker.meters.outside.target import Unreadable
+from gilknocker.meters.outside.target import Target, Unreadable
 from gilknocker.reports.run import Run
 
 TYPE_CHECKING = False
@@ -49,11 +50,11 @@ def attach(words: Sequence[str]) -> None:
         raise UsageError(f"process {options.pid} cannot be attached to: {error}") from None
     with attachment:
         try:
-            notes = _measure(attachment, options)
+            notes = _measure(attachment, target, options)
         except (NoAnswer, NoProcess, Unreadable) as error:
             raise UsageError(str(error)) from None
     if attachment.snapshot is None:
-        raise UsageError(f"process {options.pid} has ended before it could say anything")
+        raise UsageError(f"{target.process.fate} before it could say anything")
     program = ["process", str(options.pid)]
     run = Run(attachment.snapshot, program, threads=attachment.threads)
     print_report(run, files, stderr, notes)
@@ -91,7 +92,7 @@ def _options(words: Sequence[str]) -> argparse.Namespace:
     return options
 
 
-def _measure(attachment: Attachment, options: argparse.Namespace) -> list[str]:
+def _measure(attachment: Attachment, target: Target, options: argparse.Namespace) -> list[str]:
     """Let it measure; return what is to be said of how that went."""
     attachment.start(
         options.method,
@@ -104,10 +105,13 @@ def _measure(attachment: Attachment, options: argparse.Namespace) -> list[str]:
     if not attachment.has_ended and not attachment.end() and not attachment.has_ended:
         return [
             f"process {options.pid} has not answered for {options.timeout:g} s: these are the "
-            "numbers of before, and it stops measuring when it runs Python code again."
+            "numbers of before, and it stops measuring when it runs Python code again.",
+            *stopped_notes(target.process, False),
         ]
-    return [f"process {options.pid} has ended."] if attachment.has_ended else []
+    return [f"{target.process.fate}."] if attachment.has_ended else []
 
 
 def _relay(raw: bytes, stderr: FirstStderr) -> None:
-    stderr.write(raw.decode("utf-8", "backslashreplace"))
+    """Write what the process says of stalls; it may say anything."""
+    lines = raw.decode("utf-8", "backslashreplace").split("\n")
+    stderr.write("\n".join(map(printable, lines)))

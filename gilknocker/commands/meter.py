@@ -89,7 +89,10 @@ class Meter:
         if self._stalls is not None and self._stderr.file is not None:
             from gilknocker.meters.stall_watch import watch_stalls
 
-            watch_stalls(self._stalls, self._stderr.file.fd)
+            try:  # noqa: SIM105 (contextlib takes long to import)
+                watch_stalls(self._stalls, self._stderr.file.fd)
+            except ValueError:  # a stderr that is for reading only: it gets no report, either
+                pass
         self._meter.start()
 
     def cancel(self) -> None:

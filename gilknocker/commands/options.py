@@ -145,12 +145,13 @@ def parse_run(words: Sequence[str]) -> RunOptions:
         raise UsageError("--children watches from outside, and --stalls from within: not both")
     if options.stalls is None and not options.children and os.environ.get(STALLS):
         options.stalls = _tolerated(STALLS, os.environ[STALLS])
+    traced = "--trace" if options.chrome_trace is None else "--chrome-trace"  # as it was given
     if options.trace and options.interval_micros is not None and not options.stacks:
         raise UsageError(
-            "--interval-micros is for looks, and --trace takes none without --stacks: not both"
+            f"--interval-micros is for looks, and {traced} takes none without --stacks: not both"
         )
     if options.children and (options.trace or options.live):
-        other = "--trace" if options.trace else "--live"
+        other = traced if options.trace else "--live"
         raise UsageError(
             f"--children watches from outside, and {other} is of one process: not both"
         )

@@ -17,7 +17,7 @@ from gilknocker.commands.outside_options import (
     seconds,
     target_of,
 )
-from gilknocker.meters.outside.process import NoProcess
+from gilknocker.meters.outside.process import NoProcess, stopped_words
 from gilknocker.meters.outside.watch import OutsideMeter
 from gilknocker.reports.run import Run
 from gilknocker.reports.stacks import stack_lines
@@ -30,10 +30,11 @@ if TYPE_CHECKING:
     from typing import Any
 
     from gilknocker.commands.outputs import Output
+    from gilknocker.meters.outside.process import Process
     from gilknocker.meters.outside.target import Target, Thread
     from gilknocker.reports.stacks import _Frame
 
-__all__ = ["COMMANDS", "watched"]
+__all__ = ["COMMANDS", "stopped_notes", "watched"]
 
 _DUMP_SECONDS = 0.05
 # So long a busy machine may leave the reader without a CPU.
@@ -75,6 +76,7 @@ def _state(target: Target) -> dict[str, Any]:
         "python": "{}.{}".format(*target.version),
         "program": target.process.command(),
         "held_for_ns": now - since if since else 0,
+        "stopped": target.process.is_stopped,
         "held_fraction": counted["ticks_held"] / counted["ticks"] if counted["ticks"] else None,
         "threads": [
             _thread(target, thread, bool(since) and thread.serial == serial - 1)
@@ -105,9 +107,12 @@ def _dump_lines(state: dict[str, Any]) -> list[str]:
         lines.append("whether the GIL is held is unknown: no look was possible")
     else:
         lines.append("the GIL is free")
+    if state["stopped"]:
+        lines.append(stopped_words(state["pid"]))
     for thread in sorted(state["threads"], key=lambda one: not one["holds"]):
-        name = thread["name"] or "thread"
-        lines.append(f"{name} {thread['native_id']}{': holds the GIL' if thread['holds'] else ''}")
+        name = printable(thread["name"]) or "thread"
+        number = thread["native_id"] or thread["serial"]  # 3.10 does not say the former
+        lines.append(f"{name} {number}{': holds the GIL' if thread['holds'] else ''}")
         frames = thread["frames"]
         if frames is not None:
             frames = [(frame["function"], frame["file"], frame["line"]) for frame in frames]
@@ -131,14 +136,25 @@ def watched(
     target: Target, options: argparse.Namespace, files: Sequence[Output], stderr: FirstStderr
 ) -> None:
     """Measure a process from outside, and print the report."""
+    process = target.process
+    was_stopped = process.is_stopped
     with OutsideMeter(target, options.interval_micros or 1000) as meter:
         try:
             ended = meter.wait(options.seconds)
         except KeyboardInterrupt:
             ended = False
     run = Run(meter.snapshot(), ["process", str(options.pid)])
-    notes = [f"process {options.pid} has ended."] if ended else []
+    has_gone = ended or process.is_replaced
+    notes = [f"{process.fate}."] if has_gone else stopped_notes(process, was_stopped)
     print_report(run, files, stderr, notes)
+
+
+def stopped_notes(process: Process, was_stopped: bool) -> list[str]:
+    """Return a note on a process that is stopped, or was when its measurement began."""
+    if process.is_stopped:
+        return [f"{stopped_words(process.pid)}."]
+    how = "(by a signal or a debugger): nothing ran in it then"
+    return [f"process {process.pid} was stopped at first {how}."] if was_stopped else []
 
 
 def top(words: Sequence[str]) -> None:
@@ -155,7 +171,7 @@ def top(words: Sequence[str]) -> None:
         except KeyboardInterrupt:
             return
     if ended:
-        print(f"process {options.pid} has ended")
+        print(target.process.fate)
 
 
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {"dump": dump, "record": record, "top": top}

@@ -80,6 +80,8 @@ def target_of(pid: int) -> Target:
     try:
         return Target(pid)
     except NoPython as error:
+        if error.kernel:
+            raise UsageError(f"{error}: it is the kernel's {printable(error.kernel)!r}") from None
         program = printable(error.program)[:60]
         raise UsageError(
             f"{error}: it is {program!r}; if that started one, give the number of its process"

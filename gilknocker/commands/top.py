@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 import time
 
-from gilknocker._units import fitting, format_percent
+from gilknocker._units import fitting, format_percent, printable
 from gilknocker.commands.keys import Keys
+from gilknocker.meters.outside.process import stopped_words
 from gilknocker.meters.outside.watch import PATIENCE
 from gilknocker.reports.stacks import ORDERS, Place, places
 
@@ -101,6 +102,9 @@ class Screen:
         window = [(*row[:4], row[4] - seen.get((row[0], row[3]), 0)) for row in now["stacks"]]
         lines = [self._title] if self._repaints else []
         lines.append(f"{time.strftime('%H:%M:%S')}  GIL held {share} %  ({ticks} looks)")
+        process = self._meter.target.process
+        if process.is_stopped:
+            lines.append(stopped_words(process.pid))
         lines += self._thread_lines(window, held)
         found = places([(row[3], row[4]) for row in window], [row[3:] for row in now["stacks"]])
         lines += _place_lines(found, ORDERS[self._order])
@@ -115,7 +119,11 @@ class Screen:
             name = self._meter.name(native, serial)
             threads[name] = threads.get(name, 0) + ticks
         rows = sorted(threads.items(), key=lambda row: -row[1])[:_THREADS_SHOWN]
-        return [f"{format_percent(ticks / held):>6} %  by {name}" for name, ticks in rows if ticks]
+        return [
+            f"{format_percent(ticks / held):>6} %  by {printable(name)}"
+            for name, ticks in rows
+            if ticks
+        ]
 
 
 def _place_lines(found: list[Place], order: str) -> list[str]:

@@ -91,7 +91,7 @@ def watch_stalls(
         If an argument has the wrong type.
     ValueError
         If `longer_than` is no duration, or out of range; there is no such format; a file object is
-        closed.
+        closed; `file` is open for reading only: a file, a pipe's reading end, a directory.
     OSError
         If a descriptor is closed.
     RuntimeError
@@ -304,6 +304,7 @@ def _descriptor(file: IO[str] | IO[bytes] | int | None) -> int:
         if isinstance(file, bool) or not 0 <= file < 2**31:
             raise ValueError(f"file must be a descriptor, 0 or more, not {shown(file)}")
         os.fstat(file)
+        _check_is_for_writing(file)
         return file
     if file is None:
         try:
@@ -311,10 +312,21 @@ def _descriptor(file: IO[str] | IO[bytes] | int | None) -> int:
         except (AttributeError, OSError, ValueError):  # none, or closed, or one that has none
             return 2
     try:
-        return file.fileno()
+        descriptor = file.fileno()
     except AttributeError:
         allowed = "a file object, its descriptor or None"
         raise TypeError(f"file must be {allowed}, not {shown(file)}") from None
+    _check_is_for_writing(descriptor)
+    return descriptor
+
+
+def _check_is_for_writing(descriptor: int) -> None:
+    try:
+        import fcntl
+    except ImportError:  # Windows: nobody says it there
+        return
+    if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+        raise ValueError(f"file must be open for writing, and descriptor {descriptor} is not")
 
 
 _WATCHES: set[StallWatch] = set()  # those that run, or are to

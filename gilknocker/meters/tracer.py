@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["GilTracer", "GilTracerUnsupported", "LongHold"]
 
 MOST_EVENTS = 2**32
+_EVENT_BYTES = 24
 _SPARE = 256  # names that may be kept beyond those that are needed
 _MOST_LONG = 4_096  # events of a tracer that keeps the long ones
 
@@ -139,7 +140,11 @@ class GilTracer:
             raise TypeError("interval_micros needs stacks=True: without stacks nobody looks")
         self._beside = _stacks_beside(interval_micros) if stacks else None
         waiters = None if self._beside is None else self._beside.waiters
-        self._core = _core.Tracer(size, waiters=waiters)
+        try:
+            self._core = _core.Tracer(size, waiters=waiters)
+        except MemoryError:
+            needed = f"they need {size * _EVENT_BYTES / 1e9:.1f} GB"
+            raise MemoryError(f"there is no memory for events={size}: {needed}") from None
         self._totals: tuple[ref[Totals], ...] = ()  # who is told before a reset
         self._names: dict[int, str] = {}  # by serial
         self._lost_waits = False  # when it was last read: whether there were too many threads

@@ -28,6 +28,7 @@ FORMAT = "gilknocker.snapshot"
 VERSION = 1
 
 _METHODS = ("count", "look", "knock", "trace", "outside")
+_CLOCKS = ("tsc", "cntvct", "clock_gettime")
 _MERGED = ("held_seconds", "enabled_seconds", "squared_seconds_per_tick")
 _WAITS = ("first_sequence", "wait_ns", "knock_ns")
 _HOLDER = ("native_id", "serial", "name", "held")
@@ -132,9 +133,9 @@ def decode(data: object) -> tuple[dict[str, Any], RawWaits | None, RawWaits | No
         },
         **{name: _flag(name, data[name]) for name in _FLAGS},
         "floor_ns": _count_or_none("floor_ns", data["floor_ns"]),
-        "method": _method(data["method"]),
+        "method": _one_of("method", data["method"], _METHODS),
         "method_reason": _text("method_reason", data["method_reason"]),
-        "clock": None if data["clock"] is None else _text("clock", data["clock"]),
+        "clock": None if data["clock"] is None else _one_of("clock", data["clock"], _CLOCKS),
         "gil_enabled": _gil_enabled(data["gil_enabled"]),
         "histogram": _histogram("histogram", data["histogram"]),
         "hold_histogram": _histogram("hold_histogram", data["hold_histogram"]),
@@ -191,11 +192,11 @@ def _flag(name: str, value: Any) -> bool:
     return value
 
 
-def _method(value: Any) -> str:
+def _one_of(name: str, value: Any, allowed: tuple[str, ...]) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"method must be one of {_METHODS}, not {shown(value)}")
-    if value not in _METHODS:
-        raise ValueError(f"method must be one of {_METHODS}, not {shown(value)}")
+        raise TypeError(f"{name} must be one of {allowed}, not {shown(value)}")
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {allowed}, not {shown(value)}")
     return value
 
 

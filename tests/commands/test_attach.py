@@ -134,6 +134,16 @@ def test_a_process_that_sleeps_is_read_from_outside(tmp_path: Path) -> None:
 
 
 @needs_asking
+def test_a_stopped_process_is_said_to_be_so(tmp_path: Path) -> None:
+    with running(tmp_path, "busy") as service:
+        service.process.send_signal(signal.SIGSTOP)
+        got = service.attached("--seconds", "0.2", "--timeout", "0.5")
+    said = f"process {service.pid} is stopped (by a signal or a debugger): nothing runs in it"
+    assert got.stderr == f"gilknocker: {said}; it is read from outside, as record does\n"
+    assert got.returncode == 0 and f"  Note: {said}.\n" in got.stdout
+
+
+@needs_asking
 def test_interrupted_before_it_began(tmp_path: Path) -> None:
     with running(tmp_path, "idle") as service:
         attacher = service.attach("--timeout", "600")
@@ -175,6 +185,24 @@ def test_the_process_ends(how: str, tmp_path: Path) -> None:
         assert (attacher.returncode, err) == (0, "")
         assert "GIL held" in out and f"Note: process {service.pid} has ended.\n" in out
         assert service.process.wait(TIMEOUT) == (0 if how == "exit" else -signal.SIGKILL)
+
+
+@needs_asking
+def test_the_process_executes_another_program(tmp_path: Path) -> None:
+    with running(tmp_path, "busy") as service:
+        attacher = service.attach("--seconds", "600")
+        service.until(lambda state: state["traced"])
+        service.until(lambda _: not list(service.temporary.iterdir()))  # who attaches has heard it
+        assert service.process.stdin is not None
+        service.process.stdin.write("os.execv(sys.executable, [sys.executable, '-c', 'input()'])\n")
+        service.process.stdin.flush()
+        out, err = attacher.communicate(timeout=TIMEOUT)
+        what = f"process {service.pid} has executed another program"
+        if attacher.returncode == 0:
+            assert err == "" and f"  Note: {what}.\n" in out
+        else:  # it was not asked for its numbers before
+            assert err == f"gilknocker: error: {what} before it could say anything\n"
+        assert service.process.poll() is None
 
 
 # Of what is started there: it takes so long that the process ends meanwhile, or longer than that

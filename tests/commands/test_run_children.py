@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ pytest.importorskip("gilknocker._outside")
 if sys.platform != "linux":
     pytest.skip("reads /proc", allow_module_level=True)
 
+from gilknocker.commands.children import _PASSED_ON
 from gilknocker.meters.outside.process import Process
 from gilknocker.meters.outside.relatives import ExitWatch, stat
 from gilknocker.reports.processes import MeasuredProcess, process_lines, worst
@@ -217,6 +219,12 @@ while True: time.sleep(0.01)
     assert "(exit status 5)" in report
 
 
+def test_the_documentation_names_the_signals_that_are_passed_on() -> None:
+    document = Path(__file__, "../../../docs/children.md").resolve().read_text()
+    [named] = re.findall(r"sent to the command alone,\s([^.]*) are passed\son", document)
+    assert set(re.findall(r"SIG\w+", named)) == {signal.Signals(n).name for n in _PASSED_ON}
+
+
 def test_who_runs_on_is_left_alone(tmp_path: Path) -> None:
     program = """
         import subprocess
@@ -260,7 +268,8 @@ def test_the_files_are_of_all_together(tmp_path: Path) -> None:
 @pytest.mark.parametrize("option", ["--trace", "--live", "--chrome-trace=x"])
 def test_what_does_not_go_together(option: str) -> None:
     got = python(*RUN, "--children", option, "-c", "pass")
-    assert got.returncode == 2 and "--children watches from outside" in got.stderr
+    said = f"--children watches from outside, and {option.partition('=')[0]} is of one process"
+    assert got.returncode == 2 and said in got.stderr
 
 
 def test_nothing_of_it_could_be_read(tmp_path: Path) -> None:

@@ -38,6 +38,10 @@ BUSY = "import time\nend = time.monotonic() + 0.4\nwhile time.monotonic() < end:
         (["run", "--json", "folder", "ok.py"], "--json cannot write 'folder': Is a directory"),
         (["run", "--json", "o", "--html", "./o", "ok.py"], "--json and --html cannot both write"),
         (["run", "--trace", "--interval-micros", "5", "ok.py"], "takes none without --stacks"),
+        (
+            ["run", "--chrome-trace=x", "--interval-micros", "5", "ok.py"],
+            "and --chrome-trace takes none",
+        ),
         (["run", "--flame", "ok.py"], "run needs a program"),
         (["run", "none.py"], "cannot read 'none.py': No such file or directory"),
         (["run", "-m", "a\nb"], "No module named a\\nb"),

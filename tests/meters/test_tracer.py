@@ -395,5 +395,5 @@ def test_what_is_no_number_of_events(events: Any) -> None:
 
 
 def test_no_memory_for_the_events() -> None:
-    with pytest.raises(MemoryError):
+    with pytest.raises(MemoryError, match="no memory for events=4294967296: they need 103"):
         GilTracer(2**32)  # 96 GiB

@@ -122,6 +122,8 @@ BAD: list[tuple[str, Any, type[Exception], str]] = [
     ("gil_enabled", "yes", ValueError, "gil_enabled must be True, False or 'mixed', not 'yes'"),
     ("method", "guess", ValueError, "method must be one of .*, not 'guess'"),
     ("method", 7, TypeError, "method must be one of .*, not 7"),
+    ("clock", "x\x1b[31m", ValueError, r"clock must be one of .*, not 'x\\x1b\[31m'"),
+    ("clock", 7, TypeError, "clock must be one of .*, not 7"),
     ("slice_active", 1, TypeError, "slice_active must be True or False, not 1"),
     ("floor_ns", "1", TypeError, "floor_ns must be "),
     ("sampler_id", None, TypeError, "sampler_id must be "),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
+from contextlib import suppress
 
 from gilknocker._core import monotonic_ns
 from gilknocker._units import format_ns, format_percent, printable
@@ -122,7 +123,8 @@ class StallsByTest:
             self._watches.append(silent_watch(f"{self._longer_than_ns} ns"))
             if self._stderr >= 0:
                 hung = max(HUNG_NS, self._longer_than_ns)
-                self._watches.append(watch_stalls(f"{hung} ns", self._stderr))
+                with suppress(ValueError):  # for reading only: the end of the run tells of them
+                    self._watches.append(watch_stalls(f"{hung} ns", self._stderr))
         except Exception as error:
             self.problem = str(error)
 

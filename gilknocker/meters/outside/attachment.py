@@ -6,8 +6,9 @@ import json
 import select
 import time
 
+from gilknocker._units import printable
 from gilknocker.meters.outside.debugger import Debugger
-from gilknocker.meters.outside.process import NoProcess
+from gilknocker.meters.outside.process import NoProcess, stopped_words
 from gilknocker.meters.outside.rendezvous import Rendezvous, hint
 from gilknocker.meters.outside.target import Unreadable
 from gilknocker.snapshot.thread_times import ThreadTimes
@@ -68,7 +69,7 @@ class Attachment:
     NoProcess
         If it has ended.
     NoAnswer
-        If all its threads sleep, or native code keeps the GIL.
+        If all its threads sleep or are stopped, or native code keeps the GIL.
     """
 
     def __init__(self, target: Target, timeout: float, on_stall: Callable[[bytes], object]) -> None:
@@ -103,9 +104,12 @@ class Attachment:
                 other.close()
         if came:
             return came[0]
+        process = self._target.process
+        if process.is_stopped:
+            raise NoAnswer(stopped_words(process.pid))
         raise NoAnswer(
-            f"no thread of process {self._target.process.pid} ran Python code for "
-            f"{self._timeout:g} s: all of them sleep, or native code keeps the GIL"
+            f"no thread of process {process.pid} ran Python code for {self._timeout:g} s: "
+            "all of them sleep, or native code keeps the GIL"
         )
 
     def _call(self, debugger: Debugger, came: list[socket.socket]) -> None:
@@ -164,18 +168,18 @@ class Attachment:
         )
         answer = self._hear(time.monotonic() + self._timeout)
         if self.has_ended:
-            raise NoProcess(f"process {self._target.process.pid} has ended")
+            raise NoProcess(self._target.process.fate)
         if answer is None:
             raise NoAnswer(f"process {self._target.process.pid} does not answer any more")
         if "error" in answer:
-            raise Unreadable(self._problem(answer["error"]))
+            raise Unreadable(self._problem(str(answer["error"])))
         if stalls is not None:
             self._stalls = self._rendezvous.accept(self._timeout)
         self._rendezvous.close()
 
     def _problem(self, error: str) -> str:
         pid = self._target.process.pid
-        return f"process {pid} cannot measure itself: {error}{hint(self._target, error)}"
+        return f"process {pid} cannot measure itself: {printable(error)}{hint(self._target, error)}"
 
     def measure(self, seconds: float) -> None:
         """Wait for some time, or until the process has ended; `snapshot` has the numbers so far."""

@@ -8,7 +8,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Mapped", "NoProcess", "Process"]
+from gilknocker.meters.outside.relatives import stat
+
+__all__ = ["Mapped", "NoProcess", "Process", "stopped_words"]
 
 
 class NoProcess(Exception):
@@ -21,6 +23,11 @@ class Mapped(NamedTuple):
     path: str
     readable: str
     address: int
+
+
+def stopped_words(pid: int) -> str:
+    """Return what there is to say of a process that is stopped."""
+    return f"process {pid} is stopped (by a signal or a debugger): nothing runs in it"
 
 
 def _status(folder: Path) -> dict[str, str]:
@@ -49,7 +56,7 @@ class Process:
     Raises
     ------
     NoProcess
-        If there is none, or it may not be looked into.
+        If there is none, or it is a thread's number.
     """
 
     def __init__(self, pid: int) -> None:
@@ -57,6 +64,11 @@ class Process:
         self.folder = Path("/proc", str(pid))
         if not self.folder.is_dir():
             raise NoProcess(f"there is no process {pid}")
+        # A thread has a folder there too, though none is listed.
+        owner = _status(self.folder).get("Tgid", str(pid))
+        if int(owner) != pid:
+            raise NoProcess(f"{pid} is a thread of process {owner}: give that")
+        self._first = stat(pid)
 
     def command(self) -> list[str]:
         """Return its command line."""
@@ -65,6 +77,12 @@ class Process:
         except OSError:
             return []
         return [word.decode("utf-8", "backslashreplace") for word in raw.split(b"\0") if word]
+
+    def kernel_name(self) -> str:
+        """Return what the kernel calls a thread of its own; "" of a process of a user."""
+        fields = _status(self.folder)
+        # Who has no memory is the kernel's, or has ended.
+        return "" if "VmSize" in fields or self.has_ended else fields.get("Name", "")
 
     def mapped(self) -> list[Mapped]:
         """Return the files that may hold an interpreter: each once, at its first byte."""
@@ -111,6 +129,31 @@ class Process:
         """Whether it has, also where its parent has not asked for its status yet."""
         return _status(self.folder).get("State", "X")[:1] in "XZ"
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether all its threads are, by a signal or a debugger."""
+        found = False
+        for task in self._tasks():
+            state = _status(task).get("State", "X")[:1]
+            if state not in "TtXZ":
+                return False
+            found |= state in "Tt"
+        return found
+
+    @property
+    def is_replaced(self) -> bool:
+        """Whether it goes on, under its number, as another program (``exec``)."""
+        first, now = self._first, stat(self.pid)
+        if first is None or now is None or now.ended or now.leaving:
+            return False
+        return first.image not in (0, now.image) and first.began == now.began
+
+    @property
+    def fate(self) -> str:
+        """What has become of it, if it is no longer what it was."""
+        what = "executed another program" if self.is_replaced else "ended"
+        return f"process {self.pid} has {what}"
+
     def user(self) -> tuple[int, int]:
         """Return as which user and group it opens files."""
         fields = _status(self.folder)
@@ -126,8 +169,8 @@ class Process:
 
     def denied(self, error: OSError) -> str:
         """Return why its memory cannot be read, and what would help."""
-        if error.errno == errno.ESRCH or not self.folder.is_dir():
-            return f"process {self.pid} has ended"
+        if error.errno == errno.ESRCH or not self.folder.is_dir() or self.is_replaced:
+            return self.fate
         if error.errno not in (errno.EPERM, errno.EACCES):
             return f"the memory of process {self.pid} cannot be read: {error.strerror}"
         needed = f"process {self.pid} may not be read: it needs the rights to trace it."

@@ -21,13 +21,15 @@ _EXIT_CODE_AT = 60
 class Stat(NamedTuple):
     """Of /proc/PID/stat: `image` is another number after each ``exec``, and the same after fork.
 
-    Who is `leaving` has no memory any more and no exit status yet; what else is said of it is 0.
+    `began` is when, in ticks: another process that gets the number began later. Who is `leaving`
+    has no memory any more and no exit status yet; what else is said of it is 0.
     """
 
     ppid: int
     ended: bool
     leaving: bool
     cpu_ns: int
+    began: int
     image: int
     wait_status: int
 
@@ -45,6 +47,7 @@ def stat(pid: int) -> Stat | None:
         ended=fields[0] in (b"Z", b"X"),
         leaving=fields[20] == b"0",  # the size of its memory
         cpu_ns=(int(fields[11]) + int(fields[12])) * _TICK_NS,
+        began=int(fields[19]),
         image=int(fields[25]),  # where its stack begins
         wait_status=int(fields[49]),
     )

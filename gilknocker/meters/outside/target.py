@@ -35,11 +35,15 @@ class Unreadable(Exception):
 
 
 class NoPython(Unreadable):
-    """A process runs no CPython, but a `program`, as its command line has it."""
+    """A process runs no CPython, but a `program`, as its command line has it, or is the kernel's.
+
+    Then `kernel` is what that calls it, else "".
+    """
 
     def __init__(self, process: Process) -> None:
         super().__init__(f"process {process.pid} runs no CPython that could be found")
         self.program = " ".join(process.command())
+        self.kernel = process.kernel_name()
 
 
 class Thread(NamedTuple):
@@ -98,8 +102,8 @@ class Target:
             self._make_out(pid)
         except Unreadable:
             # What ends meanwhile reads as anything: as no Python, or as one of another layout.
-            if self.process.has_ended:
-                raise NoProcess(f"process {pid} has ended") from None
+            if self.process.has_ended or self.process.is_replaced:
+                raise NoProcess(self.process.fate) from None
             raise
 
     def _make_out(self, pid: int) -> None:

@@ -143,7 +143,7 @@ def test_nothing_is_said_of_the_gil_before_it_was_looked_at() -> None:
             meter.wait_for_a_look(60)
         with slow_reader(meter, [0]):
             meter.wait_for_a_look(0)
-    state = {"pid": 1, "python": "3.15", "program": [], "threads": []}
+    state = {"pid": 1, "python": "3.15", "program": [], "stopped": False, "threads": []}
     never = {"held_for_ns": 0, "held_fraction": None}
     assert "is unknown" in _dump_lines({**state, **never})[1]
     assert _dump_lines({**state, **never, "held_fraction": 0.5})[1] == "the GIL is free"

@@ -1,0 +1,146 @@
+"""What a process is, and what becomes of it while it is looked at: said as it is."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from needs import needs_gil
+from waiting import wait_until
+from watched import running
+
+pytest.importorskip("gilknocker._outside")
+if sys.platform != "linux":
+    pytest.skip("reads /proc", allow_module_level=True)
+
+from gilknocker.commands.first_stderr import FirstStderr
+from gilknocker.commands.outside import watched
+from gilknocker.commands.top import Screen
+from gilknocker.meters.outside.process import Process
+from gilknocker.meters.outside.target import Target
+from gilknocker.meters.outside.watch import OutsideMeter
+
+pytestmark = [needs_gil]
+
+EXECUTES = """
+import os, signal, sys
+def execute(*_):
+    os.execv(sys.executable, [sys.executable, "-c", "import time; time.sleep(60)"])
+signal.signal(signal.SIGUSR1, execute)
+print("ready", flush=True)
+while True:
+    pass
+"""
+
+
+def status_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return ""
+
+
+def command(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "gilknocker", *words],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def recorded(target: Target, seconds: float) -> None:
+    """Measure it, and print the report, as `record` does."""
+    options = argparse.Namespace(pid=target.process.pid, seconds=seconds, interval_micros=None)
+    watched(target, options, [], FirstStderr())
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGKILL])
+def test_who_executes_another_program_has_not_ended(
+    number: signal.Signals, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with running(EXECUTES, "x") as process:
+        target = Target(process.pid)
+        timer = threading.Timer(0.3, process.send_signal, [number])
+        timer.start()
+        recorded(target, 60)
+        timer.join()
+        what = "ended" if number == signal.SIGKILL else "executed another program"
+        assert f"  Note: process {process.pid} has {what}.\n" in capsys.readouterr().out
+        assert target.process.is_replaced == (number == signal.SIGUSR1)
+
+
+def test_a_thread_is_no_process() -> None:
+    threads = """if True:
+        import threading, time
+        thread = threading.Thread(target=time.sleep, args=(60,), daemon=True)
+        thread.start()
+        print("ready", flush=True)
+        thread.join()
+    """
+    with running(threads, "idle") as process:
+        [number] = set(Process(process.pid).threads()) - {process.pid}
+        got = command("dump", str(number))
+    said = f"gilknocker: error: {number} is a thread of process {process.pid}: give that\n"
+    assert (got.returncode, got.stdout, got.stderr) == (2, "", said)
+
+
+def stop(process: subprocess.Popen[str]) -> None:
+    process.send_signal(signal.SIGSTOP)
+    wait_until(lambda: Process(process.pid).is_stopped)
+
+
+def test_a_stopped_process_is_said_to_be_so(capsys: pytest.CaptureFixture[str]) -> None:
+    with running(EXECUTES, "x") as process:
+        said = f"process {process.pid} is stopped (by a signal or a debugger): nothing runs in it"
+        target = Target(process.pid)
+        recorded(target, 0.1)
+        assert "stopped" not in capsys.readouterr().out
+        stop(process)
+        recorded(target_again := Target(process.pid), 0.1)
+        assert f"  Note: {said}.\n" in capsys.readouterr().out
+        assert said in command("dump", str(process.pid)).stdout.splitlines()
+        assert json.loads(command("dump", "--json", str(process.pid)).stdout)["stopped"] is True
+        screen = Screen(OutsideMeter(target_again), "", False)
+        assert said in screen.lines()
+        process.send_signal(signal.SIGCONT)
+        wait_until(lambda: not target.process.is_stopped)
+        assert said not in screen.lines()
+        assert json.loads(command("dump", "--json", str(process.pid)).stdout)["stopped"] is False
+
+
+def test_who_is_let_go_on_was_stopped_at_first(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with running(EXECUTES, "x") as process:
+        stop(process)
+        target = Target(process.pid)
+
+        def goes_on(meter: OutsideMeter, seconds: float) -> bool:
+            process.send_signal(signal.SIGCONT)
+            wait_until(lambda: not target.process.is_stopped)
+            return False
+
+        monkeypatch.setattr(OutsideMeter, "wait", goes_on)
+        recorded(target, 60)
+    how = "(by a signal or a debugger): nothing ran in it then"
+    said = f"process {process.pid} was stopped at first {how}."
+    assert f"  Note: {said}\n" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(
+    "Kthread:\t1" not in status_of(2) or os.geteuid() != 0, reason="none here, or not to be read"
+)
+def test_a_thread_of_the_kernel_is_named() -> None:
+    name = Process(2).kernel_name()
+    got = command("dump", "2")
+    assert name == "kthreadd" and not Process(os.getpid()).kernel_name()
+    assert got.returncode == 2 and got.stderr.endswith(": it is the kernel's 'kthreadd'\n")
