@@ -9,12 +9,16 @@ from gilknocker._checks import shown
 from gilknocker.meters.tracer import GilTracer
 
 if TYPE_CHECKING:
-    from typing import TypeAlias
+    from typing import Any, TypeAlias
 
     # The thread's number, and what it held, waited and was kept from by others, in ns.
     _Share: TypeAlias = tuple[int, tuple[int, int, int]]
 
-__all__ = ["SharedTracer", "add", "seconds"]
+__all__ = ["SharedTracer", "add", "put", "seconds", "tell"]
+
+WAITED = "gilknocker.gil.waited"
+HELD = "gilknocker.gil.held"
+HELD_BY_OTHERS = "gilknocker.gil.held_by_others"
 
 
 class SharedTracer:
@@ -50,3 +54,20 @@ def seconds(before: _Share, after: _Share) -> tuple[float, float, float]:
 def add(a: tuple[float, float, float], b: tuple[float, float, float]) -> tuple[float, float, float]:
     """Return the sums of two of these."""
     return a[0] + b[0], a[1] + b[1], a[2] + b[2]
+
+
+def tell(span: Any, before: _Share | None, after: _Share | None) -> None:
+    """Set on a span what the GIL cost its thread between the two, if that is known."""
+    # A thread's own sums: those of another would not be comparable, and so bear its number.
+    if before is not None and after is not None and before[0] == after[0]:
+        put(span, *seconds(before, after))
+
+
+def put(span: Any, waited: float, held: float, held_by_others: float) -> None:
+    """Set these on a span, in seconds."""
+    # Less than 0: the tracer was reset meanwhile.
+    if waited >= 0 and held >= 0 and held_by_others >= 0 and span.is_recording():
+        set_one = span.set_attribute  # quicker than set_attributes
+        set_one(WAITED, waited)
+        set_one(HELD, held)
+        set_one(HELD_BY_OTHERS, held_by_others)

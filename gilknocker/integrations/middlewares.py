@@ -1,0 +1,143 @@
+"""The middlewares of :mod:`gilknocker.integrations.opentelemetry`: to be imported from there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from opentelemetry.trace import get_current_span
+
+from gilknocker.integrations.spans import SharedTracer, add, put, seconds, tell
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable
+    from typing import Any
+
+    from typing_extensions import Self
+
+    from gilknocker.meters.tracer import GilTracer
+
+__all__ = ["GilAsgiMiddleware", "GilWsgiMiddleware"]
+
+
+class GilAsgiMiddleware:
+    """Adds to the current span what the GIL cost a request, step by step.
+
+    To be put inside of what makes the span, around the application:
+    ``app.add_middleware(GilAsgiMiddleware)`` before the instrumentation.
+
+    Parameters
+    ----------
+    app : ASGI application
+        What it wraps.
+    tracer : GilTracer, optional
+        As of :class:`GilSpanProcessor`; of its own until `close`.
+
+    Notes
+    -----
+    Counted are the steps of the request's own coroutine, on the loop's thread. What runs between
+    them, what it awaits in other tasks and in threads, is not.
+    """
+
+    def __init__(self, app: Any, tracer: GilTracer | None = None) -> None:
+        self._app = app
+        self._tracer = SharedTracer(tracer)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Run the application."""
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        steps = _Steps(self._app(scope, receive, send), self._tracer)
+        try:
+            await steps
+        finally:
+            put(get_current_span(), *steps.total)
+
+    def close(self) -> None:
+        """Stop the tracer if it is its own."""
+        self._tracer.close()
+
+
+class _Steps:
+    """Awaits a coroutine and adds up what each of its steps did with the GIL."""
+
+    def __init__(self, coroutine: Any, tracer: SharedTracer) -> None:
+        self._coroutine = coroutine
+        self._tracer = tracer
+        self.total = 0.0, 0.0, 0.0
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        inner = self._coroutine.__await__()
+        step, value = inner.send, None
+        while True:
+            before = self._tracer.share()
+            try:
+                awaited = step(value)
+            except StopIteration as end:
+                return end.value
+            finally:
+                after = self._tracer.share()
+                if before is not None and after is not None:
+                    self.total = add(self.total, seconds(before, after))
+            try:
+                step, value = inner.send, (yield awaited)
+            except GeneratorExit:
+                inner.close()
+                raise
+            except BaseException as error:
+                step, value = inner.throw, error
+
+
+class GilWsgiMiddleware:
+    """Adds to the current span what the GIL cost a request, with the sending of its body.
+
+    To be put inside of what makes the span, around the application.
+
+    Parameters
+    ----------
+    app : WSGI application
+        What it wraps.
+    tracer : GilTracer, optional
+        As of :class:`GilSpanProcessor`; of its own until `close`.
+    """
+
+    def __init__(self, app: Any, tracer: GilTracer | None = None) -> None:
+        self._app = app
+        self._tracer = SharedTracer(tracer)
+
+    def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
+        """Run the application, and return its body."""
+        span = get_current_span()  # now, for whoever made it may have left it when the body is sent
+        share = self._tracer.share
+        before = share()
+        try:
+            body = self._app(environ, start_response)
+        finally:
+            tell(span, before, share())  # in case the span ends before the body does
+        return _Body(body, lambda: tell(span, before, share()))
+
+    def close(self) -> None:
+        """Stop the tracer if it is its own."""
+        self._tracer.close()
+
+
+class _Body:
+    """The body of an answer, which calls a function when it is closed."""
+
+    def __init__(self, body: Iterable[bytes], closed: Callable[[], None]) -> None:
+        self._body = body
+        self._parts = iter(body)
+        self._closed = closed
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> bytes:
+        return next(self._parts)
+
+    def close(self) -> None:
+        try:
+            if hasattr(self._body, "close"):
+                self._body.close()
+        finally:
+            self._closed()
