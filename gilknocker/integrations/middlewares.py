@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from gilknocker.integrations.spans import _Share
     from gilknocker.meters.tracer import GilTracer
 
 __all__ = ["GilAsgiMiddleware", "GilWsgiMiddleware"]
@@ -35,7 +36,8 @@ class GilAsgiMiddleware:
     Notes
     -----
     Counted are the steps of the request's own coroutine, on the loop's thread. What runs between
-    them, what it awaits in other tasks and in threads, is not.
+    them, what it awaits in other tasks and in threads, is not. The span is told before the last
+    message of the answer, and again at the end, if it has not ended by then.
     """
 
     def __init__(self, app: Any, tracer: GilTracer | None = None) -> None:
@@ -47,11 +49,23 @@ class GilAsgiMiddleware:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        steps = _Steps(self._app(scope, receive, send), self._tracer)
+        span = get_current_span()
+
+        # OpenTelemetry's own instrumentation ends the span right after the last message of the
+        # answer, while the application still runs.
+        async def telling(message: Any) -> None:
+            kind = message["type"]
+            if kind == "http.response.trailers" or (
+                kind == "http.response.body" and not message.get("more_body")
+            ):
+                put(span, *steps.until_now())
+            await send(message)
+
+        steps = _Steps(self._app(scope, receive, telling), self._tracer)
         try:
             await steps
         finally:
-            put(get_current_span(), *steps.total)
+            put(span, *steps.total)
 
     def close(self) -> None:
         """Stop the tracer if it is its own."""
@@ -64,19 +78,28 @@ class _Steps:
     def __init__(self, coroutine: Any, tracer: SharedTracer) -> None:
         self._coroutine = coroutine
         self._tracer = tracer
+        self._begun: _Share | None = None  # where the step began that runs now
         self.total = 0.0, 0.0, 0.0
+
+    def until_now(self) -> tuple[float, float, float]:
+        """Return the sums, with those of the step that runs now so far."""
+        now = self._tracer.share()
+        if self._begun is None or now is None or now[0] != self._begun[0]:
+            return self.total
+        return add(self.total, seconds(self._begun, now))
 
     def __await__(self) -> Generator[Any, Any, Any]:
         inner = self._coroutine.__await__()
         step, value = inner.send, None
         while True:
-            before = self._tracer.share()
+            before = self._begun = self._tracer.share()
             try:
                 awaited = step(value)
             except StopIteration as end:
                 return end.value
             finally:
                 after = self._tracer.share()
+                self._begun = None
                 if before is not None and after is not None:
                     self.total = add(self.total, seconds(before, after))
             try:

@@ -172,6 +172,82 @@ def test_what_an_application_raises_goes_through(kind: type[BaseException]) -> N
         asgi(TracerProvider().get_tracer("test"), app)
 
 
+def ending_with_the_body(app: Any, spans: Any, ended: list[Any]) -> Any:
+    """End a request's span as opentelemetry.instrumentation.asgi does: after its last message."""
+
+    async def instrumented(scope: Any, receive: Any, send: Any) -> None:
+        trailers = False
+
+        async def ending(message: Any) -> None:
+            nonlocal trailers
+            trailers = trailers or message.get("trailers", False)
+            await send(message)
+            last = "http.response.trailers" if trailers else "http.response.body"
+            if message["type"] == last and not message.get("more_body"):
+                span.end()
+                ended.append(span)
+
+        with spans.start_as_current_span("request") as span:
+            await app(scope, receive, ending)
+
+    return instrumented
+
+
+@needs_tracer
+@pytest.mark.parametrize("trailers", [False, True])
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_request_whose_span_ends_with_its_body_is_told(
+    trailers: bool, waits: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        hold_gil(0.05)
+        await send({"type": "http.response.start", "status": 200, "trailers": trailers})
+        if waits:
+            await asyncio.sleep(0.01)
+        await send({"type": "http.response.body", "body": b"a", "more_body": True})
+        hold_gil(0.05)
+        await send({"type": "http.response.body", "body": b"b"})
+        if trailers:
+            hold_gil(0.05)
+            await send({"type": "http.response.trailers"})
+        hold_gil(1.0)  # when the answer is there
+
+    sent, ended = [], []
+
+    async def send(message: Any) -> None:
+        sent.append(message["type"])
+
+    middleware = ours.GilAsgiMiddleware(app)
+    instrumented = ending_with_the_body(middleware, TracerProvider().get_tracer("test"), ended)
+    asyncio.run(instrumented({"type": "http"}, None, send))
+    middleware.close()
+    assert sent.count("http.response.body") == 2
+    (span,) = ended
+    assert (0.15 if trailers else 0.1) <= span.attributes[HELD] < 0.8
+    assert not [one for one in caplog.records if "attribute" in one.message]  # of an ended span
+
+
+@needs_tracer
+def test_a_body_sent_by_another_task_tells_of_the_steps_so_far() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        async def stream() -> None:
+            hold_gil(1.0)
+            await send({"type": "http.response.body", "body": b"a"})
+
+        hold_gil(0.05)
+        await asyncio.create_task(stream())
+
+    async def send(message: Any) -> None: ...
+
+    ended: list[Any] = []
+    middleware = ours.GilAsgiMiddleware(app)
+    instrumented = ending_with_the_body(middleware, TracerProvider().get_tracer("test"), ended)
+    asyncio.run(instrumented({"type": "http"}, None, send))
+    middleware.close()
+    (span,) = ended
+    assert 0.05 <= span.attributes[HELD] < 0.8
+
+
 @needs_tracer
 def test_a_wsgi_request_is_told_with_its_body() -> None:
     closed = []
