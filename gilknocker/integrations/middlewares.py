@@ -31,7 +31,7 @@ class GilAsgiMiddleware:
     app : ASGI application
         What it wraps.
     tracer : GilTracer, optional
-        As of :class:`GilSpanProcessor`; of its own until `close`.
+        As of :class:`GilSpanProcessor`; ours until `close`.
 
     Notes
     -----
@@ -68,7 +68,7 @@ class GilAsgiMiddleware:
             put(span, *steps.total)
 
     def close(self) -> None:
-        """Stop the tracer if it is its own."""
+        """Use the tracer no longer."""
         self._tracer.close()
 
 
@@ -121,7 +121,7 @@ class GilWsgiMiddleware:
     app : WSGI application
         What it wraps.
     tracer : GilTracer, optional
-        As of :class:`GilSpanProcessor`; of its own until `close`.
+        As of :class:`GilSpanProcessor`; ours until `close`.
     """
 
     def __init__(self, app: Any, tracer: GilTracer | None = None) -> None:
@@ -140,7 +140,7 @@ class GilWsgiMiddleware:
         return _Body(body, lambda: tell(span, before, share()))
 
     def close(self) -> None:
-        """Stop the tracer if it is its own."""
+        """Use the tracer no longer."""
         self._tracer.close()
 
 

@@ -211,7 +211,9 @@ class GilSpanProcessor(SpanProcessor):  # type: ignore[misc]  # Any, for mypy
     Parameters
     ----------
     tracer : GilTracer, optional
-        A running tracer of yours. By default one of its own, until the provider's shutdown.
+        A running tracer of yours. By default ours, which all of these and the middlewares of a
+        process share: it runs until the last of them is closed, this one by the provider's
+        shutdown.
 
     Raises
     ------
@@ -248,5 +250,5 @@ class GilSpanProcessor(SpanProcessor):  # type: ignore[misc]  # Any, for mypy
         before = share()
 
     def shutdown(self) -> None:
-        """Stop the tracer if it is its own."""
+        """Use the tracer no longer."""
         self._tracer.close()

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from _thread import get_ident
 from typing import TYPE_CHECKING
+from weakref import finalize
 
 from gilknocker._checks import shown
 from gilknocker.meters.tracer import GilTracer
+from gilknocker.meters.tracing import TRACING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, TypeAlias
 
     # The thread's number, and what it held, waited and was kept from by others, in ns.
@@ -21,17 +24,59 @@ HELD = "gilknocker.gil.held"
 HELD_BY_OTHERS = "gilknocker.gil.held_by_others"
 
 
+class _Ours:
+    """The tracer of all in a process who bring none, while there are any: only 4 can run at once.
+
+    Any thread may call anything, also while garbage is collected within a call.
+    """
+
+    def __init__(self) -> None:
+        self._users: set[object] = set()
+        self._tracer: GilTracer | None = None
+
+    def begin(self, user: object) -> GilTracer:
+        """Return it, running, for somebody more."""
+        # The lock of whoever starts and stops tracers: with one more, two threads could wait for
+        # each other, for garbage may be collected, and so `end` called, under that one.
+        with TRACING.lock:
+            self._users.add(user)  # first: from now on nobody else's end stops it
+            try:
+                tracer = self._tracer
+                if tracer is None:
+                    tracer = self._tracer = GilTracer(0)
+                tracer.start()
+            except BaseException:
+                self.end(user)
+                raise
+            return tracer
+
+    def end(self, user: object) -> None:
+        """Stop it if this was the last who had begun; nothing if he had not."""
+        with TRACING.lock:
+            self._users.discard(user)
+            if not self._users and self._tracer is not None:
+                tracer, self._tracer = self._tracer, None
+                tracer.stop()
+
+
+_OURS = _Ours()
+
+
 class SharedTracer:
-    """A tracer of the owner's, or one of ours, which keeps no events."""
+    """A tracer of the owner's, or ours, which keeps no events and which all users share."""
 
     def __init__(self, tracer: GilTracer | None) -> None:
         if tracer is not None and not isinstance(tracer, GilTracer):
             raise TypeError(f"tracer must be a GilTracer or None, not {shown(tracer)}")
-        self._own = tracer is None
-        self._tracer = GilTracer(0) if tracer is None else tracer
-        self._this_thread = self._tracer._core.share  # without a call of Python's
-        if self._own:
-            self._tracer.start()
+        self._end: Callable[[], object] | None = None
+        if tracer is None:
+            user = object()
+            tracer = _OURS.begin(user)
+            end = finalize(self, _OURS.end, user)
+            end.atexit = False  # then all tracers are stopped anyway
+            self._end = end
+        self._this_thread: Callable[[], tuple[int, int, int] | None]
+        self._this_thread = tracer._core.share  # without a call of Python's
 
     def share(self) -> _Share | None:
         """Return the thread's number and its times so far, in ns; None if they are not known."""
@@ -39,9 +84,14 @@ class SharedTracer:
         return None if share is None else (get_ident(), share)
 
     def close(self) -> None:
-        """Stop the tracer if it is ours."""
-        if self._own:
-            self._tracer.stop()
+        """Use it no longer if it is ours: the last user's end stops it."""
+        if self._end is not None:
+            self._this_thread = _not_known  # others may use it still
+            self._end()
+
+
+def _not_known() -> None:
+    return None
 
 
 def seconds(before: _Share, after: _Share) -> tuple[float, float, float]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
 from collections.abc import Iterator
+from concurrent import futures
 from typing import Any
 
 import pytest
@@ -17,10 +19,13 @@ pytest.importorskip("opentelemetry.sdk")
 from opentelemetry.sdk.trace import TracerProvider
 
 from gilknocker import GilTracer
+from gilknocker._core import trace_slots
 from gilknocker.integrations import opentelemetry as ours
 from gilknocker.testing import GilLoad, hold_gil, release_gil
 
 WAITED, HELD, OTHERS = (f"gilknocker.gil.{name}" for name in ("waited", "held", "held_by_others"))
+
+MIDDLEWARES = ours.GilAsgiMiddleware, ours.GilWsgiMiddleware
 
 
 @pytest.fixture
@@ -104,6 +109,67 @@ def test_a_reset_between_leaves_no_wrong_number() -> None:
         assert dict(span.attributes) == {}
         provider.shutdown()
         assert tracer.is_running  # its owner's business
+
+
+@needs_tracer
+def test_all_of_a_process_share_one_tracer() -> None:
+    def told(processor: Any) -> bool:
+        provider = TracerProvider()
+        provider.add_span_processor(processor)
+        with provider.get_tracer("test").start_as_current_span("work") as span:
+            pass
+        return HELD in span.attributes
+
+    made = [make(None) for make in MIDDLEWARES * 4]
+    processors = [ours.GilSpanProcessor() for _ in range(4)]
+    with GilTracer(0), GilTracer(0), GilTracer(0):
+        assert all(map(told, processors))
+        while made:
+            made.pop().close()
+        processors[0].shutdown()
+        processors[0].shutdown()  # once is enough
+        assert [told(one) for one in processors] == [False, True, True, True]
+        processors[1].shutdown()
+        processors[2].shutdown()
+        assert told(processors[3])  # the last that uses it
+    processors[3].shutdown()
+    assert not trace_slots()
+
+
+@needs_tracer
+@pytest.mark.parametrize("make", MIDDLEWARES)
+def test_one_that_is_collected_uses_the_tracer_no_longer(make: Any) -> None:
+    for _ in range(6):
+        make(None)
+    gc.collect()
+    assert not trace_slots()
+
+
+@needs_tracer
+def test_one_for_which_there_is_no_tracer_left_uses_none() -> None:
+    with GilTracer(0), GilTracer(0), GilTracer(0):
+        with GilTracer(0), pytest.raises(RuntimeError, match="at most 4 tracers"):
+            ours.GilSpanProcessor()
+        ours.GilSpanProcessor().shutdown()
+    assert not trace_slots()
+
+
+@needs_tracer
+def test_threads_may_begin_and_end_with_it() -> None:
+    def make_and_drop() -> None:
+        for _ in range(200):
+            processor = ours.GilSpanProcessor()
+            middleware: Any = ours.GilWsgiMiddleware(None)
+            middleware.itself = middleware  # collected by whichever thread collects garbage
+            with GilTracer(0):
+                middleware = None
+            processor.shutdown()
+
+    with futures.ThreadPoolExecutor(3) as pool:
+        for done in [pool.submit(make_and_drop) for _ in range(3)]:
+            done.result(60)
+    gc.collect()
+    assert not trace_slots()
 
 
 # ---- requests ----------------------------------------------------------------------------------
