@@ -84,7 +84,7 @@ class _Steps:
     def until_now(self) -> tuple[float, float, float]:
         """Return the sums, with those of the step that runs now so far."""
         now = self._tracer.share()
-        if self._begun is None or now is None or now[0] != self._begun[0]:
+        if self._begun is None or now is None or now[0] is not self._begun[0]:
             return self.total
         return add(self.total, seconds(self._begun, now))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from _thread import get_ident
+import threading
 from typing import TYPE_CHECKING
 from weakref import finalize
 
@@ -14,14 +14,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, TypeAlias
 
-    # The thread's number, and what it held, waited and was kept from by others, in ns.
-    _Share: TypeAlias = tuple[int, tuple[int, int, int]]
+    # The thread's token, and what it held, waited and was kept from by others, in ns.
+    _Share: TypeAlias = tuple[object, tuple[int, int, int]]
 
 __all__ = ["SharedTracer", "add", "put", "seconds", "tell"]
 
 WAITED = "gilknocker.gil.waited"
 HELD = "gilknocker.gil.held"
 HELD_BY_OTHERS = "gilknocker.gil.held_by_others"
+
+
+class _Here(threading.local):
+    """What stands for the calling thread. Its number may be that of a later one, too."""
+
+    def __init__(self) -> None:
+        self.token = object()
 
 
 class _Ours:
@@ -59,6 +66,7 @@ class _Ours:
                 tracer.stop()
 
 
+_HERE = _Here()
 _OURS = _Ours()
 
 
@@ -79,9 +87,9 @@ class SharedTracer:
         self._this_thread = tracer._core.share  # without a call of Python's
 
     def share(self) -> _Share | None:
-        """Return the thread's number and its times so far, in ns; None if they are not known."""
+        """Return the thread's token and its times so far, in ns; None if they are not known."""
         share = self._this_thread()
-        return None if share is None else (get_ident(), share)
+        return None if share is None else (_HERE.token, share)
 
     def close(self) -> None:
         """Use it no longer if it is ours: the last user's end stops it."""
@@ -108,8 +116,8 @@ def add(a: tuple[float, float, float], b: tuple[float, float, float]) -> tuple[f
 
 def tell(span: Any, before: _Share | None, after: _Share | None) -> None:
     """Set on a span what the GIL cost its thread between the two, if that is known."""
-    # A thread's own sums: those of another would not be comparable, and so bear its number.
-    if before is not None and after is not None and before[0] == after[0]:
+    # A thread's own sums: those of another would not be comparable, and so bear its token.
+    if before is not None and after is not None and before[0] is after[0]:
         put(span, *seconds(before, after))
 
 

@@ -86,6 +86,35 @@ def test_a_span_that_ends_elsewhere_has_no_attribute(spans: Any) -> None:
 
 
 @needs_tracer
+def test_a_span_that_ends_in_a_later_thread_of_the_same_number_has_no_attribute(
+    spans: Any,
+) -> None:
+    begun: list[tuple[int, Any]] = []
+    ended: list[int] = []
+
+    def begin() -> None:
+        begun.append((threading.get_ident(), spans.start_span("work")))
+
+    def end(span: Any) -> None:
+        spin(0.01)  # longer than the other had the GIL: no number is less than 0
+        ended.append(threading.get_ident())
+        span.end()
+
+    def run(*call: Any) -> None:
+        thread = threading.Thread(target=call[0], args=call[1:])
+        thread.start()
+        thread.join()
+
+    for _ in range(20):
+        run(begin)
+        run(end, begun[-1][1])
+        if ended[-1] == begun[-1][0]:
+            assert dict(begun[-1][1].attributes) == {}
+    if not any(one == number for one, (number, _) in zip(ended, begun, strict=True)):
+        pytest.skip("here no number was given again")
+
+
+@needs_tracer
 def test_a_span_ends_once_and_keeps_the_time_it_is_given(
     spans: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
