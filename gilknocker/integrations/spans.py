@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import threading
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 from weakref import finalize
 
+from gilknocker import _core
 from gilknocker._checks import shown
+from gilknocker.meters.lifecycle import FORKS
 from gilknocker.meters.tracer import GilTracer
 from gilknocker.meters.tracing import TRACING
 
@@ -40,6 +45,7 @@ class _Ours:
     def __init__(self) -> None:
         self._users: set[object] = set()
         self._tracer: GilTracer | None = None
+        self.lost = False  # in a forked child it is one that was never started
 
     def begin(self, user: object) -> GilTracer:
         """Return it, running, for somebody more."""
@@ -65,9 +71,24 @@ class _Ours:
                 tracer, self._tracer = self._tracer, None
                 tracer.stop()
 
+    def begin_again(self) -> None:
+        """Start it in a forked child, for those who had begun before; nothing if it cannot be."""
+        with TRACING.lock:
+            lost, self.lost = self.lost, False  # what fails once would fail in each request
+            if lost and self._tracer is not None:
+                with suppress(RuntimeError):
+                    self._tracer.start()
+
+    def after_fork_in_child(self) -> None:
+        """Begin again when somebody asks: until then a child is left alone."""
+        self.lost = True
+        _HERE.token = object()  # the parent's sums are not comparable either
+
 
 _HERE = _Here()
 _OURS = _Ours()
+if FORKS:
+    os.register_at_fork(after_in_child=partial(_core.insist, _OURS.after_fork_in_child))
 
 
 class SharedTracer:
@@ -89,6 +110,9 @@ class SharedTracer:
     def share(self) -> _Share | None:
         """Return the thread's token and its times so far, in ns; None if they are not known."""
         share = self._this_thread()
+        if share is None and _OURS.lost:
+            _OURS.begin_again()
+            share = self._this_thread()
         return None if share is None else (_HERE.token, share)
 
     def close(self) -> None:

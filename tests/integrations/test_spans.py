@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -199,6 +202,79 @@ def test_threads_may_begin_and_end_with_it() -> None:
             done.result(60)
     gc.collect()
     assert not trace_slots()
+
+
+FORKED = """
+import os, sys
+from opentelemetry.sdk.trace import TracerProvider
+from gilknocker import GilTracer
+from gilknocker._core import trace_slots
+from gilknocker.integrations.opentelemetry import GilSpanProcessor, GilWsgiMiddleware
+from gilknocker.testing import hold_gil
+
+provider, bare = TracerProvider(), TracerProvider()
+processor = GilSpanProcessor()
+provider.add_span_processor(processor)
+middleware = GilWsgiMiddleware(lambda environ, start: [hold_gil(0.02) or b""])
+
+def in_child(work):
+    sys.stdout.flush()
+    if pid := os.fork():
+        assert os.waitpid(pid, 0)[1] == 0
+        return
+    work()
+    sys.stdout.flush()
+    os._exit(0)
+
+def told(span):
+    return span.attributes.get("gilknocker.gil.held", 0.0) >= 0.02
+
+def span():
+    with provider.get_tracer("test").start_as_current_span("work") as span:
+        hold_gil(0.02)
+    assert told(span)
+
+def request():
+    with bare.get_tracer("test").start_as_current_span("request") as span:
+        middleware({}, None).close()
+    assert told(span)
+
+def both():
+    assert not trace_slots()  # nobody has asked yet
+    span()
+    request()
+    in_child(span)  # of the child
+    crossing.end()
+    assert not crossing.attributes  # its begin is the parent's
+    provider.shutdown()
+    middleware.close()
+    assert not trace_slots()
+
+def none_left():
+    tracers = [GilTracer(0) for _ in range(4)]
+    for one in tracers:
+        one.start()
+    middleware({}, None).close()  # of which nothing is told, and which goes on
+    for one in tracers:
+        one.stop()
+
+crossing = provider.get_tracer("test").start_span("crossing")
+in_child(both)
+in_child(request)
+in_child(none_left)
+span()
+request()
+print("done")
+"""
+
+
+@needs_tracer
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_what_was_made_before_a_fork_goes_on_in_the_child() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FORKED], capture_output=True, text=True, timeout=60
+    )
+    assert (done.stdout, done.stderr) == ("done\n", "")
 
 
 # ---- requests ----------------------------------------------------------------------------------
