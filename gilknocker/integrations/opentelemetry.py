@@ -8,7 +8,7 @@ From then on the meter provider has:
 ``gilknocker.gil.time`` (counter, s)
     With ``gilknocker.gil.state`` ``"held"`` or ``"free"``.
 ``gilknocker.gil.utilization`` (gauge, 1)
-    The share of it that was held, since the last collection.
+    The share of it that was held, since the last collection at least 0.1 s before.
 ``gilknocker.gil.wait.duration`` (histogram, s)
     What a thread that asks for the GIL waits: of knocks.
 
@@ -56,6 +56,7 @@ __all__ = [
 ]
 
 STATE = "gilknocker.gil.state"
+_LEAST_WINDOW = 0.1  # seconds, of the utilization
 
 
 def instrument(
@@ -129,8 +130,8 @@ class _Metering:
         self._source = Source(knocker)
         self._utilization_lock = Lock()
         self._recorded: Snapshot | None = None
-        self._asked: tuple[float, float] = 0.0, 0.0
-        self._utilization = 0.0
+        self._window: tuple[float, float] = 0.0, 0.0  # (held, observed) where it began
+        self._utilization: float | None = None  # of the last window
 
     def times(self) -> tuple[float, float]:
         """Return (held, observed) so far, in seconds."""
@@ -140,15 +141,21 @@ class _Metering:
         return held, max(total.observed_seconds, held)
 
     def utilization(self) -> float:
-        """Return the held share since the last time; the same if no time has passed."""
+        """Return the held share since the last time, if that is no shorter than a window may be."""
         with self._utilization_lock:
             held, observed = self.times()
-            held_before, observed_before = self._asked
-            if observed > observed_before:
-                share = (held - held_before) / (observed - observed_before)
-                self._utilization = min(max(share, 0.0), 1.0)
-                self._asked = held, observed
-            return self._utilization
+            if observed < self._window[1]:  # in a forked child they begin at zero
+                self._window, self._utilization = (0.0, 0.0), None
+            held_before, observed_before = self._window
+            passed = observed - observed_before
+            # Several readers collect one after the other: without this, all but the first would be
+            # told of the time that a collection takes.
+            if self._utilization is not None and passed < _LEAST_WINDOW:
+                return self._utilization
+            share = min(max((held - held_before) / passed, 0.0), 1.0) if passed else 0.0
+            if passed >= _LEAST_WINDOW:
+                self._window, self._utilization = (held, observed), share
+            return share
 
     def record_waits(self, record: Callable[[float], None]) -> None:
         total = self._source.totals().snapshot()

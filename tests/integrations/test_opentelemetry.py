@@ -116,6 +116,7 @@ def test_the_gauge_is_of_the_time_since_the_last_collection(provider: Any) -> No
         return before, points[0].value, knocker.snapshot()
 
     with KnockKnock(200) as knocker, metered(provider, knocker=knocker):
+        wait_until(lambda: knocker.snapshot().observed_seconds > 0.1)
         collections = [collect()]
         hold_gil(0.3)
         collections.append(collect())
@@ -126,6 +127,36 @@ def test_the_gauge_is_of_the_time_since_the_last_collection(provider: Any) -> No
         inner, outer = c - b, d - a
         assert inner.held_seconds / outer.observed_seconds - 1e-6 <= share
         assert share <= outer.held_seconds / inner.observed_seconds + 1e-6
+
+
+def test_several_readers_are_told_of_the_same_window() -> None:
+    readers = [InMemoryMetricReader() for _ in range(3)]
+    provider = MeterProvider(readers)
+
+    def gauge(reader: InMemoryMetricReader) -> float:
+        points = collected(reader)["gilknocker.gil.utilization"].data.data_points
+        return points[0].value
+
+    def told() -> tuple[list[float], float]:
+        begun = time.monotonic()
+        seen = []
+        for reader in readers:
+            seen.append(gauge(reader))
+            hold_gil(0.005)  # as all that is done between two of them
+        return seen, time.monotonic() - begun
+
+    with KnockKnock(200) as knocker, metered(provider, knocker=knocker):
+        for _ in range(50):
+            gauge(readers[0])
+            time.sleep(0.3)
+            seen, seconds = told()
+            if seconds < 0.1:  # else the machine was slow, and a window has passed
+                break
+        else:
+            pytest.skip("the machine was too slow")
+    provider.shutdown()
+    assert seen == [seen[0]] * len(seen)
+    assert seen[0] < 0.5
 
 
 def test_only_once_at_a_time(provider: Any) -> None:
