@@ -19,6 +19,7 @@ Spans and requests get ``gilknocker.gil.waited``, ``gilknocker.gil.held`` and
 
 from __future__ import annotations
 
+import os
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -128,24 +129,37 @@ class _Metering:
 
     def __init__(self, knocker: KnockKnock | None) -> None:
         self._source = Source(knocker)
-        self._utilization_lock = Lock()
+        self._lock = Lock()
         self._recorded: Snapshot | None = None
+        self._begin(os.getpid())
+
+    def _begin(self, pid: int | None) -> None:
+        self._pid = pid
+        self._free = 0.0
         self._window: tuple[float, float] = 0.0, 0.0  # (held, observed) where it began
         self._utilization: float | None = None  # of the last window
 
-    def times(self) -> tuple[float, float]:
+    def _read(self) -> tuple[float, float]:
         """Return (held, observed) so far, in seconds."""
         totals = self._source.totals()
         total = totals.snapshot()
+        if total.pid != self._pid:  # in a forked child they begin at zero
+            self._begin(total.pid)
         held = totals.held_seconds(total)
         return held, max(total.observed_seconds, held)
 
+    def times(self) -> tuple[float, float]:
+        """Return (held, free) so far, in seconds: neither ever decreases."""
+        with self._lock:
+            held, observed = self._read()
+            # From looks what is held is a share of the time, which may rise by more than passed.
+            self._free = max(self._free, observed - held)
+            return held, self._free
+
     def utilization(self) -> float:
         """Return the held share since the last time, if that is no shorter than a window may be."""
-        with self._utilization_lock:
-            held, observed = self.times()
-            if observed < self._window[1]:  # in a forked child they begin at zero
-                self._window, self._utilization = (0.0, 0.0), None
+        with self._lock:
+            held, observed = self._read()
             held_before, observed_before = self._window
             passed = observed - observed_before
             # Several readers collect one after the other: without this, all but the first would be
@@ -198,9 +212,9 @@ class _Instruments:
     def _times(self, options: object) -> Iterator[Any]:
         metering = self.metering
         if metering is not None:
-            held, observed = metering.times()
+            held, free = metering.times()
             yield Observation(held, {STATE: "held"})
-            yield Observation(observed - held, {STATE: "free"})
+            yield Observation(free, {STATE: "free"})
 
     def _utilization(self, options: object) -> Iterator[Any]:
         metering = self.metering
