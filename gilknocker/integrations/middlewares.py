@@ -9,10 +9,8 @@ from opentelemetry.trace import get_current_span
 from gilknocker.integrations.spans import SharedTracer, add, put, seconds, tell
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable
+    from collections.abc import Callable, Generator, Iterable, Iterator
     from typing import Any
-
-    from typing_extensions import Self
 
     from gilknocker.integrations.spans import _Share
     from gilknocker.meters.tracer import GilTracer
@@ -137,7 +135,8 @@ class GilWsgiMiddleware:
             body = self._app(environ, start_response)
         finally:
             tell(span, before, share())  # in case the span ends before the body does
-        return _Body(body, lambda: tell(span, before, share()))
+        kind = _SizedBody if hasattr(body, "__len__") else _Body
+        return kind(body, lambda: tell(span, before, share()))
 
     def close(self) -> None:
         """Use the tracer no longer."""
@@ -147,16 +146,12 @@ class GilWsgiMiddleware:
 class _Body:
     """The body of an answer, which calls a function when it is closed."""
 
-    def __init__(self, body: Iterable[bytes], closed: Callable[[], None]) -> None:
+    def __init__(self, body: Any, closed: Callable[[], None]) -> None:
         self._body = body
-        self._parts = iter(body)
         self._closed = closed
 
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> bytes:
-        return next(self._parts)
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._body)  # not before the server has this: whatever it raises, it closes
 
     def close(self) -> None:
         try:
@@ -164,3 +159,10 @@ class _Body:
                 self._body.close()
         finally:
             self._closed()
+
+
+class _SizedBody(_Body):
+    """One of known length: servers tell the length of an answer whose body is a single part."""
+
+    def __len__(self) -> int:
+        return len(self._body)

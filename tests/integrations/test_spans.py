@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import io
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import time
 from collections.abc import Iterator
 from concurrent import futures
 from typing import Any
+from wsgiref.handlers import SimpleHandler
 
 import pytest
 from needs import needs_tracer
@@ -450,3 +452,40 @@ def test_a_wsgi_request_is_told_with_its_body() -> None:
     assert closed == [True]
     assert span.attributes[HELD] >= 0.15
     assert span.attributes[WAITED] < 0.15
+
+
+@needs_tracer
+def test_a_wsgi_body_that_cannot_be_iterated_is_closed() -> None:
+    closed = []
+
+    class Body:
+        def __iter__(self) -> Iterator[bytes]:
+            raise ValueError("on purpose")
+
+        def close(self) -> None:
+            closed.append(True)
+
+    middleware = ours.GilWsgiMiddleware(lambda environ, start_response: Body())
+    body = middleware({}, None)
+    with pytest.raises(ValueError, match="on purpose"):
+        iter(body)
+    body.close()  # as a server does then
+    middleware.close()
+    assert closed == [True]
+
+
+@needs_tracer
+@pytest.mark.parametrize("parts", [[b"hello"], [b"hel", b"lo"], iter([b"hello"])])
+def test_a_server_sees_how_many_parts_a_body_has(parts: Any) -> None:
+    def app(environ: Any, start_response: Any) -> Any:
+        start_response("200 OK", [])
+        return parts
+
+    middleware = ours.GilWsgiMiddleware(app)
+    answer = io.BytesIO()
+    environ = {"SERVER_PROTOCOL": "HTTP/1.1"}
+    SimpleHandler(io.BytesIO(), answer, io.StringIO(), environ).run(middleware)
+    middleware.close()
+    headers, _, body = answer.getvalue().partition(b"\r\n\r\n")
+    assert body == b"hello"
+    assert (b"Content-Length: 5" in headers) == (parts == [b"hello"])
