@@ -112,7 +112,10 @@ class _Steps:
 class GilWsgiMiddleware:
     """Adds to the current span what the GIL cost a request, with the sending of its body.
 
-    To be put inside of what makes the span, around the application.
+    To be put inside of what makes the span, around the application:
+    ``OpenTelemetryMiddleware(GilWsgiMiddleware(wsgi_app))`` with the one of
+    ``opentelemetry.instrumentation.wsgi``. That of Flask makes its span further inside, of which
+    :class:`GilSpanProcessor` tells.
 
     Parameters
     ----------
