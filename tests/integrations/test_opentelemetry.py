@@ -161,10 +161,10 @@ from gilknocker.testing import hold_gil
 
 warnings.simplefilter("ignore")  # that there is a thread: the knocker's
 metering = _Metering(None)
-time.sleep(0.5)
+time.sleep(1.0)
 _, free = metering.times()
 metering.utilization()
-assert free > 0.2, free
+assert free > 0.7, free
 if pid := os.fork():
     assert os.waitpid(pid, 0)[1] == 0
     print("done")
@@ -172,8 +172,8 @@ else:
     metering.times()  # starts the knocker
     hold_gil(0.3)
     held, free = metering.times()
-    assert held > 0 and free < 0.2, (held, free)
-    assert metering.utilization() > 0.5
+    assert held > 0 and free < 0.5, (held, free)
+    assert metering.utilization() > 0.3
     os._exit(0)
 metering._source.close()
 """
