@@ -8,7 +8,7 @@ From then on the meter provider has:
 ``gilknocker.gil.time`` (counter, s)
     With ``gilknocker.gil.state`` ``"held"`` or ``"free"``.
 ``gilknocker.gil.utilization`` (gauge, 1)
-    The share of it that was held, since the last collection.
+    The share of it that was held, since the last collection at least 0.1 s before.
 ``gilknocker.gil.wait.duration`` (histogram, s)
     What a thread that asks for the GIL waits: of knocks.
 
@@ -19,28 +19,31 @@ Spans and requests get ``gilknocker.gil.waited``, ``gilknocker.gil.held`` and
 
 from __future__ import annotations
 
+import os
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from gilknocker._checks import shown
 from gilknocker.integrations.always_on import BUCKETS_SECONDS, Source, Turns, positive, waits
-from gilknocker.integrations.spans import SharedTracer, add, seconds
+from gilknocker.integrations.spans import SharedTracer, tell
 from gilknocker.reports.plotting import require
 
 require("opentelemetry.sdk", "opentelemetry", "gilknocker.integrations.opentelemetry")
 
 from opentelemetry.metrics import Observation, get_meter_provider  # noqa: E402
 from opentelemetry.sdk.trace import SpanProcessor  # noqa: E402
-from opentelemetry.trace import get_current_span  # noqa: E402
+
+from gilknocker.integrations.middlewares import (  # noqa: E402
+    GilAsgiMiddleware,
+    GilWsgiMiddleware,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
+    from collections.abc import Callable, Iterator
     from typing import Any
 
     from opentelemetry.metrics import MeterProvider as _MeterProvider
-    from typing_extensions import Self
 
-    from gilknocker.integrations.spans import _Share
     from gilknocker.meters.knock_knock import KnockKnock
     from gilknocker.meters.tracer import GilTracer
     from gilknocker.snapshot.value import Snapshot
@@ -54,9 +57,7 @@ __all__ = [
 ]
 
 STATE = "gilknocker.gil.state"
-WAITED = "gilknocker.gil.waited"
-HELD = "gilknocker.gil.held"
-HELD_BY_OTHERS = "gilknocker.gil.held_by_others"
+_LEAST_WINDOW = 0.1  # seconds, of the utilization
 
 
 def instrument(
@@ -128,28 +129,47 @@ class _Metering:
 
     def __init__(self, knocker: KnockKnock | None) -> None:
         self._source = Source(knocker)
-        self._utilization_lock = Lock()
+        self._lock = Lock()
         self._recorded: Snapshot | None = None
-        self._asked: tuple[float, float] = 0.0, 0.0
-        self._utilization = 0.0
+        self._begin(os.getpid())
 
-    def times(self) -> tuple[float, float]:
+    def _begin(self, pid: int | None) -> None:
+        self._pid = pid
+        self._free = 0.0
+        self._window: tuple[float, float] = 0.0, 0.0  # (held, observed) where it began
+        self._utilization: float | None = None  # of the last window
+
+    def _read(self) -> tuple[float, float]:
         """Return (held, observed) so far, in seconds."""
         totals = self._source.totals()
         total = totals.snapshot()
+        if total.pid != self._pid:  # in a forked child they begin at zero
+            self._begin(total.pid)
         held = totals.held_seconds(total)
         return held, max(total.observed_seconds, held)
 
+    def times(self) -> tuple[float, float]:
+        """Return (held, free) so far, in seconds: neither ever decreases."""
+        with self._lock:
+            held, observed = self._read()
+            # From looks what is held is a share of the time, which may rise by more than passed.
+            self._free = max(self._free, observed - held)
+            return held, self._free
+
     def utilization(self) -> float:
-        """Return the held share since the last time; the same if no time has passed."""
-        with self._utilization_lock:
-            held, observed = self.times()
-            held_before, observed_before = self._asked
-            if observed > observed_before:
-                share = (held - held_before) / (observed - observed_before)
-                self._utilization = min(max(share, 0.0), 1.0)
-                self._asked = held, observed
-            return self._utilization
+        """Return the held share since the last time, if that is no shorter than a window may be."""
+        with self._lock:
+            held, observed = self._read()
+            held_before, observed_before = self._window
+            passed = observed - observed_before
+            # Several readers collect one after the other: without this, all but the first would be
+            # told of the time that a collection takes.
+            if self._utilization is not None and passed < _LEAST_WINDOW:
+                return self._utilization
+            share = min(max((held - held_before) / passed, 0.0), 1.0) if passed else 0.0
+            if passed >= _LEAST_WINDOW:
+                self._window, self._utilization = (held, observed), share
+            return share
 
     def record_waits(self, record: Callable[[float], None]) -> None:
         total = self._source.totals().snapshot()
@@ -192,9 +212,9 @@ class _Instruments:
     def _times(self, options: object) -> Iterator[Any]:
         metering = self.metering
         if metering is not None:
-            held, observed = metering.times()
+            held, free = metering.times()
             yield Observation(held, {STATE: "held"})
-            yield Observation(observed - held, {STATE: "free"})
+            yield Observation(free, {STATE: "free"})
 
     def _utilization(self, options: object) -> Iterator[Any]:
         metering = self.metering
@@ -212,7 +232,9 @@ class GilSpanProcessor(SpanProcessor):  # type: ignore[misc]  # Any, for mypy
     Parameters
     ----------
     tracer : GilTracer, optional
-        A running tracer of yours. By default one of its own, until the provider's shutdown.
+        A running tracer of yours. By default ours, which all of these and the middlewares of a
+        process share: it runs until the last of them is closed, this one by the provider's
+        shutdown.
 
     Raises
     ------
@@ -242,151 +264,12 @@ class GilSpanProcessor(SpanProcessor):  # type: ignore[misc]  # Any, for mypy
             except AttributeError:  # not its first end
                 pass
             else:
-                _tell(span, before, after)
+                tell(span, before, after)
             end(end_time)
 
         span.end = measured_end
         before = share()
 
     def shutdown(self) -> None:
-        """Stop the tracer if it is its own."""
+        """Use the tracer no longer."""
         self._tracer.close()
-
-
-class GilAsgiMiddleware:
-    """Adds to the current span what the GIL cost a request, step by step.
-
-    To be put inside of what makes the span, around the application:
-    ``app.add_middleware(GilAsgiMiddleware)`` before the instrumentation.
-
-    Parameters
-    ----------
-    app : ASGI application
-        What it wraps.
-    tracer : GilTracer, optional
-        As of :class:`GilSpanProcessor`; of its own until `close`.
-
-    Notes
-    -----
-    Counted are the steps of the request's own coroutine, on the loop's thread. What runs between
-    them, what it awaits in other tasks and in threads, is not.
-    """
-
-    def __init__(self, app: Any, tracer: GilTracer | None = None) -> None:
-        self._app = app
-        self._tracer = SharedTracer(tracer)
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Run the application."""
-        if scope["type"] not in ("http", "websocket"):
-            await self._app(scope, receive, send)
-            return
-        steps = _Steps(self._app(scope, receive, send), self._tracer)
-        try:
-            await steps
-        finally:
-            _set(get_current_span(), *steps.total)
-
-    def close(self) -> None:
-        """Stop the tracer if it is its own."""
-        self._tracer.close()
-
-
-class _Steps:
-    """Awaits a coroutine and adds up what each of its steps did with the GIL."""
-
-    def __init__(self, coroutine: Any, tracer: SharedTracer) -> None:
-        self._coroutine = coroutine
-        self._tracer = tracer
-        self.total = 0.0, 0.0, 0.0
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        inner = self._coroutine.__await__()
-        step, value = inner.send, None
-        while True:
-            before = self._tracer.share()
-            try:
-                awaited = step(value)
-            except StopIteration as end:
-                return end.value
-            finally:
-                after = self._tracer.share()
-                if before is not None and after is not None:
-                    self.total = add(self.total, seconds(before, after))
-            try:
-                step, value = inner.send, (yield awaited)
-            except GeneratorExit:
-                inner.close()
-                raise
-            except BaseException as error:
-                step, value = inner.throw, error
-
-
-class GilWsgiMiddleware:
-    """Adds to the current span what the GIL cost a request, with the sending of its body.
-
-    To be put inside of what makes the span, around the application.
-
-    Parameters
-    ----------
-    app : WSGI application
-        What it wraps.
-    tracer : GilTracer, optional
-        As of :class:`GilSpanProcessor`; of its own until `close`.
-    """
-
-    def __init__(self, app: Any, tracer: GilTracer | None = None) -> None:
-        self._app = app
-        self._tracer = SharedTracer(tracer)
-
-    def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
-        """Run the application, and return its body."""
-        span = get_current_span()  # now, for whoever made it may have left it when the body is sent
-        share = self._tracer.share
-        before = share()
-        try:
-            body = self._app(environ, start_response)
-        finally:
-            _tell(span, before, share())  # in case the span ends before the body does
-        return _Body(body, lambda: _tell(span, before, share()))
-
-    def close(self) -> None:
-        """Stop the tracer if it is its own."""
-        self._tracer.close()
-
-
-class _Body:
-    """The body of an answer, which calls a function when it is closed."""
-
-    def __init__(self, body: Iterable[bytes], closed: Callable[[], None]) -> None:
-        self._body = body
-        self._parts = iter(body)
-        self._closed = closed
-
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> bytes:
-        return next(self._parts)
-
-    def close(self) -> None:
-        try:
-            if hasattr(self._body, "close"):
-                self._body.close()
-        finally:
-            self._closed()
-
-
-def _tell(span: Any, before: _Share | None, after: _Share | None) -> None:
-    # A thread's own sums: those of another would not be comparable, and so bear its number.
-    if before is not None and after is not None and before[0] == after[0]:
-        _set(span, *seconds(before, after))
-
-
-def _set(span: Any, waited: float, held: float, held_by_others: float) -> None:
-    # Less than 0: the tracer was reset meanwhile.
-    if waited >= 0 and held >= 0 and held_by_others >= 0 and span.is_recording():
-        tell = span.set_attribute  # quicker than set_attributes
-        tell(WAITED, waited)
-        tell(HELD, held)
-        tell(HELD_BY_OTHERS, held_by_others)

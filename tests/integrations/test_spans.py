@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import io
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent import futures
 from typing import Any
+from wsgiref.handlers import SimpleHandler
 
 import pytest
 from needs import needs_tracer
@@ -17,10 +24,13 @@ pytest.importorskip("opentelemetry.sdk")
 from opentelemetry.sdk.trace import TracerProvider
 
 from gilknocker import GilTracer
+from gilknocker._core import trace_slots
 from gilknocker.integrations import opentelemetry as ours
 from gilknocker.testing import GilLoad, hold_gil, release_gil
 
 WAITED, HELD, OTHERS = (f"gilknocker.gil.{name}" for name in ("waited", "held", "held_by_others"))
+
+MIDDLEWARES = ours.GilAsgiMiddleware, ours.GilWsgiMiddleware
 
 
 @pytest.fixture
@@ -81,6 +91,35 @@ def test_a_span_that_ends_elsewhere_has_no_attribute(spans: Any) -> None:
 
 
 @needs_tracer
+def test_a_span_that_ends_in_a_later_thread_of_the_same_number_has_no_attribute(
+    spans: Any,
+) -> None:
+    begun: list[tuple[int, Any]] = []
+    ended: list[int] = []
+
+    def begin() -> None:
+        begun.append((threading.get_ident(), spans.start_span("work")))
+
+    def end(span: Any) -> None:
+        spin(0.01)  # longer than the other had the GIL: no number is less than 0
+        ended.append(threading.get_ident())
+        span.end()
+
+    def run(*call: Any) -> None:
+        thread = threading.Thread(target=call[0], args=call[1:])
+        thread.start()
+        thread.join()
+
+    for _ in range(20):
+        run(begin)
+        run(end, begun[-1][1])
+        if ended[-1] == begun[-1][0]:
+            assert dict(begun[-1][1].attributes) == {}
+    if not any(one == number for one, (number, _) in zip(ended, begun, strict=True)):
+        pytest.skip("here no number was given again")
+
+
+@needs_tracer
 def test_a_span_ends_once_and_keeps_the_time_it_is_given(
     spans: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -104,6 +143,140 @@ def test_a_reset_between_leaves_no_wrong_number() -> None:
         assert dict(span.attributes) == {}
         provider.shutdown()
         assert tracer.is_running  # its owner's business
+
+
+@needs_tracer
+def test_all_of_a_process_share_one_tracer() -> None:
+    def told(processor: Any) -> bool:
+        provider = TracerProvider()
+        provider.add_span_processor(processor)
+        with provider.get_tracer("test").start_as_current_span("work") as span:
+            pass
+        return HELD in span.attributes
+
+    made = [make(None) for make in MIDDLEWARES * 4]
+    processors = [ours.GilSpanProcessor() for _ in range(4)]
+    with GilTracer(0), GilTracer(0), GilTracer(0):
+        assert all(map(told, processors))
+        while made:
+            made.pop().close()
+        processors[0].shutdown()
+        processors[0].shutdown()  # once is enough
+        assert [told(one) for one in processors] == [False, True, True, True]
+        processors[1].shutdown()
+        processors[2].shutdown()
+        assert told(processors[3])  # the last that uses it
+    processors[3].shutdown()
+    assert not trace_slots()
+
+
+@needs_tracer
+@pytest.mark.parametrize("make", MIDDLEWARES)
+def test_one_that_is_collected_uses_the_tracer_no_longer(make: Any) -> None:
+    for _ in range(6):
+        make(None)
+    gc.collect()
+    assert not trace_slots()
+
+
+@needs_tracer
+def test_one_for_which_there_is_no_tracer_left_uses_none() -> None:
+    with GilTracer(0), GilTracer(0), GilTracer(0):
+        with GilTracer(0), pytest.raises(RuntimeError, match="at most 4 tracers"):
+            ours.GilSpanProcessor()
+        ours.GilSpanProcessor().shutdown()
+    assert not trace_slots()
+
+
+@needs_tracer
+def test_threads_may_begin_and_end_with_it() -> None:
+    def make_and_drop() -> None:
+        for _ in range(200):
+            processor = ours.GilSpanProcessor()
+            middleware: Any = ours.GilWsgiMiddleware(None)
+            middleware.itself = middleware  # collected by whichever thread collects garbage
+            with GilTracer(0):
+                middleware = None
+            processor.shutdown()
+
+    with futures.ThreadPoolExecutor(3) as pool:
+        for done in [pool.submit(make_and_drop) for _ in range(3)]:
+            done.result(60)
+    gc.collect()
+    assert not trace_slots()
+
+
+FORKED = """
+import os, sys
+from opentelemetry.sdk.trace import TracerProvider
+from gilknocker import GilTracer
+from gilknocker._core import trace_slots
+from gilknocker.integrations.opentelemetry import GilSpanProcessor, GilWsgiMiddleware
+from gilknocker.testing import hold_gil
+
+provider, bare = TracerProvider(), TracerProvider()
+processor = GilSpanProcessor()
+provider.add_span_processor(processor)
+middleware = GilWsgiMiddleware(lambda environ, start: [hold_gil(0.02) or b""])
+
+def in_child(work):
+    sys.stdout.flush()
+    if pid := os.fork():
+        assert os.waitpid(pid, 0)[1] == 0
+        return
+    work()
+    sys.stdout.flush()
+    os._exit(0)
+
+def told(span):
+    return span.attributes.get("gilknocker.gil.held", 0.0) >= 0.02
+
+def span():
+    with provider.get_tracer("test").start_as_current_span("work") as span:
+        hold_gil(0.02)
+    assert told(span)
+
+def request():
+    with bare.get_tracer("test").start_as_current_span("request") as span:
+        middleware({}, None).close()
+    assert told(span)
+
+def both():
+    assert not trace_slots()  # nobody has asked yet
+    span()
+    request()
+    in_child(span)  # of the child
+    crossing.end()
+    assert not crossing.attributes  # its begin is the parent's
+    provider.shutdown()
+    middleware.close()
+    assert not trace_slots()
+
+def none_left():
+    tracers = [GilTracer(0) for _ in range(4)]
+    for one in tracers:
+        one.start()
+    middleware({}, None).close()  # of which nothing is told, and which goes on
+    for one in tracers:
+        one.stop()
+
+crossing = provider.get_tracer("test").start_span("crossing")
+in_child(both)
+in_child(request)
+in_child(none_left)
+span()
+request()
+print("done")
+"""
+
+
+@needs_tracer
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_what_was_made_before_a_fork_goes_on_in_the_child() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FORKED], capture_output=True, text=True, timeout=60
+    )
+    assert (done.stdout, done.stderr) == ("done\n", "")
 
 
 # ---- requests ----------------------------------------------------------------------------------
@@ -172,6 +345,91 @@ def test_what_an_application_raises_goes_through(kind: type[BaseException]) -> N
         asgi(TracerProvider().get_tracer("test"), app)
 
 
+def ending_with_the_body(app: Any, spans: Any, ended: list[Any]) -> Any:
+    """End a request's span as opentelemetry.instrumentation.asgi does: after its last message."""
+
+    async def instrumented(scope: Any, receive: Any, send: Any) -> None:
+        trailers = False
+
+        async def ending(message: Any) -> None:
+            nonlocal trailers
+            trailers = trailers or message.get("trailers", False)
+            await send(message)
+            last = "http.response.trailers" if trailers else "http.response.body"
+            if message["type"] == last and not message.get("more_body"):
+                span.end()
+                ended.append(span)
+
+        with spans.start_as_current_span("request") as span:
+            await app(scope, receive, ending)
+
+    return instrumented
+
+
+@needs_tracer
+@pytest.mark.parametrize("trailers", [False, True])
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_request_whose_span_ends_with_its_body_is_told(
+    trailers: bool, waits: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        hold_gil(0.05)
+        await send({"type": "http.response.start", "status": 200, "trailers": trailers})
+        if waits:
+            await asyncio.sleep(0.01)
+        await send({"type": "http.response.body", "body": b"a", "more_body": True})
+        hold_gil(0.05)
+        await send({"type": "http.response.body", "body": b"b"})
+        if trailers:
+            hold_gil(0.05)
+            await send({"type": "http.response.trailers"})
+        held.append(tracer.this_thread()[0])
+        hold_gil(0.05)  # when the answer is there
+
+    held: list[int] = []
+    sent, ended = [], []
+
+    async def send(message: Any) -> None:
+        sent.append(message["type"])
+
+    middleware = ours.GilAsgiMiddleware(app)
+    instrumented = ending_with_the_body(middleware, TracerProvider().get_tracer("test"), ended)
+    with GilTracer(0) as tracer:
+        held.append(tracer.this_thread()[0])
+        asyncio.run(instrumented({"type": "http"}, None, send))
+    middleware.close()
+    assert sent.count("http.response.body") == 2
+    (span,) = ended
+    assert span.attributes[HELD] >= (0.15 if trailers else 0.1)
+    assert span.attributes[HELD] <= (held[1] - held[0]) / 1e9 + 0.001
+    assert not [one for one in caplog.records if "attribute" in one.message]  # of an ended span
+
+
+@needs_tracer
+def test_a_body_sent_by_another_task_tells_of_the_steps_so_far() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        async def stream() -> None:
+            held.append(tracer.this_thread()[0])
+            hold_gil(0.05)
+            await send({"type": "http.response.body", "body": b"a"})
+
+        hold_gil(0.05)
+        await asyncio.create_task(stream())
+
+    async def send(message: Any) -> None: ...
+
+    held: list[int] = []
+    ended: list[Any] = []
+    middleware = ours.GilAsgiMiddleware(app)
+    instrumented = ending_with_the_body(middleware, TracerProvider().get_tracer("test"), ended)
+    with GilTracer(0) as tracer:
+        held.append(tracer.this_thread()[0])
+        asyncio.run(instrumented({"type": "http"}, None, send))
+    middleware.close()
+    (span,) = ended
+    assert 0.05 <= span.attributes[HELD] <= (held[1] - held[0]) / 1e9 + 0.001
+
+
 @needs_tracer
 def test_a_wsgi_request_is_told_with_its_body() -> None:
     closed = []
@@ -203,3 +461,40 @@ def test_a_wsgi_request_is_told_with_its_body() -> None:
     assert closed == [True]
     assert span.attributes[HELD] >= 0.15
     assert span.attributes[WAITED] < 0.15
+
+
+@needs_tracer
+def test_a_wsgi_body_that_cannot_be_iterated_is_closed() -> None:
+    closed = []
+
+    class Body:
+        def __iter__(self) -> Iterator[bytes]:
+            raise ValueError("on purpose")
+
+        def close(self) -> None:
+            closed.append(True)
+
+    middleware = ours.GilWsgiMiddleware(lambda environ, start_response: Body())
+    body = middleware({}, None)
+    with pytest.raises(ValueError, match="on purpose"):
+        iter(body)
+    body.close()  # as a server does then
+    middleware.close()
+    assert closed == [True]
+
+
+@needs_tracer
+@pytest.mark.parametrize("parts", [[b"hello"], [b"hel", b"lo"], iter([b"hello"])])
+def test_a_server_sees_how_many_parts_a_body_has(parts: Any) -> None:
+    def app(environ: Any, start_response: Any) -> Any:
+        start_response("200 OK", [])
+        return parts
+
+    middleware = ours.GilWsgiMiddleware(app)
+    answer = io.BytesIO()
+    environ = {"SERVER_PROTOCOL": "HTTP/1.1"}
+    SimpleHandler(io.BytesIO(), answer, io.StringIO(), environ).run(middleware)
+    middleware.close()
+    headers, _, body = answer.getvalue().partition(b"\r\n\r\n")
+    assert body == b"hello"
+    assert (b"Content-Length: 5" in headers) == (parts == [b"hello"])
