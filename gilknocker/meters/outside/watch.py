@@ -100,7 +100,9 @@ class OutsideMeter:
         """Return the numbers so far as one value; its method is "outside", and it has no waits."""
         counted = self.read()
         now, unix = time.monotonic_ns(), time.time_ns()
-        holders: dict[int, tuple[int, int, str, int]] = {}
+        # A thread that Python gives another state for each callback has a serial for each.
+        holders: dict[tuple[int, int], tuple[int, int, str, int]] = {}
+        names: dict[int, str] = {}
         # From outside nobody knocks: no look is known to have been at a time when one waited.
         seen = [
             (frames, serial, (ticks, 0, 0, 0))
@@ -109,8 +111,10 @@ class OutsideMeter:
         ]
         unknown = sum(ticks for *_, frames, ticks in counted["stacks"] if frames is None)
         for serial, _, native, _, ticks in counted["stacks"]:
-            before = holders.get(serial, (0, 0, "", 0))[3]
-            holders[serial] = (native, serial, self.name(native, serial), before + ticks)
+            names[serial] = self.name(native, serial)
+            key = (native, 0 if native else serial)
+            _, first, _, before = holders.get(key, (native, serial, "", 0))
+            holders[key] = (native, min(first, serial), names[serial], before + ticks)
         observed = counted["ended_ns"] - counted["began_ns"]
         counts = {
             **{name: 0 for name in COUNTS if name not in (*TRACED, "held_ns")},
@@ -143,6 +147,6 @@ class OutsideMeter:
             stacks=stored(
                 (seen, NOTHING, (unknown, 0, 0, 0)),
                 self.interval_ns,
-                {serial: name for _, serial, name, _ in holders.values()},
+                names,
             ),
         )

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from needs import needs_gil
@@ -147,6 +148,24 @@ def test_nothing_is_said_of_the_gil_before_it_was_looked_at() -> None:
     never = {"held_for_ns": 0, "held_fraction": None}
     assert "is unknown" in _dump_lines({**state, **never})[1]
     assert _dump_lines({**state, **never, "held_fraction": 0.5})[1] == "the GIL is free"
+
+
+def test_a_thread_that_comes_by_several_states_is_one_holder() -> None:
+    frames = (("f", "a.py", 1),)
+    seen = {name: 0 for name in ("ticks_late", "ticks_missed", "cpu_ns", "began_ns")}
+    seen |= {"ticks": 10, "ticks_held": 9, "ended_ns": 10_000_000}
+    seen["stacks"] = [(5, 0, 77, frames, 3), (4, 0, 77, frames, 4), (9, 0, 0, frames, 2)]
+    watched = SimpleNamespace(
+        reader=SimpleNamespace(read=lambda: seen),
+        process=SimpleNamespace(pid=1, threads=lambda: {77: "calls back"}),
+        switch_interval_ns=lambda: 5_000_000,
+    )
+    snapshot = OutsideMeter(watched).snapshot()  # type: ignore[arg-type]
+    assert [(one.name, one.native_id, round(one.share * 9)) for one in snapshot.holders] == [
+        ("calls back (77)", 77, 7),
+        ("thread 8", 0, 2),  # of a Python that keeps no number of the system's
+    ]
+    assert {stack.thread for stack in snapshot.stacks} == {"calls back (77)", "thread 8"}
 
 
 def test_dump_of_a_process_that_is_stuck_in_c() -> None:
