@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import suppress
 
 from gilknocker._units import format_ns
 from gilknocker.commands.first_stderr import FirstStderr
@@ -139,13 +140,11 @@ def watched(
     process = target.process
     was_stopped = process.is_stopped
     with OutsideMeter(target, options.interval_micros or 1000) as meter:
-        try:
-            ended = meter.wait(options.seconds)
-        except KeyboardInterrupt:
-            ended = False
+        with suppress(KeyboardInterrupt):
+            meter.wait(options.seconds)
+        is_over = meter.is_over()
     run = Run(meter.snapshot(), ["process", str(options.pid)])
-    has_gone = ended or process.is_replaced
-    notes = [f"{process.fate}."] if has_gone else stopped_notes(process, was_stopped)
+    notes = [f"{process.fate}."] if is_over else stopped_notes(process, was_stopped)
     print_report(run, files, stderr, notes)
 
 

@@ -35,7 +35,7 @@ def watch(meter: OutsideMeter, title: str) -> bool:
         screen = Screen(meter, title, keys.there)
         print(title, flush=True)
         due = time.monotonic() + PERIOD_SECONDS
-        while not meter.gone():
+        while not meter.is_over():
             key = keys.wait(max(min(PATIENCE, due - time.monotonic()), 0.0))
             if key == "q":
                 return False

@@ -97,14 +97,20 @@ class Target:
     """
 
     def __init__(self, pid: int) -> None:
-        self.process = Process(pid)
-        try:
-            self._make_out(pid)
-        except Unreadable:
-            # What ends meanwhile reads as anything: as no Python, or as one of another layout.
-            if self.process.has_ended or self.process.is_replaced:
-                raise NoProcess(self.process.fate) from None
-            raise
+        for tries_left in (2, 1, 0):
+            self.process = Process(pid)
+            try:
+                self._make_out(pid)
+                return
+            except Unreadable:
+                # What ends meanwhile reads as anything: as no Python, or as one of another layout.
+                if self.process.has_ended:
+                    raise NoProcess(self.process.fate) from None
+                if not self.process.is_replaced:
+                    raise
+                # It executes another program right now, which is what was meant.
+                if not tries_left:
+                    raise NoProcess(self.process.fate) from None
 
     def _make_out(self, pid: int) -> None:
         addresses = self._find()

@@ -72,14 +72,19 @@ class OutsideMeter:
         return dict(self._reader.read())
 
     def wait(self, seconds: float) -> bool:
-        """Wait for some time, or until the process has ended: whether it has."""
+        """Wait for some time, or until the process is no longer what it was: whether it is not."""
         end = time.monotonic() + seconds
-        # In pieces, for the reader notices by itself that the process has gone.
+        # In pieces, for the reader notices by itself that the process has gone; but not that it
+        # executes another program, where that has the same addresses.
         while (left := end - time.monotonic()) > 0:
-            if self.gone():
+            if self.is_over():
                 return True
             time.sleep(min(left, PATIENCE))
-        return self.gone()
+        return self.is_over()
+
+    def is_over(self) -> bool:
+        """Whether the process is no longer what it was: it has ended, or is another program."""
+        return self.gone() or self.target.process.is_replaced
 
     def wait_for_a_look(self, seconds: float) -> None:
         """Wait until the GIL was looked at, for some time at most, or until the process ended."""

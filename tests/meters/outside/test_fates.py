@@ -24,7 +24,7 @@ from gilknocker.commands.first_stderr import FirstStderr
 from gilknocker.commands.outside import watched
 from gilknocker.commands.top import Screen
 from gilknocker.meters.outside.process import Process
-from gilknocker.meters.outside.target import Target
+from gilknocker.meters.outside.target import Target, Unreadable
 from gilknocker.meters.outside.watch import OutsideMeter
 
 pytestmark = [needs_gil]
@@ -76,6 +76,24 @@ def test_who_executes_another_program_has_not_ended(
         what = "ended" if number == signal.SIGKILL else "executed another program"
         assert f"  Note: process {process.pid} has {what}.\n" in capsys.readouterr().out
         assert target.process.is_replaced == (number == signal.SIGUSR1)
+
+
+def test_who_executes_another_program_while_it_is_made_out_is_made_out_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made_out: list[bool] = []
+
+    def make_out(target: Target, pid: int) -> None:
+        made_out.append(True)
+        if len(made_out) == 1:
+            process.send_signal(signal.SIGUSR1)
+            wait_until(lambda: target.process.is_replaced)
+            raise Unreadable("an address is not there")
+
+    with running(EXECUTES, "x") as process:
+        monkeypatch.setattr(Target, "_make_out", make_out)
+        target = Target(process.pid)
+        assert len(made_out) == 2 and target.process.pid == process.pid
 
 
 def test_a_thread_is_no_process() -> None:
