@@ -110,7 +110,7 @@ def test_the_loops_own_callback(run: Any, block: Callable[[float], None]) -> Non
     found = [late for late in watch.late if late.callback and "slow_callback" in late.callback]
     assert found
     worst = max(found, key=lambda late: late.own_seconds)
-    assert worst.own_seconds > 0.2
+    assert worst.own_seconds > 0.2 - worst.machine_seconds  # when it was set aside
     assert re.search(r"(test_asyncio|testing)\.py:\d+ ", str(worst.callback))
     assert "slow_callback" in str(watch)
 
