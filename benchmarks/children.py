@@ -85,9 +85,9 @@ else:
 WORK = """
 import sys, time
 def work(number):
-    end = time.process_time() + 0.2
+    end = time.process_time() + 1.0
     while time.process_time() < end: pass
-    time.sleep(0.1)
+    time.sleep(0.5)
     return number
 """
 POOL = """
@@ -213,7 +213,7 @@ def programs(folder: Path, port: int) -> list[Program]:
         Program("black over pip", ["-m", "black", "--check", "-q", tree], "black"),
         Program("gunicorn, 4 workers", ["-m", "gunicorn", *gunicorn], "gunicorn", 2_000),
         Program(
-            "uvicorn, 2 workers", ["-m", "uvicorn", *uvicorn, "attached_app:app"], "uvicorn", 3_000
+            "uvicorn, 2 workers", ["-m", "uvicorn", *uvicorn, "attached_app:app"], "uvicorn", 6_000
         ),
         Program(
             "Flask with its reloader",
