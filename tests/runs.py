@@ -42,6 +42,11 @@ def python(
     return Outcome(done.returncode, done.stdout, done.stderr)
 
 
+def command(*words: str) -> Outcome:
+    """Run a command of `gilknocker` that only answers."""
+    return python("-m", "gilknocker", *words)
+
+
 def run_strictly(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a piece of code with warnings as errors."""
     return subprocess.run(

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import pytest
 from needs import needs_gil
+from runs import command
 from watched import leaves, running, watch
 
 pytest.importorskip("gilknocker._outside")
@@ -127,13 +128,7 @@ def test_who_holds_it_and_where(build: Build, what: str) -> None:
         meter = OutsideMeter(Target(process.pid))
         watch(meter, 0.3)
         snapshot, found = meter.snapshot(), leaves(meter)
-        done = subprocess.run(
-            [sys.executable, "-m", "gilknocker", "dump", "--json", str(process.pid)],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+        done = command("dump", "--json", str(process.pid))
     assert snapshot.held_fraction is not None and snapshot.held_fraction > 0.9
     assert found[what] > 0.9 * sum(found.values())
     assert done.returncode == 0, done.stderr

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from needs import needs_gil
+from runs import command
 from waiting import wait_until
 from watched import running
 
@@ -45,16 +46,6 @@ def status_of(pid: int) -> str:
         return Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return ""
-
-
-def command(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "gilknocker", *words],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
 
 
 def recorded(target: Target, seconds: float) -> None:

@@ -15,6 +15,7 @@ from types import SimpleNamespace
 
 import pytest
 from needs import needs_gil
+from runs import command
 from waiting import wait_until
 from watched import leaves, running, watch
 
@@ -64,16 +65,6 @@ thread = threading.Thread(target={"c": in_c, "python": in_python, "deep": lambda
 thread.start()
 thread.join(60)
 """
-
-
-def command(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "gilknocker", *words],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
 
 
 def test_this_python_s_layout_is_the_table_s() -> None:

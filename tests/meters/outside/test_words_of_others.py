@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from needs import needs_gil
+from runs import command
 from watched import running, watch
 
 pytest.importorskip("gilknocker._outside")
@@ -52,13 +52,7 @@ needs_names = pytest.mark.skipif(
 @pytest.mark.parametrize("words", [["dump"], ["record", "--seconds", "0.3"]])
 def test_a_thread_s_name_is_cleaned(words: list[str]) -> None:
     with running(NAMED, "spin") as process:
-        got = subprocess.run(
-            [sys.executable, "-m", "gilknocker", *words, str(process.pid)],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+        got = command(*words, str(process.pid))
     assert got.returncode == 0, got.stderr
     assert "na [31mme" in got.stdout and are_words(got.stdout)
 
