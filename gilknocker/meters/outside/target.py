@@ -104,13 +104,12 @@ class Target:
                 return
             except Unreadable:
                 # What ends meanwhile reads as anything: as no Python, or as one of another layout.
-                if self.process.has_ended:
+                is_replaced = self.process.is_replaced
+                if is_replaced and tries_left:
+                    continue  # it executes another program right now, which is what was meant
+                if is_replaced or self.process.has_ended:
                     raise NoProcess(self.process.fate) from None
-                if not self.process.is_replaced:
-                    raise
-                # It executes another program right now, which is what was meant.
-                if not tries_left:
-                    raise NoProcess(self.process.fate) from None
+                raise
 
     def _make_out(self, pid: int) -> None:
         addresses = self._find()

@@ -7,6 +7,7 @@ import random
 import time
 from contextlib import suppress
 
+from gilknocker.meters.holder_names import named
 from gilknocker.meters.outside.process import NoProcess
 from gilknocker.meters.outside.target import Target
 from gilknocker.snapshot.fields import COUNTS, TRACED
@@ -105,9 +106,6 @@ class OutsideMeter:
         """Return the numbers so far as one value; its method is "outside", and it has no waits."""
         counted = self.read()
         now, unix = time.monotonic_ns(), time.time_ns()
-        # A thread that Python gives another state for each callback has a serial for each.
-        holders: dict[tuple[int, int], tuple[int, int, str, int]] = {}
-        names: dict[int, str] = {}
         # From outside nobody knocks: no look is known to have been at a time when one waited.
         seen = [
             (frames, serial, (ticks, 0, 0, 0))
@@ -115,11 +113,14 @@ class OutsideMeter:
             if frames is not None
         ]
         unknown = sum(ticks for *_, frames, ticks in counted["stacks"] if frames is None)
-        for serial, _, native, _, ticks in counted["stacks"]:
-            names[serial] = self.name(native, serial)
-            key = (native, 0 if native else serial)
-            _, first, _, before = holders.get(key, (native, serial, "", 0))
-            holders[key] = (native, min(first, serial), names[serial], before + ticks)
+        names = {serial: self.name(native, serial) for serial, _, native, _, _ in counted["stacks"]}
+        holders = named(
+            (
+                (native, serial, ident, names[serial], ticks)
+                for serial, ident, native, _, ticks in counted["stacks"]
+            ),
+            {},
+        )
         observed = counted["ended_ns"] - counted["began_ns"]
         counts = {
             **{name: 0 for name in COUNTS if name not in (*TRACED, "held_ns")},
@@ -148,7 +149,7 @@ class OutsideMeter:
             interval_ns=self.interval_ns,
             knock_interval_ns=0,
             gil_enabled_now=True,
-            holders=tuple(holders.values()),
+            holders=holders,
             stacks=stored(
                 (seen, NOTHING, (unknown, 0, 0, 0)),
                 self.interval_ns,
