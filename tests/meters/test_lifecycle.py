@@ -153,6 +153,27 @@ def test_a_fork_pauses_what_runs_and_nothing_else(process: Lifecycle) -> None:
     assert not fresh.is_running
 
 
+def test_a_fork_waits_for_a_knock_that_waits_for_its_turn(process: Lifecycle) -> None:
+    ended = threading.Event()
+
+    class Waiting(Runner):
+        """Ends when its turn has come: among many busy threads that takes a while."""
+
+        def stop(self, timeout_ns: int) -> bool:
+            super().stop(timeout_ns)
+            return ended.wait(timeout_ns / 1e9)
+
+    runner = Waiting()
+    process.start(runner)
+    turn = threading.Timer(0.3, ended.set)
+    turn.start()
+    begin_fork(process)
+    assert ended.is_set()
+    end_fork(process)
+    turn.join()
+    assert runner.is_running
+
+
 def test_what_is_stopped_during_a_fork_stays_stopped(process: Lifecycle) -> None:
     runner = Runner()
     process.start(runner)
