@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
 __all__ = ["PROCESS", "Lifecycle"]
 
-# For knocks that wait for a thread which keeps the GIL: they end by themselves, later. The fork needs
-# it too, so this costs it little; among 16 busy threads a knock's turn often takes 0.1 s to come.
+# For knocks that wait for their turn; those still waiting then end by themselves, later. The fork
+# has to wait for one too, so this costs it little. Of 5 ms each, among many threads, that is long.
 FORK_TIMEOUT_NS = 1_000_000_000
 EXIT_TIMEOUT_NS = 1_000_000_000
 
