@@ -117,7 +117,10 @@ class Meter:
             sys.modules.update(own)
 
     def _report(self) -> None:
-        # The meter is stopped by the exit handler that comes last.
+        # A knocker is stopped by the exit handler that comes last; of a tracer two things are
+        # read, which are of one instant if it is stopped before.
+        if self._tracer is not None:
+            self._tracer.stop()
         snapshot = self._meter.snapshot(waits=self._keep_waits)
         threads = self._tracer.threads() if self._tracer is not None else []
         if self._live is not None:

@@ -90,6 +90,15 @@ def test_a_call_that_is_refused_to_threads(name: str) -> None:
         assert "namespace" not in python(*RUN, "--trace", "-c", code).stderr
 
 
+@needs_tracer
+def test_the_tables_of_a_trace_are_of_one_instant(tmp_path: Path) -> None:
+    metered("-c", "pass", options=["--trace", "--json", "out.json"], cwd=tmp_path)
+    stored = json.loads((tmp_path / "out.json").read_text())
+    [main] = stored["threads"]
+    held_ns, observed_ns = stored["snapshot"]["held_ns"], stored["snapshot"]["observed_ns"]
+    assert main["held_ns"] <= held_ns <= main["lifetime_ns"] <= observed_ns
+
+
 def test_report_comes_after_threads_and_handlers() -> None:
     code = (
         "import atexit, sys, threading, time\n"
