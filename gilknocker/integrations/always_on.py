@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from gilknocker._checks import checked_real, shown
 from gilknocker.meters.knock_knock import KnockKnock
 from gilknocker.meters.totals import Totals
+from gilknocker.meters.tracer import GilTracer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ __all__ = [
     "BUCKETS_SECONDS",
     "Source",
     "Turns",
+    "checked_tracer",
     "positive",
     "waits",
 ]
@@ -111,6 +113,13 @@ def waits(histogram: WaitHistogram) -> Iterator[float]:
     for lower_ns, upper_ns, count in histogram:
         for _ in range(count):
             yield (lower_ns + upper_ns - 1) / 2e9
+
+
+def checked_tracer(tracer: GilTracer | None) -> GilTracer | None:
+    """Return `tracer`, or raise TypeError."""
+    if tracer is not None and not isinstance(tracer, GilTracer):
+        raise TypeError(f"tracer must be a GilTracer or None, not {shown(tracer)}")
+    return tracer
 
 
 def positive(name: str, value: float) -> float:

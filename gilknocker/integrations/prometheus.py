@@ -27,16 +27,21 @@ from gilknocker.integrations.always_on import (
     BUCKETS_SECONDS,
     Source,
     Turns,
+    checked_tracer,
     positive,
     waits,
 )
 from gilknocker.meters.totals import Totals
-from gilknocker.meters.tracer import GilTracer
 from gilknocker.reports.plotting import require
 
 require("prometheus_client", "prometheus", "gilknocker.integrations.prometheus")
 
-from prometheus_client import REGISTRY, Counter, Histogram  # noqa: E402
+from prometheus_client import (  # noqa: E402
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Histogram,
+)
 from prometheus_client.core import (  # noqa: E402
     CounterMetricFamily,
     HistogramMetricFamily,
@@ -49,10 +54,10 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any
 
-    from prometheus_client import CollectorRegistry as _CollectorRegistry
     from typing_extensions import Self
 
     from gilknocker.meters.knock_knock import KnockKnock
+    from gilknocker.meters.tracer import GilTracer
     from gilknocker.snapshot.histogram import WaitHistogram
     from gilknocker.snapshot.value import Snapshot
 
@@ -98,17 +103,16 @@ class GilCollector:
     def __init__(
         self,
         knocker: KnockKnock | None = None,
-        registry: _CollectorRegistry | None = REGISTRY,
+        registry: CollectorRegistry | None = REGISTRY,
         *,
         tracer: GilTracer | None = None,
         stall_seconds: float = STALL_SECONDS,
     ) -> None:
         self._stall_ns = _stall_ns(stall_seconds)
-        if tracer is not None and not isinstance(tracer, GilTracer):
-            raise TypeError(f"tracer must be a GilTracer or None, not {shown(tracer)}")
+        self._registry = _checked_registry(registry)
+        checked_tracer(tracer)
         self._trace = None if tracer is None else Totals(tracer)
         self._meter = Source(knocker)
-        self._registry = registry
         try:
             if registry is not None:
                 registry.register(self)
@@ -190,7 +194,7 @@ class GilMetrics:
     def __init__(
         self,
         knocker: KnockKnock | None = None,
-        registry: _CollectorRegistry | None = REGISTRY,
+        registry: CollectorRegistry | None = REGISTRY,
         *,
         period_seconds: float = 1.0,
         stall_seconds: float = STALL_SECONDS,
@@ -198,7 +202,7 @@ class GilMetrics:
         self._stall_ns = _stall_ns(stall_seconds)
         period = positive("period_seconds", period_seconds)
         self._made: list[Any] = []
-        self._registry = registry
+        self._registry = _checked_registry(registry)
         self._meter = Source(knocker)
         try:
             self._held = self._make(Counter, *_HELD)
@@ -251,7 +255,14 @@ class GilMetrics:
             _unregister(self._registry, self._made.pop())
 
 
-def _unregister(registry: _CollectorRegistry | None, one: Any) -> None:
+def _checked_registry(registry: CollectorRegistry | None) -> CollectorRegistry | None:
+    """Return `registry`, or raise TypeError."""
+    if registry is not None and not isinstance(registry, CollectorRegistry):
+        raise TypeError(f"registry must be a CollectorRegistry or None, not {shown(registry)}")
+    return registry
+
+
+def _unregister(registry: CollectorRegistry | None, one: Any) -> None:
     """Take one out of a registry, if there is one and nobody else has."""
     if registry is not None:
         with suppress(KeyError):

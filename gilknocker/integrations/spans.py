@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from weakref import finalize
 
 from gilknocker import _core
-from gilknocker._checks import shown
+from gilknocker.integrations.always_on import checked_tracer
 from gilknocker.meters.lifecycle import FORKS
 from gilknocker.meters.tracer import GilTracer
 from gilknocker.meters.tracing import TRACING
@@ -95,8 +95,7 @@ class SharedTracer:
     """A tracer of the owner's, or ours, which keeps no events and which all users share."""
 
     def __init__(self, tracer: GilTracer | None) -> None:
-        if tracer is not None and not isinstance(tracer, GilTracer):
-            raise TypeError(f"tracer must be a GilTracer or None, not {shown(tracer)}")
+        tracer = checked_tracer(tracer)
         self._end: Callable[[], object] | None = None
         if tracer is None:
             user = object()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from typing_extensions import Buffer
 
-__all__ = ["LongHold", "as_events", "holders_together", "stored_waits", "thread_row"]
+__all__ = ["EVENT_BYTES", "LongHold", "as_events", "holders_together", "stored_waits", "thread_row"]
 
 
 class LongHold(NamedTuple):
@@ -26,6 +26,7 @@ class LongHold(NamedTuple):
 
 
 EVENT = [("start", "i8"), ("end", "i8"), ("thread", "u4"), ("kind", "u4")]
+EVENT_BYTES = sum(int(kind[1:]) for _, kind in EVENT)
 
 
 def as_events(values: Buffer) -> npt.NDArray[np.void]:

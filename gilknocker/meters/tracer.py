@@ -10,6 +10,7 @@ from gilknocker import _core
 from gilknocker._checks import checked_index
 from gilknocker.meters.known_threads import name_by_native_id
 from gilknocker.meters.trace_readings import (
+    EVENT_BYTES,
     LongHold,
     as_events,
     holders_together,
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
 __all__ = ["GilTracer", "GilTracerUnsupported", "LongHold"]
 
 MOST_EVENTS = 2**32
-_EVENT_BYTES = 24
 _SPARE = 256  # names that may be kept beyond those that are needed
 _MOST_LONG = 4_096  # events of a tracer that keeps the long ones
 
@@ -143,7 +143,7 @@ class GilTracer:
         try:
             self._core = _core.Tracer(size, waiters=waiters)
         except MemoryError:
-            needed = f"they need {size * _EVENT_BYTES / 1e9:.1f} GB"
+            needed = f"they need {size * EVENT_BYTES / 1e9:.1f} GB"
             raise MemoryError(f"there is no memory for events={size}: {needed}") from None
         self._totals: tuple[ref[Totals], ...] = ()  # who is told before a reset
         self._names: dict[int, str] = {}  # by serial

@@ -179,6 +179,12 @@ def test_a_tracer_is_a_tracer(tracer: Any) -> None:
     assert generate_latest(registry) == b""
 
 
+@pytest.mark.parametrize("kind", [GilCollector, GilMetrics])
+def test_a_registry_is_a_registry(kind: Any) -> None:
+    with pytest.raises(TypeError, match="registry must be a CollectorRegistry or None, not 'x'"):
+        kind(registry="x")
+
+
 def test_without_a_registry_they_are_registered_nowhere() -> None:
     with GilCollector(registry=None) as collector:
         assert {family.name for family in collector.collect()} == set(FAMILIES)

@@ -101,9 +101,12 @@ def hidden(report: pytest.TestReport) -> Iterator[None]:
 def _take_ours(where: pytest.Item | pytest.TestReport) -> list[tuple[str, object]]:
     """Take our pairs out, and return them; what has none of them is not touched."""
     pairs = _pairs(where)
-    ours = [pair for pair in pairs if _decoded(pair) is not None]
+    ours: list[tuple[str, object]] = []
+    others: list[Any] = []
+    for pair in pairs:
+        (others if _decoded(pair) is None else ours).append(pair)
     if ours:
-        pairs[:] = [pair for pair in pairs if _decoded(pair) is None]
+        pairs[:] = others
     return ours
 
 
