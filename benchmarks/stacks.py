@@ -15,46 +15,14 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from gilknocker import KnockKnock, Snapshot, _core
 
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+from known_shares import PARTS, churning, shares
+
 ROUND = 0.02  # seconds of CPU time in which each function has its turn
-
-
-def c_code(until: float) -> None:
-    while time.thread_time() < until:
-        sum(range(20_000))
-
-
-def python_loop(until: float) -> None:
-    while time.thread_time() < until:
-        pass
-
-
-def deep_recursion(until: float, depth: int = 150) -> None:
-    if depth:
-        deep_recursion(until, depth - 1)
-        return
-    while time.thread_time() < until:
-        pass
-
-
-def generator(until: float) -> None:
-    def numbers() -> Iterator[int]:
-        while time.thread_time() < until:
-            yield 1
-
-    for _ in numbers():
-        pass
-
-
-PARTS: dict[Callable[[float], None], float] = {
-    c_code: 0.4,
-    python_loop: 0.3,
-    deep_recursion: 0.2,
-    generator: 0.1,
-}
 
 
 def work(end: float, spent: Counter[str]) -> None:
@@ -81,17 +49,6 @@ def run(threads: int, seconds: float, stacks: bool = True) -> tuple[Snapshot, di
     return snapshot, {name: one / total for name, one in spent.items()}
 
 
-def shares(snapshot: Snapshot) -> dict[str, float]:
-    """Return each function's share of the time held by any of them."""
-    names = {part.__name__ for part in PARTS}
-    seen: Counter[str] = Counter()
-    for stack in snapshot.stacks:
-        for name in names.intersection(frame.function for frame in stack.frames):
-            seen[name] += stack.held_seconds  # type: ignore[assignment]
-    total = sum(seen.values())
-    return {name: seen[name] / total for name in names}
-
-
 def unknown(snapshot: Snapshot) -> float:
     """Return the share of the time held that no stack was found for."""
     lost = sum(stack.held_seconds for stack in snapshot.stacks if not stack.frames)
@@ -100,26 +57,8 @@ def unknown(snapshot: Snapshot) -> float:
 
 def beside_churn(seconds: float) -> Snapshot:
     """Return what was seen beside four threads that start and end others."""
-    stop = threading.Event()
-
-    def live() -> None:
-        for _ in range(200):
-            sum(range(200))
-
-    def churn() -> None:
-        while not stop.is_set():
-            thread = threading.Thread(target=live)
-            thread.start()
-            thread.join()
-
-    churners = [threading.Thread(target=churn) for _ in range(4)]
-    with KnockKnock(stacks=True) as knocker:
-        for one in churners:
-            one.start()
+    with KnockKnock(stacks=True) as knocker, churning():
         time.sleep(seconds)
-        stop.set()
-        for one in churners:
-            one.join()
         return knocker.snapshot()
 
 

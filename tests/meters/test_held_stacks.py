@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 
 import pytest
+from known_shares import PARTS, c_code, churning, deep_recursion, python_loop, shares
 from majority import mostly_within
 from needs import needs_gil
 from waiting import wait_until, work_until
@@ -27,49 +28,6 @@ def test_where_stacks_cannot_be_read_they_are_refused_with_the_reason() -> None:
     assert issubclass(StacksUnsupported, RuntimeError)
 
 
-def recurse(depth: int, until: float) -> None:
-    if depth:
-        recurse(depth - 1, until)
-        return
-    while time.thread_time() < until:
-        pass
-
-
-def c_code(until: float) -> None:
-    while time.thread_time() < until:
-        sum(range(100_000))
-
-
-def python_loop(until: float) -> None:
-    while time.thread_time() < until:
-        pass
-
-
-def deep_recursion(until: float) -> None:
-    recurse(150, until)
-
-
-def generator(until: float) -> None:
-    for _ in iter(lambda: yield_to(until), None):  # pragma: no branch
-        break
-
-
-def yield_to(until: float) -> None:
-    def numbers() -> object:
-        while time.thread_time() < until:
-            yield 1
-
-    for _ in numbers():  # type: ignore[attr-defined]
-        pass
-
-
-# What each does of all the work.
-PARTS: dict[Callable[[float], None], float] = {
-    c_code: 0.4,
-    python_loop: 0.3,
-    deep_recursion: 0.2,
-    generator: 0.1,
-}
 ROUND = 0.05  # seconds of CPU time
 
 
@@ -96,18 +54,6 @@ def measured(threads: int, seconds: float) -> tuple[Snapshot, dict[str, float]]:
         snapshot = knocker.snapshot()
     total = sum(spent.values())
     return snapshot, {name: seconds / total for name, seconds in spent.items()}
-
-
-def shares(snapshot: Snapshot) -> dict[str, float]:
-    """Each part's share of the time held by stacks that are of any of them."""
-    names = {part.__name__ for part in PARTS}
-    seen: Counter[str] = Counter()
-    for stack in snapshot.stacks:
-        functions = [frame.function for frame in stack.frames]
-        for name in names.intersection(functions):
-            seen[name] += stack.held_seconds
-    total = sum(seen.values())
-    return {name: seconds / total for name, seconds in seen.items()}
 
 
 @needs_stacks
@@ -202,26 +148,9 @@ def test_not_asked_for_they_are_not_read() -> None:
 
 @needs_stacks
 def test_beside_threads_that_churn_nearly_every_look_is_whole() -> None:
-    stop = threading.Event()
-
-    def live() -> None:
-        for _ in range(200):
-            sum(range(200))
-
-    def churn() -> None:
-        while not stop.is_set():
-            thread = threading.Thread(target=live)
-            thread.start()
-            thread.join()
-
-    churners = [threading.Thread(target=churn) for _ in range(4)]
     with KnockKnock(stacks=True) as knocker:
-        for one in churners:
-            one.start()
-        wait_until(lambda: knocker.snapshot().ticks_held > 500, seconds=60, every=0.5)
-        stop.set()
-        for one in churners:
-            one.join()
+        with churning():
+            wait_until(lambda: knocker.snapshot().ticks_held > 500, seconds=60, every=0.5)
         snapshot = knocker.snapshot()
     unknown = sum(one.held_seconds for one in snapshot.stacks if not one.frames)
     assert unknown <= 0.02 * snapshot.held_seconds  # benchmarks/stacks.py: 0.01
