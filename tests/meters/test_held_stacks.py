@@ -93,7 +93,7 @@ def test_a_stack_begins_with_the_outermost_and_ends_with_the_line_that_ran() -> 
     functions = [frame.function for frame in stack.frames]
     assert functions[-2:] == ["do_all", "python_loop"]
     assert "_bootstrap" in functions[0]  # of threading
-    assert stack.frames[-1].file == __file__
+    assert stack.frames[-1].file == python_loop.__code__.co_filename
     first = python_loop.__code__.co_firstlineno
     assert first < stack.frames[-1].line <= first + 2
 
