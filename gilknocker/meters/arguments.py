@@ -1,12 +1,11 @@
 """What may be asked of KnockKnock: its arguments checked, defaults filled in, all in ns.
 
 Annotations are in quotes where they are not plain: `from __future__` imports a module, which the
-first KnockKnock() has no use for.
+first KnockKnock() has no use for. Nor has it for `_checks`, unless an argument is not as usual, and
+each module costs it more than 0.1 ms.
 """
 
 import sys
-
-from gilknocker._checks import MAX_INT64, checked_index, checked_real, shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +18,7 @@ else:
 __all__ = ["Settings", "checked_method", "checked_overhead", "settle"]
 
 DEFAULT_INTERVAL_MICROS = 1_000
-DEFAULT_TIMEOUT_SECS = 1
+DEFAULT_TIMEOUT_NS = 1_000_000_000
 # Denser knocks disturb the program, and the looks with it (docs/measurement.md).
 INTERVALS_PER_KNOCK = 10
 METHODS = ("auto", "count", "look", "knock")
@@ -39,7 +38,8 @@ LATE_AFTER_NS = 50_000  # or a tenth of the interval, if that is more
 CONTENDED_AFTER_NS = 1_000_000 if sys.platform == "linux" else 50_000
 LOG_CAPACITY = 1 << 20
 
-MAX_MICROS = MAX_INT64 // 1_000
+MAX_NS = 2**63 - 1
+MAX_MICROS = MAX_NS // 1_000
 _MICROS = f"an integer (microseconds) from {{}} to {MAX_MICROS}"
 _SHARE = "a real number (a share of time) from 0 to 1"
 _SECONDS = "a real number (seconds) from 0 to 9.2e9"
@@ -102,17 +102,22 @@ def settle(
     return _bursts(interval, polling, sampling, sleeping, timeout_ns)
 
 
-def checked_method(value: str) -> str:
+def checked_method(value: object) -> str:
     """Return `value` if it is a method, or raise a TypeError or ValueError that says what is."""
-    if not isinstance(value, str):
-        raise TypeError(f"method must be one of {', '.join(METHODS)}, not {shown(value)}")
-    if value not in METHODS:
-        raise ValueError(f"method must be one of {', '.join(METHODS)}, not {shown(value)}")
-    return value
+    if isinstance(value, str) and value in METHODS:
+        return value
+    from gilknocker._checks import shown
+
+    error = ValueError if isinstance(value, str) else TypeError
+    raise error(f"method must be one of {', '.join(METHODS)}, not {shown(value)}")
 
 
 def checked_overhead(value: float) -> float:
     """Return `value` as a share of time, or raise a TypeError or ValueError."""
+    if type(value) is float and 0 <= value <= 1:
+        return value
+    from gilknocker._checks import checked_real, shown
+
     share = checked_real("max_overhead", value, _SHARE)
     if not 0 <= share <= 1:
         raise ValueError(f"max_overhead must be {_SHARE}, not {shown(value)}")
@@ -144,7 +149,7 @@ def _bursts(
     knocks = max(sampling_ns // polling_ns, 1)
     # 0.4 looks after each rest whether its burst is over, and begins the next one a rest later.
     period_ns = sleeping_ns * (sampling_ns // sleeping_ns + 2)
-    if period_ns > MAX_INT64:
+    if period_ns > MAX_NS:
         raise ValueError(
             f"sampling_interval_micros and twice sleeping_interval_micros must together be at most "
             f"{MAX_MICROS}, not {sampling_ns // 1_000} + 2 * {sleeping_ns // 1_000}"
@@ -185,12 +190,16 @@ def _optional_micros(name: str, value: "SupportsIndex | None") -> "int | None":
 
 
 def _micros(name: str, value: "SupportsIndex", least: int) -> int:
+    if type(value) is int and least <= value <= MAX_MICROS:
+        return value
+    from gilknocker._checks import checked_index
+
     return checked_index(name, value, _MICROS.format(least), least=least, most=MAX_MICROS)
 
 
 def _timeout_ns(secs: "float | None", micros: "SupportsIndex | None") -> int:
     if micros is None:
-        return _seconds("timeout_secs", DEFAULT_TIMEOUT_SECS if secs is None else secs)
+        return DEFAULT_TIMEOUT_NS if secs is None else _seconds("timeout_secs", secs)
     if secs is not None:
         raise TypeError("timeout_secs and timeout_micros cannot be combined: both are the timeout")
     return _micros("timeout_micros", micros, least=0) * 1_000
@@ -198,14 +207,16 @@ def _timeout_ns(secs: "float | None", micros: "SupportsIndex | None") -> int:
 
 def _seconds(name: str, value: float) -> int:
     """Return a time in ns, to the nearest."""
+    from gilknocker._checks import checked_real, shown
+
     ns = checked_real(name, value, _SECONDS) * 1e9
-    if not 0 <= ns <= MAX_INT64:
+    if not 0 <= ns <= MAX_NS:
         raise ValueError(f"{name} must be {_SECONDS}, not {shown(value)}")
     return round(ns)
 
 
 def _times(name: str, ns: int, factor: int, what: str) -> int:
-    if factor * ns > MAX_INT64:
+    if factor * ns > MAX_NS:
         raise ValueError(
             f"{name} must be at most {MAX_MICROS // factor}, not {ns // 1_000}, unless {what} "
             f"({factor} times that) is replaced"

@@ -271,7 +271,7 @@ def test_one_that_does_not_run_needs_little_and_a_start_loads_what_a_snapshot_ne
         "print(*new())"
     )
     assert loaded.splitlines() == [
-        "gilknocker gilknocker._checks gilknocker._core gilknocker.meters "
+        "gilknocker gilknocker._core gilknocker.meters "
         "gilknocker.meters.arguments gilknocker.meters.knock_knock",
         "",
     ]
