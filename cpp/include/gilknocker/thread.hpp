@@ -14,9 +14,11 @@ class Thread {
  public:
   using Body = void* (*)(void* argument);
 
-  // Once; throws std::system_error. The thread takes none of the program's signals.
+  // Once; throws std::system_error. The thread takes none of the program's signals. This object is
+  // there until `body` is called.
   void start(Body body, void* argument);
-  // One of them, once, after the start.
+  // One of them, once, after the start. On Linux one that was joined is not counted among the
+  // process's threads any more, either: Python warns of a fork where there are others.
   void join() noexcept;
   void detach() noexcept;
 
@@ -25,6 +27,14 @@ class Thread {
   void* handle_ = nullptr;
 #else
   pthread_t handle_{};
+#endif
+#if defined(__linux__)
+  static void* enter(void* thread);
+
+  // Written before the thread, and by its first act; read by that, and by who has joined it.
+  Body body_ = nullptr;
+  void* argument_ = nullptr;
+  long number_ = 0;
 #endif
 };
 

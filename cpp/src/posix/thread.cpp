@@ -4,6 +4,14 @@
 
 #include <system_error>
 
+#if defined(__linux__)
+#include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "gilknocker/this_thread.hpp"
+#endif
+
 namespace gilknocker {
 namespace {
 
@@ -25,15 +33,59 @@ class SignalsBlocked {
   sigset_t before_;
 };
 
-}  // namespace
-
-void Thread::start(Body body, void* argument) {
+void create(pthread_t* handle, Thread::Body body, void* argument) {
   const SignalsBlocked inherited_by_the_thread;
-  const int error = pthread_create(&handle_, nullptr, body, argument);
+  const int error = pthread_create(handle, nullptr, body, argument);
   if (error != 0) throw std::system_error(error, std::generic_category(), "pthread_create");
 }
 
+}  // namespace
+
+#if defined(__linux__)
+
+namespace {
+
+// Who joins is woken before the thread has left, some 20 µs on an idle machine, on a busy one as
+// long as it gets no CPU. When it has, the kernel tells nobody: it is asked, and for some 0.1 s at
+// most, for its number may have been given to another one.
+void wait_until_it_has_left(long number) noexcept {
+  constexpr int kYields = 64;
+  constexpr int kMost = 1'000;
+  for (int i = 0; i < kMost && syscall(SYS_tgkill, getpid(), number, 0) == 0; ++i) {
+    if (i < kYields) {
+      sched_yield();
+    } else {
+      this_thread::sleep_for(50'000);
+    }
+  }
+}
+
+}  // namespace
+
+void* Thread::enter(void* thread) {
+  auto* const self = static_cast<Thread*>(thread);
+  self->number_ = syscall(SYS_gettid);
+  return self->body_(self->argument_);
+}
+
+void Thread::start(Body body, void* argument) {
+  body_ = body;
+  argument_ = argument;
+  create(&handle_, &Thread::enter, this);
+}
+
+void Thread::join() noexcept {
+  pthread_join(handle_, nullptr);
+  wait_until_it_has_left(number_);
+}
+
+#else
+
+void Thread::start(Body body, void* argument) { create(&handle_, body, argument); }
 void Thread::join() noexcept { pthread_join(handle_, nullptr); }
+
+#endif
+
 void Thread::detach() noexcept { pthread_detach(handle_); }
 
 }  // namespace gilknocker
