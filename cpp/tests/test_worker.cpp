@@ -2,12 +2,6 @@
 #include <pthread.h>
 #include <signal.h>
 #endif
-#if defined(__linux__)
-#include <fcntl.h>
-#include <sched.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-#endif
 
 #include <atomic>
 #include <functional>
@@ -196,30 +190,6 @@ TEST(worker_says_that_it_ended_after_a_forced_unwind) {
 }
 
 #if !defined(_WIN32)  // it has no signals
-#if defined(__linux__)
-// A thread with files of its own closes them when it ends: after who joins it was woken.
-TEST(worker_that_was_joined_is_no_thread_of_the_process_any_more) {
-  const NothingLeft nothing_left;
-  int left = 0;
-  for (int i = 0; i < 20; ++i) {
-    Script script;
-    long thread = 0;
-    script.on_begin = [&](Nanos) {
-      thread = syscall(SYS_gettid);
-      CHECK_EQ(unshare(CLONE_FILES), 0);
-      const int file = open("/dev/null", O_RDONLY);
-      for (int copies = 0; copies < 10'000 && dup(file) >= 0; ++copies) {
-      }
-    };
-    const auto worker = worker_of(script);
-    worker->start("test", worker);
-    stop(*worker);
-    left += syscall(SYS_tgkill, getpid(), thread, 0) == 0;
-  }
-  CHECK_EQ(left, 0);
-}
-#endif
-
 TEST(worker_thread_has_its_name_and_takes_no_signal) {
   const NothingLeft nothing_left;
   sigset_t mine_before;

@@ -4,6 +4,8 @@
 // Thread safety: none; belongs to its owner.
 #pragma once
 
+#include <memory>
+
 #if !defined(_WIN32)
 #include <pthread.h>
 #endif
@@ -14,8 +16,8 @@ class Thread {
  public:
   using Body = void* (*)(void* argument);
 
-  // Once; throws std::system_error. The thread takes none of the program's signals. This object is
-  // there until `body` is called.
+  // Once; throws std::system_error, std::bad_alloc. The thread takes none of the program's signals,
+  // and needs this object no more.
   void start(Body body, void* argument);
   // One of them, once, after the start. On Linux one that was joined is not counted among the
   // process's threads any more, either: Python warns of a fork where there are others.
@@ -29,12 +31,15 @@ class Thread {
   pthread_t handle_{};
 #endif
 #if defined(__linux__)
-  static void* enter(void* thread);
-
   // Written before the thread, and by its first act; read by that, and by who has joined it.
-  Body body_ = nullptr;
-  void* argument_ = nullptr;
-  long number_ = 0;
+  struct Launch {
+    Body body;
+    void* argument;
+    long number = 0;
+  };
+  static void* enter(void* launch);
+
+  std::shared_ptr<Launch> launch_;
 #endif
 };
 

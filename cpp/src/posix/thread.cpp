@@ -9,6 +9,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <utility>
+
 #include "gilknocker/this_thread.hpp"
 #endif
 
@@ -62,21 +64,26 @@ void wait_until_it_has_left(long number) noexcept {
 
 }  // namespace
 
-void* Thread::enter(void* thread) {
-  auto* const self = static_cast<Thread*>(thread);
-  self->number_ = syscall(SYS_gettid);
-  return self->body_(self->argument_);
+void* Thread::enter(void* launch) {
+  const auto take = [](void* one) {
+    const std::unique_ptr<std::shared_ptr<Launch>> mine(static_cast<std::shared_ptr<Launch>*>(one));
+    (*mine)->number = syscall(SYS_gettid);
+    return std::pair((*mine)->body, (*mine)->argument);
+  };
+  const auto [body, argument] = take(launch);
+  return body(argument);
 }
 
 void Thread::start(Body body, void* argument) {
-  body_ = body;
-  argument_ = argument;
-  create(&handle_, &Thread::enter, this);
+  launch_ = std::make_shared<Launch>(Launch{body, argument});
+  auto theirs = std::make_unique<std::shared_ptr<Launch>>(launch_);
+  create(&handle_, &Thread::enter, theirs.get());
+  static_cast<void>(theirs.release());  // the thread owns it now
 }
 
 void Thread::join() noexcept {
   pthread_join(handle_, nullptr);
-  wait_until_it_has_left(number_);
+  wait_until_it_has_left(launch_->number);
 }
 
 #else
