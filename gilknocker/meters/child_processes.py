@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from functools import wraps
+from functools import partial, wraps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,10 +23,12 @@ class ChildCount:
     """
 
     def __init__(self) -> None:
-        self._forks = 0
+        self._forks = bytearray()  # as long as there were forks
         self._others = 0
         if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_parent=self._forked)
+            # In C: before Python 3.13.10 and 3.14.1 one in Python would let those threads of ours
+            # start again that a fork must not meet (see `lifecycle.WARNS_AFTER_HOOKS`).
+            os.register_at_fork(after_in_parent=partial(self._forks.append, 0))
         for name in ("posix_spawn", "posix_spawnp"):  # what subprocess uses where it can
             self._count(os, name)
         try:
@@ -47,17 +49,14 @@ class ChildCount:
 
         @wraps(original)
         def counted(*args: Any, **options: Any) -> Any:
-            before = self._forks
+            before = len(self._forks)
             pid = original(*args, **options)
-            if self._forks == before:  # a preexec_fn makes it a fork that Python knows of
+            if len(self._forks) == before:  # a preexec_fn makes it a fork that Python knows of
                 self._others += 1
             return pid
 
         setattr(module, name, counted)
         return counted
-
-    def _forked(self) -> None:
-        self._forks += 1
 
     @property
     def started(self) -> int:
@@ -66,7 +65,7 @@ class ChildCount:
             there = len(_children(os.getpid()))
         except OSError:  # no /proc
             there = 0
-        return max(self._forks + self._others, there)
+        return max(len(self._forks) + self._others, there)
 
 
 def cpu_ns() -> int:

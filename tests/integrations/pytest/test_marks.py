@@ -101,7 +101,8 @@ def test_limits(pytester: pytest.Pytester, words: tuple[str, ...]) -> None:
     assert re.search(r" m?s without a release.*; the limit is 50 ms", text)
     assert "assert 0" in text
     assert "limit_gil_contention: the GIL was held " in text
-    assert ("use of the GIL" in text) == bool(words)
+    # On a busy machine no knock may come in time: that is told without being asked for.
+    assert ("use of the GIL" in text) == (bool(words) or "could not be decided" in text)
 
 
 @needs_gil
