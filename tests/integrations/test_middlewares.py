@@ -107,6 +107,17 @@ def ending_with_the_body(app: Any, spans: Any, ended: list[Any]) -> Any:
     return instrumented
 
 
+def span_that_ended_with_the_body(app: Any, send: Any) -> Any:
+    """Return the span of one request, ended by the last message of its answer."""
+    ended: list[Any] = []
+    middleware = ours.GilAsgiMiddleware(app)
+    instrumented = ending_with_the_body(middleware, TracerProvider().get_tracer("test"), ended)
+    asyncio.run(instrumented({"type": "http"}, None, send))
+    middleware.close()
+    (span,) = ended
+    return span
+
+
 @needs_tracer
 @pytest.mark.parametrize("trailers", [False, True])
 @pytest.mark.parametrize("waits", [False, True])
@@ -128,19 +139,15 @@ def test_a_request_whose_span_ends_with_its_body_is_told(
         hold_gil(0.05)  # when the answer is there
 
     held: list[int] = []
-    sent, ended = [], []
+    sent = []
 
     async def send(message: Any) -> None:
         sent.append(message["type"])
 
-    middleware = ours.GilAsgiMiddleware(app)
-    instrumented = ending_with_the_body(middleware, TracerProvider().get_tracer("test"), ended)
     with GilTracer(0) as tracer:
         held.append(tracer.this_thread()[0])
-        asyncio.run(instrumented({"type": "http"}, None, send))
-    middleware.close()
+        span = span_that_ended_with_the_body(app, send)
     assert sent.count("http.response.body") == 2
-    (span,) = ended
     assert span.attributes[HELD] >= (0.15 if trailers else 0.1)
     assert span.attributes[HELD] <= (held[1] - held[0]) / 1e9 + 0.001
     assert not [one for one in caplog.records if "attribute" in one.message]  # of an ended span
@@ -160,14 +167,9 @@ def test_a_body_sent_by_another_task_tells_of_the_steps_so_far() -> None:
     async def send(message: Any) -> None: ...
 
     held: list[int] = []
-    ended: list[Any] = []
-    middleware = ours.GilAsgiMiddleware(app)
-    instrumented = ending_with_the_body(middleware, TracerProvider().get_tracer("test"), ended)
     with GilTracer(0) as tracer:
         held.append(tracer.this_thread()[0])
-        asyncio.run(instrumented({"type": "http"}, None, send))
-    middleware.close()
-    (span,) = ended
+        span = span_that_ended_with_the_body(app, send)
     assert 0.05 <= span.attributes[HELD] <= (held[1] - held[0]) / 1e9 + 0.001
 
 

@@ -274,6 +274,3 @@ def test_what_was_made_before_a_fork_goes_on_in_the_child() -> None:
         [sys.executable, "-c", FORKED], capture_output=True, text=True, timeout=60
     )
     assert (done.stdout, done.stderr) == ("done\n", "")
-
-
-# ---- requests ----------------------------------------------------------------------------------
