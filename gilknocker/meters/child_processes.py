@@ -26,8 +26,6 @@ class ChildCount:
         self._forks = bytearray()  # as long as there were forks
         self._others = 0
         if hasattr(os, "register_at_fork"):
-            # In C: before Python 3.13.10 and 3.14.1 one in Python would let those threads of ours
-            # start again that a fork must not meet (see `lifecycle.WARNS_AFTER_HOOKS`).
             os.register_at_fork(after_in_parent=partial(self._forks.append, 0))
         for name in ("posix_spawn", "posix_spawnp"):  # what subprocess uses where it can
             self._count(os, name)

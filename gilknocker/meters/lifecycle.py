@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Protocol, type_check_only
 
+    from gilknocker.meters.last_hook import LastHook
+
     @type_check_only
     class Runner(Protocol):
         """What is started and stopped: ``_core.Sampler``."""
@@ -44,7 +46,7 @@ FORK_TIMEOUT_NS = 1_000_000_000
 EXIT_TIMEOUT_NS = 1_000_000_000
 
 FORKS = hasattr(os, "register_at_fork")  # Windows does not
-# There the threads are counted only after the hooks of after_in_parent (gh-137109).
+# There the threads are counted only after the hooks of after_in_parent: see last_hook.
 WARNS_AFTER_HOOKS = FORKS and (
     (3, 13) <= sys.version_info < (3, 13, 10) or (3, 14) <= sys.version_info < (3, 14, 1)
 )
@@ -60,23 +62,19 @@ class Lifecycle:
 
     Parameters
     ----------
-    defers : bool
-        Whether a fork in the main thread is over only after its hooks: `deferred` is then filled
-        for somebody else to call.
+    last_hook : LastHook, optional
+        Where a fork in the main thread is over only after its hooks: what calls `resume` then.
 
     Attributes
     ----------
-    deferred : list of callable
-        What the main thread is to call when it is back from the fork.
     forks : int
         How many are under way, in whatever thread; counted by :func:`gilknocker._core.at_fork`.
     lock : RLock
         Of all that is in here.
     """
 
-    def __init__(self, *, defers: bool) -> None:
-        self._defers = defers
-        self.deferred: list[Callable[[], None]] = []
+    def __init__(self, last_hook: LastHook | None = None) -> None:
+        self._last_hook = last_hook
         self._exited = False
         self._begin_anew()
 
@@ -86,7 +84,7 @@ class Lifecycle:
         self._known: dict[int, ref[Runner]] = {}  # all that may run
         self._wanted: dict[int, ref[Runner]] = {}  # those to go on after a fork
         self.forks = 0
-        self.deferred.clear()
+        self._deferred.clear()
 
     def start(self, runner: Runner, prepare: Callable[[], object] | None = None) -> None:
         """Start `runner`, or let it start when the fork under way is done.
@@ -138,7 +136,7 @@ class Lifecycle:
             return False
         with self.lock:  # it starts, or pauses, or goes on at this moment
             wanted = self._wanted.get(id(runner))
-            paused = bool(self.forks or self.deferred)
+            paused = bool(self.forks or self._deferred)
             return (paused and wanted is not None and wanted() is runner) or runner.is_running
 
     def at_exit(self) -> None:
@@ -154,6 +152,8 @@ class Lifecycle:
     def before_fork(self) -> None:
         """Pause all runners. Each of another fork's too: it may not have ended yet."""
         with self.lock:
+            if self._last_hook is not None:
+                self._last_hook.be_last()
             runners = _alive(self._known)
         for runner in runners:
             runner.stop(FORK_TIMEOUT_NS)
@@ -161,8 +161,8 @@ class Lifecycle:
     def after_fork_in_parent(self) -> None:
         """Let the paused runners go on, unless another fork is under way."""
         with self.lock:
-            if self._defers and _in_main_thread():
-                self.deferred[:] = [self.resume]
+            if self._last_hook is not None and _in_main_thread():
+                self._last_hook.calls[:] = [self.resume]
             else:
                 self.resume()
 
@@ -182,7 +182,11 @@ class Lifecycle:
                     runner.start()
                 except (RuntimeError, MemoryError):
                     continue  # no thread to be had: is_running says so, and the next fork tries
-            self.deferred.clear()
+            self._deferred.clear()
+
+    @property
+    def _deferred(self) -> list[Callable[[], None]]:
+        return [] if self._last_hook is None else self._last_hook.calls
 
     def _forget_dropped(self) -> None:
         for references in (self._known, self._wanted):
@@ -203,18 +207,13 @@ def _in_main_thread() -> bool:
     return get_ident() == threading.main_thread().ident
 
 
-def _call_deferred_later() -> None:
-    # Not functools, which the program would pay for.
-    from _functools import partial  # type: ignore[import-not-found]
+def _process() -> Lifecycle:
+    if not WARNS_AFTER_HOOKS:
+        return Lifecycle()
+    from gilknocker.meters.last_hook import LastHook
 
-    # Calls call_soon() for each callable in the list, all in C: a hook in Python would itself run
-    # the pending call before it returns.
-    os.register_at_fork(
-        after_in_parent=partial(max, PROCESS.deferred, key=_core.call_soon, default=None)
-    )
+    return Lifecycle(LastHook())
 
 
-PROCESS = Lifecycle(defers=WARNS_AFTER_HOOKS)
+PROCESS = _process()
 _core.tell_lifecycle(PROCESS)
-if WARNS_AFTER_HOOKS:
-    _call_deferred_later()

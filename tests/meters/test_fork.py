@@ -167,6 +167,24 @@ def test_fork_in_the_block(filter: str) -> None:
 
 
 @pytest.mark.parametrize("filter", FILTERS)
+def test_hooks_in_python_that_are_registered_later(filter: str) -> None:
+    # Where Python counts threads after them (3.13.0 to 3.13.9, 3.14.0), and they run what is
+    # pending: ours must not have started by then.
+    check_program(
+        """
+        knocker.start()
+        check_goes_on(knocker)
+        for _ in range(3):
+            os.register_at_fork(after_in_parent=lambda: time.sleep(0.001))
+            for _ in range(3):
+                in_child(lambda: check_never_ran(knocker))
+                check_goes_on(knocker)
+        """,
+        filter=filter,
+    )
+
+
+@pytest.mark.parametrize("filter", FILTERS)
 def test_nested_forks(filter: str) -> None:
     check_program(
         """

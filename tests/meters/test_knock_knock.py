@@ -89,7 +89,7 @@ class FakeSampler:
 @pytest.fixture(autouse=True)
 def fake_core(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(knock_knock, "_core", types.SimpleNamespace(Sampler=FakeSampler))
-    monkeypatch.setattr(knock_knock, "PROCESS", Lifecycle(defers=False))
+    monkeypatch.setattr(knock_knock, "PROCESS", Lifecycle())
 
 
 def sampler_of(knocker: KnockKnock) -> Any:
@@ -157,7 +157,7 @@ def test_a_stuck_knock_is_a_warning_to_the_caller_and_stops_all_the_same(
 
 
 def test_a_finished_process_starts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    process = Lifecycle(defers=False)
+    process = Lifecycle()
     monkeypatch.setattr(knock_knock, "PROCESS", process)
     knocker = KnockKnock()
     process.at_exit()

@@ -12,6 +12,7 @@ from weakref import ref
 import pytest
 
 from gilknocker import _core
+from gilknocker.meters.last_hook import LastHook
 from gilknocker.meters.lifecycle import Lifecycle
 
 pytestmark = pytest.mark.thread_unsafe(reason="they share a fixture's object")
@@ -39,7 +40,7 @@ class Runner:
 
 @pytest.fixture
 def process() -> Lifecycle:
-    return Lifecycle(defers=False)
+    return Lifecycle()
 
 
 def begin_fork(process: Lifecycle) -> None:
@@ -234,24 +235,35 @@ def test_one_that_cannot_go_on_does_not_keep_the_others_from_it(process: Lifecyc
     assert [process.is_running(runner) for runner in runners] == [False, True, True]
 
 
+class Unregistered(LastHook):
+    """It has what is to be called, and nobody calls it."""
+
+    def __init__(self) -> None:
+        self.calls = []
+
+    def be_last(self) -> None:
+        self.calls.clear()
+
+
 def test_where_a_fork_ends_after_its_hooks_the_main_thread_defers() -> None:
-    process, runner = Lifecycle(defers=True), Runner()
+    hook, runner = Unregistered(), Runner()
+    process = Lifecycle(hook)
     process.start(runner)
     begin_fork(process)
     end_fork(process)
     assert not runner.is_running
     assert process.is_running(runner)
-    [resume] = process.deferred
+    [resume] = hook.calls
     resume()
     assert runner.is_running
-    assert process.deferred == []
+    assert hook.calls == []
     in_a_thread(lambda: begin_fork(process))
     in_a_thread(lambda: end_fork(process))
     assert runner.is_running
 
 
 def test_a_deferred_start_can_be_overtaken() -> None:
-    process, first, second = Lifecycle(defers=True), Runner(), Runner()
+    process, first, second = Lifecycle(Unregistered()), Runner(), Runner()
     for runner in (first, second):
         process.start(runner)
     begin_fork(process)
@@ -266,7 +278,6 @@ def test_a_deferred_start_can_be_overtaken() -> None:
 FORKS = """
 import os, subprocess, threading, time, warnings
 from gilknocker import KnockKnock, _core
-from gilknocker.meters.lifecycle import PROCESS, WARNS_AFTER_HOOKS
 
 def measured():
     seen = knocker.snapshot()
@@ -304,7 +315,7 @@ with KnockKnock(1000) as knocker:
 assert not knocker.is_running
 fork_without = os.fork() or os._exit(0)
 assert os.waitpid(fork_without, 0)[1] == 0
-assert not knocker.is_running and PROCESS.deferred == []
+assert not knocker.is_running
 """
 
 

@@ -270,7 +270,7 @@ def test_interrupt_right_after_a_start_does_not_lose_the_runner() -> None:
             self.is_running = False
             return True
 
-    process, runner = Lifecycle(defers=False), Runner()
+    process, runner = Lifecycle(), Runner()
     with pytest.raises(KeyboardInterrupt):
         process.start(runner)
     assert process.is_running(runner)
