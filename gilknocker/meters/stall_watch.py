@@ -6,6 +6,7 @@ import gc
 import os
 import sys
 import threading
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -284,8 +285,17 @@ class _Caller:
             try:
                 self._callback(stall)
             except BaseException as error:
-                raised = (type(error), error, error.__traceback__, None)
-                threading.excepthook(threading.ExceptHookArgs(raised))
+                _tell_hook(error)
+
+
+def _tell_hook(error: BaseException) -> None:
+    """Tell ``threading.excepthook``, and `sys.excepthook` what that raises itself."""
+    try:
+        raised = (type(error), error, error.__traceback__, None)
+        threading.excepthook(threading.ExceptHookArgs(raised))
+    except BaseException as of_hook:
+        with suppress(BaseException):  # no hook of the program's may end the thread
+            sys.excepthook(type(of_hook), of_hook, of_hook.__traceback__)
 
 
 def checked_tolerance(name: str, value: str) -> int:
@@ -311,11 +321,15 @@ def _descriptor(file: IO[str] | IO[bytes] | int | None) -> int:
             return sys.stderr.fileno()
         except (AttributeError, OSError, ValueError):  # none, or closed, or one that has none
             return 2
+    allowed = "a file object with a descriptor, its descriptor or None"
     try:
         descriptor = file.fileno()
     except AttributeError:
-        allowed = "a file object, its descriptor or None"
         raise TypeError(f"file must be {allowed}, not {shown(file)}") from None
+    except (OSError, ValueError) as error:  # it has none, or is closed
+        raise ValueError(f"file must be {allowed}, not {shown(file)}: {error}") from None
+    if type(descriptor) is not int:
+        raise TypeError(f"file must be {allowed}, not {shown(file)}")
     _check_is_for_writing(descriptor)
     return descriptor
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import gc
+import io
 import json
 import os
 import pickle
@@ -16,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from needs import needs_gil
@@ -223,6 +225,25 @@ def test_what_a_callback_raises_is_reported_and_the_next_is_called(
     assert [one.exc_type for one in raised] == [ZeroDivisionError] * len(seen)
 
 
+def test_a_hook_that_raises_ends_no_watch(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    raised: list[Any] = []
+
+    def raises(what: Any) -> None:
+        raise KeyError(what)
+
+    monkeypatch.setattr(threading, "excepthook", raises)
+    monkeypatch.setattr(sys, "excepthook", lambda *error: [raised.append(error[0]), raises(error)])
+    seen: list[Stall] = []
+
+    def callback(stall: Stall) -> None:
+        seen.append(stall)
+        raise ZeroDivisionError
+
+    with watch_stalls(TOLERATED, pipe.write_end, callback):
+        stall_until(lambda: len(seen) >= 2)
+    assert raised == [KeyError] * len(seen)
+
+
 def test_where_nobody_listens_what_a_callback_raises_is_printed() -> None:
     status, stderr = run(
         """
@@ -413,7 +434,9 @@ def test_a_stall_in_an_import_is_told_of(tmp_path: Path) -> None:
         ({"longer_than": 0.2}, TypeError, "longer_than must be a duration .*, not 0.2"),
         ({"longer_than": "5 ms"}, ValueError, "longer_than must be from 10 ms to 3600 s, not '5"),
         ({"longer_than": "2 h"}, ValueError, "longer_than must be a duration"),
-        ({"file": "stalls.log"}, TypeError, "file must be a file object, its descriptor or None"),
+        ({"file": "stalls.log"}, TypeError, "file must be a file object .*, not 'stalls.log'"),
+        ({"file": io.StringIO()}, ValueError, "file must be .*, its descriptor .*: fileno"),
+        ({"file": Mock(fileno=lambda: None)}, TypeError, "file must be .*, not <Mock"),
         ({"file": -1}, ValueError, "file must be a descriptor, 0 or more, not -1"),
         ({"file": 2**20}, OSError, "Bad file descriptor|No file descriptors available"),
         ({"callback": 3}, TypeError, "callback must be callable or None, not 3"),
