@@ -291,7 +291,9 @@ def compare(a: Snapshot, b: Snapshot, names: tuple[str, str] = ("before", "after
     Raises
     ------
     TypeError
-        If `a` or `b` is no snapshot.
+        If `a` or `b` is no snapshot, or `names` are no strings.
+    ValueError
+        If `names` are not two.
 
     Examples
     --------
@@ -307,7 +309,11 @@ def compare(a: Snapshot, b: Snapshot, names: tuple[str, str] = ("before", "after
     for name, value in (("a", a), ("b", b)):
         if not isinstance(value, Snapshot):
             raise TypeError(f"{name} must be a Snapshot, not {shown(value)}")
-    return Comparison(a, b, names)
+    if not isinstance(names, (tuple, list)) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"names must be two strings, not {shown(names)}")
+    if len(names) != 2:
+        raise ValueError(f"names must be two strings, not {shown(names)}")
+    return Comparison(a, b, (names[0], names[1]))
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:

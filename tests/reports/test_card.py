@@ -189,6 +189,21 @@ def test_compare_takes_snapshots_only() -> None:
         compare(tell([], []), "after.json")  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("names", "error", "shown"),
+    [
+        (("a",), ValueError, "a tuple of 1"),
+        (("a", "b", "c"), ValueError, "a tuple of 3"),
+        ((1, 2), TypeError, "a tuple of 2"),
+        ("ab", TypeError, "'ab'"),
+        (5, TypeError, "5"),
+    ],
+)
+def test_compare_takes_two_names(names: Any, error: type[Exception], shown: str) -> None:
+    with pytest.raises(error, match=rf"^names must be two strings, not {shown}$"):
+        compare(tell([], []), tell([], []), names=names)
+
+
 class Texts(HTMLParser):
     """What a page shows of a fragment once `kept` elements and no attributes are left of it.
 
