@@ -146,7 +146,7 @@ def traced(
         **{"in_flight_ns": 0, "knocks": len(waits), "holds": len(holds)},
         **{"wait_total_ns": sum(waits), "wait_max_ns": max(waits, default=0)},
         **{"held_ns": sum(holds), "waited_ns": sum(waits), "thread_ns": threads * 10**10},
-        **{"hold_max_ns": max(holds), "switch_interval_ns": 5 * MS},
+        **{"hold_max_ns": max(holds, default=0), "switch_interval_ns": 5 * MS},
         "_holders": tuple(
             (7 + n, n, name, round(sum(holds) * share / 100))
             for n, (name, share) in enumerate(holders)

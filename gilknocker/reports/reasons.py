@@ -312,7 +312,8 @@ def _on_trace(snapshot: Snapshot, fraction: float) -> str:
     if waited < HARDLY:
         return f"{figures}: hardly anybody had to wait."
     long_holds = ns_beyond(snapshot.hold_histogram, TURNS * switch)
-    if snapshot.hold_max_ns > snapshot.hold_histogram.highest_ns:  # it still goes on
+    # It still goes on. Of a window the longest may only be a bound.
+    if snapshot.hold_max_exact and snapshot.hold_max_ns > snapshot.hold_histogram.highest_ns:
         long_holds += snapshot.hold_max_ns
     waits_long = snapshot.percentile(90) >= TURNS * switch
     proven, by_line = _by_line(snapshot)
@@ -338,9 +339,10 @@ def _on_trace(snapshot: Snapshot, fraction: float) -> str:
         )
     longest = ""
     if snapshot.hold_max_ns >= LONG * switch:
+        at_most = "" if snapshot.hold_max_exact else "at most "
         longest = (
-            f" The longest hold took {format_ns(snapshot.hold_max_ns)}: nobody asked then, or it "
-            f"was {_KEPT}."
+            f" The longest hold took {at_most}{format_ns(snapshot.hold_max_ns)}: nobody asked "
+            f"then, or it was {_KEPT}."
         )
     return (
         f"{figures}: they were in each other's way. Processes would not be, nor code that releases "

@@ -225,7 +225,8 @@ def _holders(snapshot: Snapshot) -> str:
 
 def _holds(snapshot: Snapshot) -> str:
     if not snapshot.holds:
-        return f"one, of {format_ns(snapshot.hold_max_ns)}"
+        at_most = "" if snapshot.hold_max_exact else "at most "
+        return f"one, of {at_most}{format_ns(snapshot.hold_max_ns)}"
     shown = _percentiles(snapshot.hold_percentile, snapshot.hold_max_ns, snapshot.hold_max_exact)
     return f"{shown}; {format_count(snapshot.holds, 'hold')}; method trace"
 

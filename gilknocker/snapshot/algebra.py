@@ -40,6 +40,8 @@ def window_fields(later: Snapshot, earlier: Snapshot) -> dict[str, Any]:
     for name, value in counts.items():
         if value < 0:
             raise ValueError(f"later - earlier: {name} would be {value}")
+    # Of looks it had perhaps to catch up before, and then comes in steps.
+    counts["held_ns"] = min(counts["held_ns"], counts["observed_ns"])
     histogram = later.histogram - earlier.histogram
     if earlier.observed_ns:
         start_ns, start_unix_ns = earlier.end_ns, earlier.end_unix_ns
@@ -66,7 +68,7 @@ def window_fields(later: Snapshot, earlier: Snapshot) -> dict[str, Any]:
         "histogram": histogram,
         **_holds_of_window(later, earlier),
         "_holders": _holders_of_window(later, earlier),
-        "_stacks": _stacks_of("window", later, earlier),
+        "_stacks": _stacks_of_window(later, earlier),
         "_looks": _looks_of_window(later, earlier),
         "_merged": None,
     }
@@ -111,7 +113,7 @@ def merged_fields(a: Snapshot, b: Snapshot) -> dict[str, Any]:
         "hold_max_exact": hold_exact,
         "hold_histogram": a.hold_histogram + b.hold_histogram,
         "_holders": _merged_holders(a, b),
-        "_stacks": _stacks_of("merged", a, b),
+        "_stacks": _merged_stacks(a, b),
         "_looks": None,
         "_merged": _merged_weights(a, b),
     }
@@ -165,13 +167,18 @@ def _looks_of_window(later: Snapshot, earlier: Snapshot) -> tuple[int, int, int]
 
 def _holds_of_window(later: Snapshot, earlier: Snapshot) -> dict[str, Any]:
     histogram = later.hold_histogram - earlier.hold_histogram
-    grew = later.hold_max_ns > earlier.hold_max_ns
-    return {
-        "hold_histogram": histogram,
-        # The longest may still be going on, and be in no bucket yet.
-        "hold_max_ns": later.hold_max_ns if grew else min(histogram.highest_ns, later.hold_max_ns),
-        "hold_max_exact": not histogram or (later.hold_max_exact and grew),
-    }
+    held_ns = later.held_ns - earlier.held_ns
+    most_ended = sum((upper - 1) * count for _, upper, count in histogram)
+    longest, exact = min(histogram.highest_ns, later.hold_max_ns), not histogram
+    if later.hold_max_ns > earlier.hold_max_ns:
+        longest, exact = later.hold_max_ns, later.hold_max_exact
+    elif later.method == "trace" and held_ns > most_ended:
+        # One is still going on, and in no bucket yet. It may have begun before the window, or
+        # another may, whose part in it is less than its bucket says.
+        least_ended = sum(lower * count for lower, _, count in histogram)
+        going_on = held_ns - least_ended + histogram.highest_ns if histogram else later.hold_max_ns
+        longest, exact = min(going_on, later.hold_max_ns), False
+    return {"hold_histogram": histogram, "hold_max_ns": longest, "hold_max_exact": exact}
 
 
 def _holders_of_window(later: Snapshot, earlier: Snapshot) -> _StoredHolders:
@@ -221,13 +228,22 @@ def _holders_in(snapshot: Snapshot, whole: int) -> _StoredHolders:
     )
 
 
-def _stacks_of(which: str, a: Snapshot, b: Snapshot) -> _StoredStacks:
-    if a._stacks is None and b._stacks is None:  # nobody asked for them: nothing to import
+def _stacks_of_window(later: Snapshot, earlier: Snapshot) -> _StoredStacks:
+    if later._stacks is None:  # nobody asked for them: nothing to import
         return None
-    from gilknocker.snapshot import stacks
+    from gilknocker.snapshot.stacks import window
 
-    combined: _StoredStacks = getattr(stacks, which)(a._stacks, b._stacks)
-    return combined
+    return window(later._stacks, earlier._stacks)
+
+
+def _merged_stacks(a: Snapshot, b: Snapshot) -> _StoredStacks:
+    if a._stacks is None and b._stacks is None:
+        return None
+    from gilknocker.snapshot.stacks import merged, unknown
+
+    ours = unknown(a, b) if a._stacks is None else a._stacks
+    theirs = unknown(b, a) if b._stacks is None else b._stacks
+    return merged(ours, theirs)
 
 
 def _merged_weights(a: Snapshot, b: Snapshot) -> tuple[float, ...]:

@@ -98,7 +98,7 @@ def summary(snapshot: Snapshot) -> dict[str, Any]:
         found |= {
             "holds": snapshot.holds,
             **{f"hold_p{p}_ns": _without_nan(snapshot.hold_percentile(p)) for p in (50, 90, 99)},
-            "hold_max_ns": snapshot.hold_max_ns if snapshot.holds else None,
+            "hold_max_ns": snapshot.hold_max_ns if snapshot.holds or snapshot.hold_max_ns else None,
         }
     return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gilknocker._checks import INFINITY
+from gilknocker._checks import INFINITY, NAN
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -166,11 +166,13 @@ def effective_ticks(snapshot: SnapshotFigures) -> float:
     if is_exact(snapshot):
         return INFINITY if snapshot.observed_ns else 0.0
     if snapshot.method == "count":
-        looked = snapshot.observed_ns - snapshot.counted_ns
+        _, looked, _ = counted_parts(snapshot)
+        if not looked:  # the rest was without a GIL
+            return INFINITY
         # Not seen at all is what lay between two ways of measuring: no more than one look.
         _, weight, squared = look_weights(snapshot)
         looks = weight**2 / squared if squared else 1.0
-        return looks * (snapshot.observed_ns / looked) ** 2
+        return looks * ((snapshot.counted_ns + looked) / looked) ** 2
     _, seconds, squared_per_tick = weights(snapshot)
     if snapshot._merged is None or not squared_per_tick:
         _, weight, squared = look_weights(snapshot)
@@ -191,22 +193,50 @@ def wilson_interval(fraction: float, n: float) -> tuple[float, float]:
     return min(max(centre - half, 0.0), fraction), max(min(centre + half, 1.0), fraction)
 
 
+def counted_parts(snapshot: SnapshotFigures) -> tuple[float, float, float]:
+    """Return of what a window was made that was counted, at least in part, ns.
+
+    Returns
+    -------
+    counted_held, looked, share : float
+        For how long the GIL was held of what was counted; the time that was not, but for that
+        without a GIL; and the share of looks that found it held, NaN without any.
+    """
+    looked = float(max(snapshot.observed_ns - snapshot.counted_ns, 0))
+    held_looks, looks, _ = look_weights(snapshot)
+    if snapshot.ticks:
+        looked *= 1 - snapshot.ticks_disabled / snapshot.ticks
+    share = held_looks / looks if looks else NAN
+    # A difference has what was estimated anew of the time before, too: no more was held than was
+    # counted.
+    held = snapshot.held_ns - (share * looked if looks else 0.0)
+    return min(max(held, 0.0), float(snapshot.counted_ns)), looked, share
+
+
+def counted_fraction(snapshot: SnapshotFigures) -> float:
+    """Return the held fraction of a window that was counted, at least in part.
+
+    Of what was neither counted nor looked at nothing is known, and it is short.
+    """
+    held, looked, share = counted_parts(snapshot)
+    known = snapshot.counted_ns
+    if share == share:
+        held += share * looked
+        known += looked
+    return min(held / known, 1.0) if known else NAN
+
+
 def counted_interval(snapshot: SnapshotFigures) -> tuple[float, float]:
     """Return where the held fraction lies of a window that was counted, at least in part.
 
     Exactly there, if all of it was. Of what was looked at it is Wilson's interval, by its share of
-    the time; of what was neither counted nor looked at nothing is known.
+    the time.
     """
-    looked = max(snapshot.observed_ns - snapshot.counted_ns, 0)
-    held_looks, looks, squared = look_weights(snapshot)
+    held, looked, share = counted_parts(snapshot)
     low, high = 0.0, 1.0
-    held = float(snapshot.held_ns)
-    if looks:
-        share = held_looks / looks
+    if share == share:
+        _, looks, squared = look_weights(snapshot)
         low, high = wilson_interval(share, looks**2 / squared)
-        held -= share * looked
-    # A difference has what was estimated anew of the time before, too: no more was held than was
-    # counted.
-    counted = min(max(held, 0.0), snapshot.counted_ns)
-    lower, upper = ((counted + part * looked) / snapshot.observed_ns for part in (low, high))
+    whole = snapshot.counted_ns + looked
+    lower, upper = ((held + part * looked) / whole for part in (low, high))
     return min(lower, 1.0), min(upper, 1.0)

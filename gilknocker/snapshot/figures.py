@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gilknocker._checks import NAN
 from gilknocker.snapshot.fields import (
+    counted_fraction,
     counted_interval,
     effective_ticks,
     look_weights,
@@ -92,7 +93,8 @@ class SnapshotFigures:
     def held_fraction(self) -> float | None:
         """The share of time that a thread that is not ours held the GIL, 0 to 1.
 
-        Counted or traced, it is exact: ``held_ns / observed_ns``. Of looks
+        Counted or traced, it is exact: ``held_ns / observed_ns``. Counted in part, the rest is as
+        the looks in it say. Of looks
         ``ticks_held / (ticks - ticks_disabled)``, each weighted by the time that it stands for if
         they came more densely at first; of a merge of those, the parts' mean weighted by their
         observed time with a GIL. NaN where nothing was counted and no look taken, None if there was
@@ -100,9 +102,7 @@ class SnapshotFigures:
         One busy thread alone reads 1.0: that is not contention, see the waits.
         """
         if self.method == "count":
-            # Nothing is known of what was neither counted nor looked at, and it is short.
-            known = self.observed_ns if self.ticks else self.counted_ns
-            return min(self.held_ns / known, 1.0) if known else NAN
+            return counted_fraction(self)
         if self.method == "trace":
             return self.held_ns / self.observed_ns if self.observed_ns else NAN
         enabled = self.ticks - self.ticks_disabled

@@ -236,10 +236,32 @@ def gathered(stacks: Iterable[_StoredStack]) -> _StoredStacks:
     return (*told[:MOST_STACKS], *((*key, *times) for key, times in others.items()))
 
 
-def merged(a: _StoredStacks, b: _StoredStacks) -> _StoredStacks:
+def unknown(snapshot: SnapshotFigures, beside: SnapshotFigures) -> tuple[_StoredStack, ...]:
+    """Return what a snapshot without stacks adds to one with them: holds of which nothing is known.
+
+    In the unit of the others: their times sum to what was held and waited there only when they are
+    shown.
+    """
+    others = beside._stacks or ()
+    held = _in_unit_of([one[2] for one in others], beside.held_seconds, snapshot.held_seconds)
+    waited = _in_unit_of([one[3] for one in others], *map(waited_seconds, (beside, snapshot)))
+    if snapshot.method != "trace":  # a look sees that somebody waits, or that nobody does
+        waited = min(waited, held)
+    return (((), "", held, waited, 0, 0),) if held or waited else ()
+
+
+def _in_unit_of(column: list[int], whole_seconds: float, seconds: float) -> int:
+    """Return what is to `seconds` as the sum of a column is to the whole."""
+    if seconds != seconds:
+        return 0
+    unit = _unit(column, whole_seconds)
+    return round(seconds / unit if unit else seconds * 1e9)
+
+
+def merged(
+    a: Iterable[_StoredStack], b: Iterable[_StoredStack]
+) -> tuple[_StoredStack, ...]:
     """Return what two snapshots saw: equal stacks of threads of one name are one."""
-    if a is None or b is None:
-        return b if a is None else a
     sums: dict[Any, _Times] = {}
     for frames, thread, *times in (*a, *b):
         _add(sums, (frames, thread), tuple(times))

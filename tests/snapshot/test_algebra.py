@@ -18,12 +18,20 @@ from stories import (
     tell,
     ticks_lists,
     times_of,
+    traced,
     waits_lists,
 )
 
 from gilknocker import Snapshot, WaitHistogram
 
 MAX = 2**63 - 1
+
+
+def trace_of(ended: list[int], going_on: int) -> Snapshot:
+    """Return a trace of holds in ns, one after the other, the last of which has not ended."""
+    held = sum(ended) + going_on
+    changes = {"hold_max_ns": max([*ended, going_on]), "held_ns": held, "end_ns": held + 1}
+    return traced(ended, [], 1, [], **changes, observed_ns=held + 1)
 
 
 @given(ticks_lists, waits_lists, st.data())
@@ -61,6 +69,34 @@ def test_the_maximum_of_a_difference_is_flagged_unless_known(
     else:
         assert truth <= window.wait_max_ns <= min(truth * 65 / 64, max(waits))
     assert window.wait_max_exact == (not waits[n:] or truth > max(waits[:n], default=0))
+
+
+def test_no_more_was_held_in_a_window_than_it_took() -> None:
+    """Of looks, what is held by all of them may grow by more, when it has caught up."""
+    later = tell(["held"] * 20 + ["free"] * 20, [], held_ns=30 * MS)
+    window = later - tell(["held"] * 10 + ["free"] * 20, [], held_ns=10 * MS)
+    assert (window.held_ns, window.observed_ns) == (10 * MS, 10 * MS)
+    assert window.held_fraction == 1
+
+
+@given(st.lists(st.integers(1, 10**9), min_size=1), st.data())
+def test_the_longest_hold_of_a_window_is_known_or_bounded(
+    all_holds: list[int], data: st.DataObject
+) -> None:
+    """Holds one after the other; the window begins within one of them, and ends within another."""
+    n = data.draw(st.integers(0, len(all_holds) - 1))
+    cut = data.draw(st.integers(0, all_holds[n] - 1))
+    end = data.draw(st.integers(1, all_holds[-1] - cut if n == len(all_holds) - 1 else 1))
+    last = cut + end if n == len(all_holds) - 1 else data.draw(st.integers(1, all_holds[-1]))
+    earlier = trace_of(all_holds[:n], cut)
+    later = trace_of(all_holds[:-1], last)
+    truth = max([*all_holds[n:-1], last])
+    window = later - earlier
+    if window.hold_max_exact:
+        assert window.hold_max_ns == truth
+    else:
+        assert window.hold_max_ns >= truth
+        assert window.hold_max_ns <= later.hold_max_ns
 
 
 @given(ticks_lists, waits_lists, st.data())

@@ -158,8 +158,21 @@ def test_a_merge_adds_up_equal_stacks() -> None:
         ((WORK,), "a", 3 * MS, 0, 0, 0),
         ((MAIN,), "b", 4 * MS, 0, 0, 0),
     )
-    assert (a + looked())._stacks == a._stacks
     assert (looked() + looked())._stacks is None
+
+
+@pytest.mark.parametrize("seen", [4, 8])  # of the 8 ms that it was held: half the looks were late
+def test_what_a_part_without_stacks_held_is_of_the_unknown(seen: int) -> None:
+    a, b = with_stacks(((MAIN,), "a", seen, 2, 0)), looked()
+    for merge in (a + b, b + a):
+        held = {stack.frames: stack.held_seconds for stack in merge.stacks}
+        assert held == pytest.approx({(Frame(*MAIN),): a.held_seconds, (): b.held_seconds})
+        waited = {row.function: row.waited_seconds for row in merge.blame}
+        assert sum(waited.values()) == pytest.approx((a.wait_total_ns + b.wait_total_ns) / 1e9)
+        assert waited[MAIN[0]] == pytest.approx(a.wait_total_ns / 1e9)
+        assert Snapshot.from_dict(merge.to_dict()) == merge
+    nothing = tell([], [])
+    assert (a + nothing)._stacks == a._stacks
 
 
 def test_what_the_core_read_is_stored_by_name_and_in_time() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stories import MS, held_by, tell
+from stories import MS, counted, held_by, tell
 
 from gilknocker import Snapshot
 from gilknocker.meters.totals import Totals
@@ -120,6 +120,25 @@ def test_of_a_difference_no_more_was_held_than_was_counted() -> None:
     low, high = seen.held_fraction_interval or (1, 0)
     assert (low, high) == pytest.approx(wilson_interval(1.0, 6))
     assert low < 0.7
+
+
+def test_of_a_window_that_was_counted_in_part_the_fraction_is_in_its_interval() -> None:
+    """As when the time held waited for the estimate to catch up: 10 of its 100 looks were held."""
+    part: dict[str, Any] = {"method": "count", "counted_ns": 0, "held_ns": 50 * MS}
+    earlier = tell(["held"] * 50 + ["free"] * 50, [], **part)
+    later = tell(["held"] * 60 + ["free"] * 140, [], **part)
+    window = later - earlier
+    low, high = window.held_fraction_interval or (1, 0)
+    assert window.held_fraction == pytest.approx(0.1)
+    assert low < 0.1 < high
+
+
+def test_what_was_counted_is_not_weighed_by_time_without_a_gil() -> None:
+    busy = counted(tell(["held"] * 100, []))
+    without = tell(["disabled"] * 300, [], gil_enabled_now=False)
+    both = busy + without
+    assert both.held_fraction == 1
+    assert both.held_fraction_interval == (1, 1)
 
 
 def test_holders_of_a_merge_with_what_was_counted() -> None:
