@@ -309,11 +309,16 @@ def compare(a: Snapshot, b: Snapshot, names: tuple[str, str] = ("before", "after
     for name, value in (("a", a), ("b", b)):
         if not isinstance(value, Snapshot):
             raise TypeError(f"{name} must be a Snapshot, not {shown(value)}")
+    return Comparison(a, b, _checked_names(names))
+
+
+def _checked_names(names: Any) -> tuple[str, str]:
+    problem = f"names must be two strings, not {shown(names)}"
     if not isinstance(names, (tuple, list)) or not all(isinstance(name, str) for name in names):
-        raise TypeError(f"names must be two strings, not {shown(names)}")
+        raise TypeError(problem)
     if len(names) != 2:
-        raise ValueError(f"names must be two strings, not {shown(names)}")
-    return Comparison(a, b, (names[0], names[1]))
+        raise ValueError(problem)
+    return names[0], names[1]
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:

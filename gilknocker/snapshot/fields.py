@@ -219,7 +219,7 @@ def counted_fraction(snapshot: SnapshotFigures) -> float:
     Of what was neither counted nor looked at nothing is known, and it is short.
     """
     held, looked, share = counted_parts(snapshot)
-    known = snapshot.counted_ns
+    known = float(snapshot.counted_ns)
     if share == share:
         held += share * looked
         known += looked

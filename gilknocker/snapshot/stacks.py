@@ -258,9 +258,7 @@ def _in_unit_of(column: list[int], whole_seconds: float, seconds: float) -> int:
     return round(seconds / unit if unit else seconds * 1e9)
 
 
-def merged(
-    a: Iterable[_StoredStack], b: Iterable[_StoredStack]
-) -> tuple[_StoredStack, ...]:
+def merged(a: Iterable[_StoredStack], b: Iterable[_StoredStack]) -> tuple[_StoredStack, ...]:
     """Return what two snapshots saw: equal stacks of threads of one name are one."""
     sums: dict[Any, _Times] = {}
     for frames, thread, *times in (*a, *b):
