@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from gilknocker._checks import MAX_INT64, shown
-from gilknocker.snapshot import stacks
+from gilknocker.snapshot import stacks_as_dict
 from gilknocker.snapshot.fields import (
     COUNTS,
     FIELDS,
@@ -63,7 +63,7 @@ def encode(snapshot: Snapshot) -> dict[str, Any]:
         "histogram": [list(bucket) for bucket in snapshot.histogram],
         "hold_histogram": [list(bucket) for bucket in snapshot.hold_histogram],
         "holders": [dict(zip(_HOLDER, holder, strict=True)) for holder in snapshot._holders],
-        "stacks": None if snapshot._stacks is None else stacks.encode(snapshot._stacks),
+        "stacks": None if snapshot._stacks is None else stacks_as_dict.encode(snapshot._stacks),
         "looks": None if looks is None else dict(zip(_LOOKS, looks, strict=True)),
         "merged": None if merged is None else dict(zip(_MERGED, merged, strict=True)),
         "waits": None,
@@ -141,7 +141,7 @@ def decode(data: object) -> tuple[dict[str, Any], RawWaits | None, RawWaits | No
         "hold_histogram": _histogram("hold_histogram", data["hold_histogram"]),
         "_holders": tuple(_holder(holder) for holder in _list("holders", data["holders"])),
     }
-    fields["_stacks"] = stacks.decode(
+    fields["_stacks"] = stacks_as_dict.decode(
         data.get("stacks"), fields["method"] == "trace"
     )  # which version 1.0 had not
     _check_counts(fields)
