@@ -7,6 +7,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from gilknocker._checks import checked_real, shown
+from gilknocker.meters.bare_thread import tell_excepthook
 from gilknocker.meters.knock_knock import KnockKnock
 from gilknocker.meters.totals import Totals
 from gilknocker.meters.tracer import GilTracer
@@ -105,7 +106,10 @@ class Turns:
 
     def _work(self, period: float) -> None:
         while not self._ending.wait(period):
-            self.now()
+            try:
+                self.now()
+            except Exception as error:  # a full disk, say: the next turn may do better
+                tell_excepthook(error)
 
 
 def waits(histogram: WaitHistogram) -> Iterator[float]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from _thread import allocate_lock
+from contextlib import suppress
 
 from gilknocker import _core
 
@@ -10,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["BareThread"]
+__all__ = ["BareThread", "tell_excepthook"]
 
 
 class BareThread:
@@ -65,3 +68,13 @@ class BareThread:
         if thread is not None:
             thread.join()
         return True
+
+
+def tell_excepthook(error: BaseException) -> None:
+    """Tell ``threading.excepthook``, and `sys.excepthook` what that raises: the thread goes on."""
+    try:
+        raised = (type(error), error, error.__traceback__, None)
+        threading.excepthook(threading.ExceptHookArgs(raised))
+    except BaseException as of_hook:
+        with suppress(BaseException):  # no hook of the program's may end the thread
+            sys.excepthook(type(of_hook), of_hook, of_hook.__traceback__)

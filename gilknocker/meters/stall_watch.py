@@ -5,8 +5,6 @@ from __future__ import annotations
 import gc
 import os
 import sys
-import threading
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,7 +12,7 @@ from gilknocker import _core
 from gilknocker._checks import shown
 from gilknocker._durations import parse_duration
 from gilknocker._units import format_ns
-from gilknocker.meters.bare_thread import BareThread
+from gilknocker.meters.bare_thread import BareThread, tell_excepthook
 from gilknocker.meters.known_threads import known_threads
 from gilknocker.meters.lifecycle import FORKS, PROCESS
 from gilknocker.meters.stalls import Stall
@@ -285,17 +283,7 @@ class _Caller:
             try:
                 self._callback(stall)
             except BaseException as error:
-                _tell_hook(error)
-
-
-def _tell_hook(error: BaseException) -> None:
-    """Tell ``threading.excepthook``, and `sys.excepthook` what that raises itself."""
-    try:
-        raised = (type(error), error, error.__traceback__, None)
-        threading.excepthook(threading.ExceptHookArgs(raised))
-    except BaseException as of_hook:
-        with suppress(BaseException):  # no hook of the program's may end the thread
-            sys.excepthook(type(of_hook), of_hook, of_hook.__traceback__)
+                tell_excepthook(error)
 
 
 def checked_tolerance(name: str, value: str) -> int:

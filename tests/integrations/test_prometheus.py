@@ -23,7 +23,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from gilknocker import GilTracer, KnockKnock, WaitHistogram
-from gilknocker.integrations.always_on import BUCKETS_SECONDS
+from gilknocker.integrations.always_on import BUCKETS_SECONDS, Turns
 from gilknocker.integrations.prometheus import GilCollector, GilMetrics, _buckets, _stalls
 from gilknocker.testing import GilLoad, hold_gil
 
@@ -263,6 +263,24 @@ def test_metrics_are_updated_in_turns() -> None:
     assert buckets
     for bound, count in _buckets(snapshot.histogram):
         assert seen["python_gil_wait_seconds_bucket", f"knock{bound}"] == count
+
+
+def test_a_turn_that_fails_is_told_of_and_the_next_one_comes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[Any] = []
+    monkeypatch.setattr(threading, "excepthook", told.append)
+    calls: list[int] = []
+
+    def call() -> None:
+        calls.append(0)
+        if len(calls) == 1:
+            raise OSError("no space left")
+
+    turns = Turns(call, 0.01, "turns")
+    wait_until(lambda: len(calls) >= 2)
+    assert turns.close()
+    assert [one.exc_type for one in told] == [OSError]
 
 
 WORKERS = """
