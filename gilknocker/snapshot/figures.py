@@ -186,9 +186,9 @@ class SnapshotFigures:
 
         A sample, of the looks that found it held: ``frames`` (outermost first, each with its
         ``function``, ``file`` and ``line``), ``thread``, ``held_seconds``, ``native``. One without
-        frames is of the looks that could not tell. Empty where stacks were not asked for, by
-        ``KnockKnock(stacks=True)`` or ``GilTracer(stacks=True)``. Equal stacks of threads of one
-        name are one.
+        frames is of the looks that could not tell, and of what a merge has from snapshots without
+        stacks. Empty where stacks were not asked for, by ``KnockKnock(stacks=True)`` or
+        ``GilTracer(stacks=True)``. Equal stacks of threads of one name are one.
         """
         from gilknocker.snapshot.stacks import held_stacks
 
