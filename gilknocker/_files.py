@@ -119,8 +119,8 @@ class Target:
                 os.unlink(scratch)
 
     def write_text(self, text: str) -> None:
-        """Write `text` as UTF-8, as :meth:`write` does."""
-        self.write(lambda file: file.write(text.encode()))
+        """Write `text` as UTF-8, as :meth:`write` does; letters that are none are escaped."""
+        self.write(lambda file: file.write(text.encode("utf-8", "backslashreplace")))
 
     def _opened(self) -> int:
         if self._fd is None:

@@ -82,6 +82,12 @@ def test_links_stay(tmp_path: Path, file_system: str) -> None:
     assert only(tmp_path / "a", "real", "none")
 
 
+def test_letters_that_are_none_are_escaped(tmp_path: Path) -> None:
+    """As in a name that was cut in the middle of one, or a path that is not UTF-8."""
+    Target(tmp_path / "r").write_text("µ \udcff")
+    assert (tmp_path / "r").read_bytes() == "µ \\udcff".encode()
+
+
 def test_links_in_a_circle(tmp_path: Path) -> None:
     (tmp_path / "a").symlink_to("b")
     (tmp_path / "b").symlink_to("a")

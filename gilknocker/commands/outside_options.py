@@ -113,5 +113,5 @@ def print_report(
     for file in files:
         try:
             file.write(run, stderr)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise UsageError(f"{file.missing}: {error}") from None

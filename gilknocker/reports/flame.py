@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from gilknocker import __version__
+from gilknocker._units import printable
 from gilknocker.reports.stack_files import NATIVE, UNKNOWN, shown
 from gilknocker.snapshot.stacks import waited_seconds
 
@@ -126,7 +127,7 @@ def flame(snapshot: Snapshot, program: Sequence[str] = ()) -> str:
     A bar is clicked to see it alone; names can be searched for; instead of the time held, widths
     can be the time that others waited meanwhile (`Snapshot.blame`).
     """
-    title = "GIL held" + (f" by {' '.join(program)}" if program else "")
+    title = _html("GIL held" + (f" by {' '.join(program)}" if program else ""))
     # No name of a function ends the script.
     data = json.dumps(_nodes(snapshot), separators=(",", ":")).replace("<", "\\u003c")
     script = _SCRIPT.replace("DATA", data, 1)
@@ -135,12 +136,12 @@ def flame(snapshot: Snapshot, program: Sequence[str] = ()) -> str:
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{_html(title)}</title>
+<title>{title}</title>
 <style>
 {_STYLE}</style>
 </head>
 <body>
-<h1>{_html(title)}</h1>
+<h1>{title}</h1>
 <nav>
 <label>Width: <select id="by"><option value="held">time held</option>
 <option value="waited">time others waited</option></select></label>
@@ -177,7 +178,8 @@ def _nodes(snapshot: Snapshot) -> list[list[Any]]:
             if name:
                 number = numbers.setdefault((at, name), len(rows))
                 if number == len(rows):
-                    rows.append([name, 0.0, 0.0, sum(name.encode()) % 60, at])
+                    hue = sum(name.encode("utf-8", "backslashreplace")) % 60
+                    rows.append([name, 0.0, 0.0, hue, at])
                 at = number
             rows[at][1] += held * held_unit
             rows[at][2] += waited * waited_unit
@@ -189,4 +191,4 @@ def _unit(column: list[int], seconds: float) -> float:
 
 
 def _html(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return printable(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -140,6 +140,16 @@ def test_a_flame_graph_s_bars_sum_up(some: Snapshot) -> None:
     assert "http" not in page  # needs nothing else
 
 
+def test_names_that_are_not_utf_8() -> None:
+    """Cut in the middle of a letter, as the system cuts the name of a thread."""
+    frame = ("f", "/caf\udce9/a.py", 1)
+    snapshot = with_stacks(((frame,), "threa\udcc3", 5, 0, 0))
+    page = flame(snapshot, ["a.py", "\udcff"])
+    assert "<h1>GIL held by a.py  </h1>" in page
+    assert "thread threa\udcc3" in [node[0] for node in nodes_of(page)]
+    assert page.encode() and speedscope(snapshot, ["\udcff"]).encode()
+
+
 def test_a_flame_graph_of_hostile_names_and_of_deep_stacks() -> None:
     deep = tuple(("f", "deep.py", line) for line in range(1, 2_001))
     page = flame(with_stacks(((HOSTILE,), "</script>", 5, 0, 0), (deep, "t", 5, 0, 0)))

@@ -16,6 +16,7 @@ from types import SimpleNamespace
 import pytest
 from needs import needs_gil
 from runs import command
+from stories import tell
 from waiting import wait_until
 from watched import leaves, running, watch
 
@@ -23,11 +24,17 @@ outside = pytest.importorskip("gilknocker._outside")
 if sys.platform != "linux":
     pytest.skip("reads /proc", allow_module_level=True)
 
+from gilknocker._files import Target  # noqa: E402
+from gilknocker.commands.first_stderr import FirstStderr  # noqa: E402
+from gilknocker.commands.options import UsageError  # noqa: E402
+from gilknocker.commands.outputs import Output  # noqa: E402
 from gilknocker.commands.outside import _dump_lines  # noqa: E402
+from gilknocker.commands.outside_options import print_report  # noqa: E402
 from gilknocker.meters.outside import layouts, target  # noqa: E402
 from gilknocker.meters.outside.elf import Elf, NotElf  # noqa: E402
 from gilknocker.meters.outside.process import NoProcess, Process  # noqa: E402
 from gilknocker.meters.outside.watch import OutsideMeter  # noqa: E402
+from gilknocker.reports.run import Run  # noqa: E402
 
 pytestmark = [needs_gil]
 
@@ -195,6 +202,16 @@ def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
         late = command("record", "--seconds", "0.1", "--json", "/dev/full", str(process.pid))
     assert got.returncode == 2 and "--json cannot write" in got.stderr and not got.stdout
     assert late.returncode == 2 and "no report in '/dev/full': " in late.stderr
+
+
+def test_a_file_that_cannot_be_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def fails(*_: object) -> None:
+        raise ValueError("no such letter")
+
+    file = Output("report", "r", Target(tmp_path / "r"), fails)
+    with pytest.raises(UsageError, match="no report in 'r': no such letter"):
+        print_report(Run(tell(["held"] * 9, [])), [file], FirstStderr(), ["of a process"])
+    assert capsys.readouterr().out.endswith("\n  Note: of a process\n")
 
 
 def test_a_process_that_ends_meanwhile() -> None:
