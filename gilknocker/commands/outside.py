@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from contextlib import suppress
 
-from gilknocker._units import format_ns
+from gilknocker._units import fitting, format_ns
 from gilknocker.commands.first_stderr import FirstStderr
 from gilknocker.commands.options import UsageError
 from gilknocker.commands.outputs import outputs
@@ -58,7 +59,8 @@ def dump(words: Sequence[str]) -> None:
         state = _state(target)
     except NoProcess as error:
         raise UsageError(str(error)) from None
-    print(json.dumps(state, indent=1) if options.json else "\n".join(_dump_lines(state)))
+    text = json.dumps(state, indent=1) if options.json else "\n".join(_dump_lines(state))
+    print(fitting(text, sys.stdout))
 
 
 def _state(target: Target) -> dict[str, Any]:
@@ -170,7 +172,7 @@ def top(words: Sequence[str]) -> None:
         except KeyboardInterrupt:
             return
     if ended:
-        print(target.process.fate)
+        print(fitting(target.process.fate, sys.stdout))
 
 
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {"dump": dump, "record": record, "top": top}

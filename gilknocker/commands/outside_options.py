@@ -109,7 +109,7 @@ def print_report(
     """
     print(fitting(run.text(), sys.stdout), end="")
     for note in notes:
-        print(f"  Note: {note}")
+        print(fitting(f"  Note: {note}", sys.stdout))
     for file in files:
         try:
             file.write(run, stderr)

@@ -33,7 +33,7 @@ def watch(meter: OutsideMeter, title: str) -> bool:
     """
     with Keys() as keys:
         screen = Screen(meter, title, keys.there)
-        print(title, flush=True)
+        print(fitting(title, sys.stdout), flush=True)
         due = time.monotonic() + PERIOD_SECONDS
         while not meter.is_over():
             key = keys.wait(max(min(PATIENCE, due - time.monotonic()), 0.0))

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from needs import needs_gil
-from runs import command
+from runs import command, python
 from watched import running, watch
 
 pytest.importorskip("gilknocker._outside")
 if sys.platform != "linux":
     pytest.skip("reads /proc", allow_module_level=True)
 
+from gilknocker.commands import top
 from gilknocker.commands.attach import _relay
 from gilknocker.commands.outside import _dump_lines
 from gilknocker.commands.top import Screen
@@ -66,6 +68,31 @@ def test_a_thread_s_name_is_cleaned_in_top() -> None:
         screen.next_second()
     lines = "\n".join(screen.lines())
     assert "by na [31mme" in lines and are_words(lines)
+
+
+SPELT = """
+def spin_ü():
+    print("ready", flush=True)
+    while True:
+        pass
+spin_ü()
+"""
+
+
+def test_letters_that_the_output_lacks_are_escaped() -> None:
+    with running(SPELT, "spin") as process:
+        dump = ["-m", "gilknocker", "dump", str(process.pid)]
+        got = python(*dump, env={"PYTHONIOENCODING": "ascii"})
+    assert (got.returncode, got.stderr) == (0, "")
+    assert "\n    spin_\\xfc (<string>:" in got.stdout
+
+
+def test_letters_that_the_output_lacks_are_escaped_in_top(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(shown, "ascii"))
+    ended: Any = SimpleNamespace(read=dict, is_over=lambda: True)
+    assert top.watch(ended, "spin_ü")
+    assert shown.getvalue() == b"spin_\\xfc\n"
 
 
 def test_what_it_says_of_stalls_is_cleaned() -> None:
