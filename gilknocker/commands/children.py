@@ -47,7 +47,8 @@ def run_family(options: RunOptions) -> NoReturn:
     """
     stderr = FirstStderr()
     files = outputs(options, stderr)
-    command = [sys.orig_argv[0], *_python_options(), *options.words]  # as we were called ourselves
+    # As we were called ourselves.
+    command = [sys.orig_argv[0], *_python_options(), *_end_of_options(options), *options.words]
     signals = {*_PASSED_ON, signal.SIGCHLD}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     signal.signal(signal.SIGCHLD, lambda *_: None)  # what is ignored is not waited for, either
@@ -76,6 +77,11 @@ def _python_options() -> list[str]:
     else:  # the console script
         option = "-"
     return words if option == "-" else [*words, option]
+
+
+def _end_of_options(options: RunOptions) -> list[str]:
+    """Return what keeps Python from taking the name of a script for an option."""
+    return ["--"] if options.kind == "script" and options.target.startswith("-") else []
 
 
 def _watch(family: Family, pid: int, signals: set[int]) -> int:

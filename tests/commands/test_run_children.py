@@ -174,6 +174,13 @@ def test_python_s_own_options_go_to_the_program(how: list[str]) -> None:
     assert got.stdout == plain.stdout and got.returncode == 0
 
 
+def test_a_script_whose_name_begins_like_an_option(tmp_path: Path) -> None:
+    (tmp_path / "-x.py").write_text("import sys\nprint(sys.argv, sys.orig_argv[1:])")
+    plain = python("--", "-x.py", "-y", cwd=tmp_path)
+    got = python(*RUN, "--children", "--", "-x.py", "-y", cwd=tmp_path)
+    assert (got.returncode, got.stdout) == (0, plain.stdout)
+
+
 def test_the_program_s_python_is_called_by_the_name_that_ours_was() -> None:
     folder, name = os.path.split(sys.executable)
     python = os.path.join(folder, os.curdir, name)
