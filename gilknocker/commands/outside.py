@@ -165,6 +165,8 @@ def top(words: Sequence[str]) -> None:
     parser = parser_of("top", top.__doc__ or "")
     parser.add_argument("--interval-micros", type=micros, default=1000, help="of looks (1000)")
     options = parser.parse_args(words)
+    if sys.stdout is None:
+        raise UsageError("top: standard output is closed")
     target = target_of(options.pid)
     with OutsideMeter(target, options.interval_micros) as meter:
         try:

@@ -191,6 +191,20 @@ def test_ctrl_z_and_back(screen: _Screen) -> None:
     assert terminal.restored()
 
 
+def test_without_an_output_it_ends_at_once() -> None:
+    with target() as process:
+        top = [sys.executable, "-m", "gilknocker", "top", str(process.pid)]
+        got = subprocess.run(
+            ["sh", "-c", 'exec "$@" >&-', "sh", *top],
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=TIMEOUT,
+        )
+    assert got.returncode == 2
+    assert got.stderr == "gilknocker: error: top: standard output is closed\n"
+
+
 def test_plain_lines_elsewhere() -> None:
     with target() as process:
         top = subprocess.Popen(
