@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 __all__ = ["of_command", "of_missing", "of_python_option", "what_it_is"]
 
+_ENDS_OF_FILES = (".py", ".pyw", ".pyc", ".pyz")
 # Of `python --help`, but those that take the program: -c, -m, -.
 _PYTHON_OPTIONS = frozenset("bBdEhiIOPqRsSuvVWxX")
 _COMPILED = {
@@ -29,7 +30,8 @@ def of_missing(target: str, arguments: Sequence[str]) -> str:
         return f"; the program runs in this Python, so leave {target!r} out: gilknocker run {rest}"
     if os.path.isfile(f"{target}.py"):
         return f"; there is {target}.py"
-    if all(part.isidentifier() for part in target.split(".")):
+    is_file = target.endswith(_ENDS_OF_FILES)
+    if not is_file and all(part.isidentifier() for part in target.split(".")):
         return f"; a module is run with -m: gilknocker run -m {_line(target, arguments)}"
     return ""
 

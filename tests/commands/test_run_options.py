@@ -43,7 +43,10 @@ BUSY = "import time\nend = time.monotonic() + 0.4\nwhile time.monotonic() < end:
             "and --chrome-trace takes none",
         ),
         (["run", "--flame", "ok.py"], "run needs a program"),
-        (["run", "none.py"], "cannot read 'none.py': No such file or directory"),
+        *(
+            (["run", name], f"cannot read '{name}': No such file or directory\n")
+            for name in ("none.py", "none.pyw", "none.pyc", "none.pyz")
+        ),
         (["run", "-m", "a\nb"], "No module named a\\nb"),
         (["run", "folder"], "'folder' has no __main__.py to run"),
         (["run", "empty.zip"], "'empty.zip' has no __main__.py to run"),
