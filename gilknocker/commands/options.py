@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["OF_STACKS", "STARTED_WITH", "RunOptions", "UsageError", "parse_run"]
+__all__ = ["OF_STACKS", "STARTED_WITH", "RunOptions", "UsageError", "parse_run", "positive"]
 
 # What the interpreter had imported before anything of ours: a program cannot tell these from ours.
 STARTED_WITH = frozenset(sys.modules)
@@ -232,11 +232,21 @@ def _tolerated(name: str, text: str) -> str:
 
 
 def _micros(text: str) -> int:
+    from gilknocker._checks import shown
     from gilknocker.meters.arguments import INTERVALS_PER_KNOCK, MAX_MICROS
 
     most = MAX_MICROS // INTERVALS_PER_KNOCK
-    # isdecimal, and not int() alone: that takes "1_000", " 7 " and thousands of digits.
-    number = int(text) if text.isdecimal() and len(text) <= len(str(most)) else 0
-    if not 1 <= number <= most:
-        raise UsageError(f"--interval-micros must be an integer from 1 to {most}, not {text!r}")
+    number = positive(text, most)
+    if not number:
+        allowed = f"an integer from 1 to {most}"
+        raise UsageError(f"--interval-micros must be {allowed}, not {shown(text)}")
     return number
+
+
+def positive(word: str, most: int) -> int:
+    """Return the integer from 1 to `most` that a word is; 0 if it is none."""
+    # Not int() alone: that takes "1_000" and " 7 ", and fails on thousands of digits.
+    if not (word.isascii() and word.isdecimal() and len(word) <= len(str(most))):
+        return 0
+    number = int(word)
+    return number if number <= most else 0

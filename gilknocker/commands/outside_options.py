@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 
+from gilknocker._checks import shown
 from gilknocker._units import fitting
-from gilknocker.commands.options import UsageError
+from gilknocker.commands.options import UsageError, positive
 from gilknocker.meters.outside.process import NoProcess
 from gilknocker.meters.outside.target import NoPython, Target, Unreadable
 from gilknocker.reports.words import printable
@@ -45,17 +46,19 @@ def parser_of(command: str, what: str) -> argparse.ArgumentParser:
 
 
 def _pid(word: str) -> int:
-    if not (word.isascii() and word.isdecimal() and 0 < int(word) < 2**31):
-        raise argparse.ArgumentTypeError(f"PID must be the number of a process, not {word!r}")
-    return int(word)
+    number = positive(word, 2**31 - 1)
+    if not number:
+        raise argparse.ArgumentTypeError(f"PID must be the number of a process, not {shown(word)}")
+    return number
 
 
 def micros(word: str) -> int:
     """Return an interval, µs."""
-    if not (word.isascii() and word.isdecimal() and 1 <= int(word) <= _MOST_MICROS):
+    number = positive(word, _MOST_MICROS)
+    if not number:
         allowed = f"an integer from 1 to {_MOST_MICROS}"
-        raise argparse.ArgumentTypeError(f"must be {allowed}, not {word!r}")
-    return int(word)
+        raise argparse.ArgumentTypeError(f"must be {allowed}, not {shown(word)}")
+    return number
 
 
 def seconds(word: str) -> float:
@@ -65,7 +68,8 @@ def seconds(word: str) -> float:
     except ValueError:
         number = 0.0
     if not 0 < number <= 1e6:
-        raise argparse.ArgumentTypeError(f"must be a number of seconds up to 1e6, not {word!r}")
+        allowed = "a number of seconds up to 1e6"
+        raise argparse.ArgumentTypeError(f"must be {allowed}, not {shown(word)}")
     return number
 
 

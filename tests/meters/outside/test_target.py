@@ -250,6 +250,15 @@ def test_a_process_that_ends_while_it_is_made_out(
         (["record", "1", "--seconds", "0"], "must be a number of seconds up to 1e6, not '0'"),
         (["record", "1", "--interval-micros", "0"], "must be an integer from 1 to 10000000"),
         (["dump", "2147483646"], "there is no process 2147483646"),
+        (["dump", "9" * 5000], f"PID must be the number of a process, not '{'9' * 40}'...\n"),
+        (
+            ["record", "1", "--interval-micros", "9" * 5000],
+            f"must be an integer from 1 to 10000000, not '{'9' * 40}'...\n",
+        ),
+        (
+            ["record", "1", "--seconds", "9" * 5000],
+            f"must be a number of seconds up to 1e6, not '{'9' * 40}'...\n",
+        ),
     ],
 )
 def test_what_cannot_be(words: list[str], said: str) -> None:
