@@ -13,6 +13,8 @@ Nanos OutsideSchedule::gap() {
   return 1 + static_cast<Nanos>(std::min(gap, kMost));
 }
 
+void OutsideSchedule::restart(Nanos base) { due_ = base + gap(); }
+
 std::int64_t OutsideSchedule::advance_past(Nanos now) {
   const Nanos late = now - due_;
   due_ = std::max(now, due_) + gap();

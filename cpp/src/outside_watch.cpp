@@ -22,6 +22,8 @@ void OutsideWatch::begin() {
   this_thread::ask_for_short_slice();
   MutexLock lock(mutex_);
   sums_.began = sums_.ended = clock_.now();
+  schedule_.restart(sums_.began);  // the thread may have been let run long after it was made
+  cpu_before_ = clock_.thread_cpu();
 }
 
 Nanos OutsideWatch::due() const noexcept { return gil_.gone() ? kNever : schedule_.due(); }
@@ -35,7 +37,7 @@ void OutsideWatch::wake(Nanos now) {
   sums_.gone = gil_.gone();
   if (sums_.gone) return;
   sums_.ended = now;
-  sums_.cpu = clock_.thread_cpu();
+  sums_.cpu = clock_.thread_cpu() - cpu_before_;
   sums_.late += late;
   sums_.missed += missed;
   ++sums_.ticks;

@@ -3,11 +3,15 @@
 #include <cstdint>
 
 #include "check.hpp"
+#include "fake_python.hpp"
 #include "gilknocker/outside_gil.hpp"
 #include "gilknocker/outside_pause.hpp"
 #include "gilknocker/outside_target.hpp"
+#include "gilknocker/outside_watch.hpp"
 #include "gilknocker/process.hpp"
 #include "gilknocker/this_thread.hpp"
+#include "random_cases.hpp"
+#include "simulation.hpp"
 
 namespace gilknocker {
 namespace {
@@ -86,6 +90,34 @@ TEST(outside_layout_knows_its_names) {
   CHECK_EQ(layout.addresses().last_holder, 1'008u);
   CHECK_EQ(layout.addresses().state_native_id, GILKNOCKER_NONE);
   CHECK_EQ(layout.stacks().frame_previous, 5u);
+}
+
+// A busy machine may not let a new thread run for long: that time is not observed, nor is a look
+// missed in it, and the CPU time that the start took is none of the looks'.
+TEST(outside_watch_begins_when_its_thread_does) {
+  constexpr Nanos kMillisecond = 1'000'000;
+  constexpr Nanos kDelay = 800 * kMillisecond;
+  FakeMemory memory;
+  const OutsideAddresses addresses{16, 24, 32, 0, 8, 16};
+  memory.map(16, 24);  // zeros: the GIL is free
+  for_seeds(100, [&](Random& random) {
+    FakeClock clock(0);
+    OutsideWatch watch(memory, addresses, {}, clock, OutsideSchedule(kMillisecond, 0, random()),
+                       kMillisecond / 10);
+    clock.set(kDelay);
+    watch.begin();
+    const Nanos due = watch.due();
+    CHECK(due > kDelay);
+    clock.set(due);
+    watch.wake(due);
+    const OutsideReading reading = watch.read();
+    CHECK_EQ(reading.began, kDelay);
+    CHECK_EQ(reading.ended, due);
+    CHECK_EQ(reading.ticks, 1);
+    CHECK_EQ(reading.late, 0);
+    CHECK_EQ(reading.missed, 0);
+    CHECK_EQ(reading.cpu, due / FakeClock::kNanosPerCpu - kDelay / FakeClock::kNanosPerCpu);
+  });
 }
 
 TEST(outside_target_stops_when_its_process_is_not_there) {

@@ -26,6 +26,8 @@ class OutsideSchedule {
   // Chooses another one after `now`, and returns how many would have been due after this one by
   // then: a number drawn at random, as they would have been.
   std::int64_t advance_past(Nanos now);
+  // Begins again at `base`.
+  void restart(Nanos base);
 
  private:
   Nanos gap();

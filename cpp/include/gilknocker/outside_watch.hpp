@@ -78,6 +78,7 @@ class OutsideWatch final : public Task {
   OutsideSchedule schedule_;
   const Nanos late_after_;
   const std::unique_ptr<RawStack> raw_;
+  Nanos cpu_before_ = 0;  // what the thread had used when it began
   mutable Mutex mutex_;
   FrameTable frames_ GILKNOCKER_GUARDED_BY(mutex_);
   std::map<Key, std::int64_t> counts_ GILKNOCKER_GUARDED_BY(mutex_);
