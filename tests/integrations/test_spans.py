@@ -18,7 +18,7 @@ from waiting import wait_until
 
 pytest.importorskip("opentelemetry.sdk")
 
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 
 from gilknocker import GilTracer
 from gilknocker._core import trace_slots
@@ -64,6 +64,24 @@ def test_a_span_says_what_the_gil_cost_its_thread(spans: Any) -> None:
         least, most = (done[i] - begun[i]) / 1e9, (after[i] - before[i]) / 1e9
         assert least - 0.001 <= span.attributes[name] <= most + 0.001, name
     assert span.attributes[WAITED] > 0.02  # it did
+
+
+@needs_tracer
+def test_processors_after_it_are_flushed() -> None:
+    class Flushed(SpanProcessor):
+        def force_flush(self, timeout_millis: int = 30_000) -> bool:
+            flushed.append(timeout_millis)
+            return True
+
+    flushed: list[int] = []
+    provider = TracerProvider()
+    provider.add_span_processor(ours.GilSpanProcessor())
+    provider.add_span_processor(Flushed())
+    try:
+        assert provider.force_flush(5_000) is True
+    finally:
+        provider.shutdown()
+    assert len(flushed) == 1
 
 
 @needs_tracer
