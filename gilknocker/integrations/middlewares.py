@@ -56,14 +56,14 @@ class GilAsgiMiddleware:
             if kind == "http.response.trailers" or (
                 kind == "http.response.body" and not message.get("more_body")
             ):
-                put(span, *steps.until_now())
+                put(span, steps.until_now())
             await send(message)
 
         steps = _Steps(self._app(scope, receive, telling), self._tracer)
         try:
             await steps
         finally:
-            put(span, *steps.total)
+            put(span, steps.total)
 
     def close(self) -> None:
         """Use the tracer no longer."""
@@ -77,14 +77,18 @@ class _Steps:
         self._coroutine = coroutine
         self._tracer = tracer
         self._begun: _Share | None = None  # where the step began that runs now
-        self.total = 0.0, 0.0, 0.0
+        self.total: tuple[float, float, float] | None = None  # until a step is known
 
-    def until_now(self) -> tuple[float, float, float]:
-        """Return the sums, with those of the step that runs now so far."""
+    def until_now(self) -> tuple[float, float, float] | None:
+        """Return the sums, with those of the step that runs now so far; None if none is known."""
         now = self._tracer.share()
         if self._begun is None or now is None or now[0] is not self._begun[0]:
             return self.total
-        return add(self.total, seconds(self._begun, now))
+        return self._with(self._begun, now)
+
+    def _with(self, before: _Share, after: _Share) -> tuple[float, float, float]:
+        step = seconds(before, after)
+        return step if self.total is None else add(self.total, step)
 
     def __await__(self) -> Generator[Any, Any, Any]:
         inner = self._coroutine.__await__()
@@ -99,7 +103,7 @@ class _Steps:
                 after = self._tracer.share()
                 self._begun = None
                 if before is not None and after is not None:
-                    self.total = add(self.total, seconds(before, after))
+                    self.total = self._with(before, after)
             try:
                 step, value = inner.send, (yield awaited)
             except GeneratorExit:

@@ -141,11 +141,14 @@ def tell(span: Any, before: _Share | None, after: _Share | None) -> None:
     """Set on a span what the GIL cost its thread between the two, if that is known."""
     # A thread's own sums: those of another would not be comparable, and so bear its token.
     if before is not None and after is not None and before[0] is after[0]:
-        put(span, *seconds(before, after))
+        put(span, seconds(before, after))
 
 
-def put(span: Any, waited: float, held: float, held_by_others: float) -> None:
-    """Set these on a span, in seconds."""
+def put(span: Any, cost: tuple[float, float, float] | None) -> None:
+    """Set these on a span, in seconds, if they are known."""
+    if cost is None:
+        return
+    waited, held, held_by_others = cost
     # Less than 0: the tracer was reset meanwhile.
     if waited >= 0 and held >= 0 and held_by_others >= 0 and span.is_recording():
         set_one = span.set_attribute  # quicker than set_attributes

@@ -86,6 +86,27 @@ def test_what_an_application_raises_goes_through(kind: type[BaseException]) -> N
         asgi(TracerProvider().get_tracer("test"), app)
 
 
+@needs_tracer
+def test_what_was_not_measured_is_not_told() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.body", "body": b"a"})
+
+    async def send(message: Any) -> None: ...
+
+    def told(middleware: Any) -> set[str]:
+        with TracerProvider().get_tracer("test").start_as_current_span("request") as span:
+            asyncio.run(middleware({"type": "http"}, None, send))
+        return set(span.attributes)
+
+    of_ours, of_another = ours.GilAsgiMiddleware(app), ours.GilAsgiMiddleware(app, GilTracer(0))
+    try:
+        assert told(of_ours) == {WAITED, HELD, OTHERS}
+    finally:
+        of_ours.close()
+    assert told(of_ours) == set()
+    assert told(of_another) == set()  # its tracer does not run
+
+
 def ending_with_the_body(app: Any, spans: Any, ended: list[Any]) -> Any:
     """End a request's span as opentelemetry.instrumentation.asgi does: after its last message."""
 
