@@ -100,7 +100,7 @@ def instrument(
         if any(one.metering is not None for one in _INSTRUMENTS):
             raise RuntimeError("the GIL's metrics are instrumented already: uninstrument() first")
         instruments = next((one for one in _INSTRUMENTS if one.provider is provider), None)
-        metering = _Metering(knocker)
+        metering = _Metering(knocker, (0.0, 0.0) if instruments is None else instruments.told)
         if instruments is None:
             instruments = _Instruments(provider)
             _INSTRUMENTS.append(instruments)
@@ -120,21 +120,40 @@ def uninstrument() -> None:
             metering, instruments.metering = instruments.metering, None
             if metering is not None:
                 metering.close()
+                instruments.told = metering.told
 
 
 class _Metering:
-    """What is measured between `instrument` and `uninstrument`."""
+    """What is measured between `instrument` and `uninstrument`.
+
+    Parameters
+    ----------
+    knocker : KnockKnock or None
+        As of `instrument`.
+    told : (float, float), default zeros
+        What the counter of the same instruments told last: it goes on from there.
+
+    Attributes
+    ----------
+    told : (float, float)
+        (held, free) as they were last told, in seconds.
+    """
 
     turns: Turns
 
-    def __init__(self, knocker: KnockKnock | None) -> None:
+    def __init__(self, knocker: KnockKnock | None, told: tuple[float, float] = (0.0, 0.0)) -> None:
         self._source = Source(knocker)
         self._lock = Lock()
         self._recorded: Snapshot | None = None
+        self.told = told
         self._begin(os.getpid())
+        held, observed = self._read()
+        # An owner's knocker that runs on has what was told before.
+        self._base = max(told[0] - held, 0.0), max(told[1] - (observed - held), 0.0)
 
     def _begin(self, pid: int | None) -> None:
         self._pid = pid
+        self._base = self.told
         self._free = 0.0
         self._window: tuple[float, float] = 0.0, 0.0  # (held, observed) where it began
         self._utilization: float | None = None  # of the last window
@@ -154,7 +173,8 @@ class _Metering:
             held, observed = self._read()
             # From looks what is held is a share of the time, which may rise by more than passed.
             self._free = max(self._free, observed - held)
-            return held, self._free
+            self.told = self._base[0] + held, self._base[1] + self._free
+            return self.told
 
     def utilization(self) -> float:
         """Return the held share since the last time, if that is no shorter than a window may be."""
@@ -189,6 +209,7 @@ class _Instruments:
     def __init__(self, provider: Any) -> None:
         self.provider = provider
         self.metering: _Metering | None = None
+        self.told = 0.0, 0.0  # by the last metering that was closed
         meter = provider.get_meter("gilknocker")
         meter.create_observable_counter(
             "gilknocker.gil.time",
