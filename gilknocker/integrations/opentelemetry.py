@@ -99,7 +99,7 @@ def instrument(
     with _LOCK:
         if any(one.metering is not None for one in _INSTRUMENTS):
             raise RuntimeError("the GIL's metrics are instrumented already: uninstrument() first")
-        instruments = next((one for one in _INSTRUMENTS if one.provider is provider), None)
+        instruments = next((one for one in _INSTRUMENTS if one.are_of(provider)), None)
         metering = _Metering(knocker, (0.0, 0.0) if instruments is None else instruments.told)
         if instruments is None:
             instruments = _Instruments(provider)
@@ -207,7 +207,9 @@ class _Instruments:
     """Of one provider, once and for all; `metering` is None while nothing is to be told."""
 
     def __init__(self, provider: Any) -> None:
-        self.provider = provider
+        self._provider = provider
+        # Before one is set it is a proxy, which passes these instruments on to what is set.
+        self._global = provider is get_meter_provider()
         self.metering: _Metering | None = None
         self.told = 0.0, 0.0  # by the last metering that was closed
         meter = provider.get_meter("gilknocker")
@@ -229,6 +231,10 @@ class _Instruments:
             description="Waits for the GIL, of knocks.",
             explicit_bucket_boundaries_advisory=BUCKETS_SECONDS,
         )
+
+    def are_of(self, provider: Any) -> bool:
+        """Whether a provider has these instruments already."""
+        return provider is self._provider or (self._global and provider is get_meter_provider())
 
     def _times(self, options: object) -> Iterator[Any]:
         metering = self.metering

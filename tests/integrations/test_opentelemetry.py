@@ -201,6 +201,35 @@ def test_the_counter_goes_on_when_the_same_provider_is_instrumented_again() -> N
     assert 0 < sum(sum(delta.values()) for delta in deltas) <= measured + 0.1
 
 
+GLOBAL = """
+import time
+from opentelemetry import metrics
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from gilknocker.integrations.opentelemetry import instrument, uninstrument
+
+instrument()  # of what stands for a provider until there is one
+reader = InMemoryMetricReader()
+metrics.set_meter_provider(MeterProvider([reader]))
+for again in range(2):
+    time.sleep(0.1)
+    (resource,) = reader.get_metrics_data().resource_metrics
+    (scope,) = resource.scope_metrics
+    print(sorted(metric.name for metric in scope.metrics if metric.name.endswith("time")))
+    uninstrument()
+    if not again:
+        instrument()
+"""
+
+
+def test_a_provider_that_becomes_the_global_one_can_be_instrumented_again() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", GLOBAL], capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.splitlines() == ["['gilknocker.gil.time']"] * 2, done.stderr
+    assert done.stderr == ""  # the SDK complains of instruments made twice
+
+
 def test_several_readers_are_told_of_the_same_window() -> None:
     readers = [InMemoryMetricReader() for _ in range(3)]
     provider = MeterProvider(readers)
