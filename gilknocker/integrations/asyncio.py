@@ -13,6 +13,7 @@ took so long, because another thread held the GIL, or because the machine did no
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 import time
 from collections import Counter, deque
@@ -24,7 +25,7 @@ from gilknocker.integrations.loop_frames import Look, Looks
 from gilknocker.meters.tracer import GilTracer
 
 if TYPE_CHECKING:
-    from types import TracebackType
+    from types import CodeType, TracebackType
     from typing import Any
 
     import numpy as np
@@ -209,7 +210,9 @@ class LoopWatch:
         if now - due > self._threshold_ns:
             held = 0 if share is None else share[0] - self._noted[1]
             ran = time.thread_time_ns() - self._noted[2]
-            self._explain(due, now, held, ran, list(looks.kept))
+            frame = sys._getframe().f_back  # it is what calls all callbacks
+            caller = None if frame is None else frame.f_code
+            self._explain(due, now, held, ran, list(looks.kept), caller)
         self._note()
         self._schedule(max(due + self._interval_ns, time.monotonic_ns()))
 
@@ -219,7 +222,15 @@ class LoopWatch:
         held = 0 if share is None else share[0]
         self._noted = time.monotonic_ns(), held, time.thread_time_ns()
 
-    def _explain(self, due: int, now: int, held: int, ran: int, looks: list[Look]) -> None:
+    def _explain(
+        self,
+        due: int,
+        now: int,
+        held: int,
+        ran: int,
+        looks: list[Look],
+        caller: CodeType | None,
+    ) -> None:
         late_by = now - due
         events, threads = self._tracer.events(), self._tracer.threads()
         serials = {one.serial for one in threads if one.native_id == self._native_id}
@@ -232,12 +243,13 @@ class LoopWatch:
         going_on = max(held - _covered(events[ours & holds], self._noted[0], now), 0)
         own = min(_covered(events[ours & holds], due, now) + going_on, late_by - gil)
         rest = late_by - gil - own
-        if _in_a_callback(looks):
+        callbacks = [look.callback(caller) for look in looks]
+        if _in_a_callback(callbacks):
             own, rest = own + rest, 0  # which had let go of the GIL
         else:  # what the loop holds between callbacks is short, unless its thread is not run
             stopped = min(own, max(held - ran, 0))
             own, rest = own - stopped, rest + stopped
-        callback = _most([look.callback for look in looks])
+        callback = _most(callbacks)
         holder = self._holder(holders, threads, looks)
         late = Late(
             now,
@@ -285,9 +297,9 @@ class LoopWatch:
         self._tracer.stop()
 
 
-def _in_a_callback(looks: list[Look]) -> bool:
+def _in_a_callback(seen: list[str | None]) -> bool:
     """Whether the loop was seen in a callback more often than not."""
-    return 2 * sum(look.callback is not None for look in looks) > len(looks)
+    return 2 * sum(callback is not None for callback in seen) > len(seen)
 
 
 def _among(serials: npt.NDArray[Any], wanted: set[int]) -> npt.NDArray[np.bool_]:

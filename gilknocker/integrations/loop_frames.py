@@ -5,31 +5,45 @@ The innermost lines of all others come with it, and looks are kept as evenly as 
 
 from __future__ import annotations
 
-import asyncio.events
-import asyncio.runners
-import selectors
 import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from types import FrameType
+    from types import CodeType, FrameType
 
-__all__ = ["MOST_LOOKS", "Look", "Looks", "callback_of", "where"]
+__all__ = ["MOST_LOOKS", "Look", "Looks", "where"]
 
 MOST_LOOKS = 512
-
-# asyncio calls every callback from here.
-_RUN = asyncio.events.Handle._run.__code__
-_ASYNCIO_FOLDER = asyncio.events.__file__.rpartition("events.py")[0]
 
 
 class Look:
     """Where the threads were at an instant."""
 
     def __init__(self, frames: dict[int, FrameType], loop: int) -> None:
+        self.lines = {ident: where(frame) for ident, frame in frames.items()}
+        self._loop = loop
+        self._codes: list[CodeType] = []  # of the loop's thread, innermost first
         frame = frames.get(loop)
-        self.callback = None if frame is None else callback_of(frame)
-        self.lines = {ident: where(frame) for ident, frame in frames.items() if ident != loop}
+        while frame is not None:
+            self._codes.append(frame.f_code)
+            frame = frame.f_back
+
+    def callback(self, caller: CodeType | None) -> str | None:
+        """Return the callback that the loop was in, and its innermost line; None if in none.
+
+        Parameters
+        ----------
+        caller : code or None
+            Of the frame from which the loop calls: asyncio's ``Handle._run``. uvloop has no frames
+            of its own: what it calls stands on whatever called ``run_until_complete``, if anything.
+        """
+        if caller is None:
+            inner = len(self._codes)
+        elif caller in self._codes:
+            inner = self._codes.index(caller)
+        else:
+            return None
+        return f"{_name(self._codes[inner - 1])}, {self.lines[self._loop]}" if inner else None
 
 
 class Looks:
@@ -59,46 +73,11 @@ class Looks:
         self._turns += 1
 
 
-def callback_of(frame: FrameType) -> str | None:
-    """Return the callback that a loop is in, and its innermost line; None if it is in none.
-
-    asyncio's callbacks are what ``Handle._run`` calls. uvloop has no frames of its own: what it
-    calls stands on the frame that called ``run_forever``, which is asyncio's runner, or its own.
-    """
-    inner: FrameType | None = frame
-    outer = None  # the callback, if its caller is the loop
-    while inner is not None:
-        if inner.f_code is _RUN:
-            break
-        if _runs_a_loop(inner):
-            break
-        outer, inner = inner, inner.f_back
-    if inner is None or outer is None or _is_loop(frame):
-        return None
-    return f"{_name(outer)}, {where(frame)}"
-
-
 def where(frame: FrameType) -> str:
     """Return function and line of a frame, as ``file:line function``."""
     file = "/".join(frame.f_code.co_filename.split("/")[-2:])
-    return f"{file}:{frame.f_lineno} {_name(frame)}"
+    return f"{file}:{frame.f_lineno} {_name(frame.f_code)}"
 
 
-def _runs_a_loop(frame: FrameType) -> bool:
-    """Whether it is a frame that called the loop: of asyncio or of uvloop."""
-    file = frame.f_code.co_filename
-    return file.startswith(_ASYNCIO_FOLDER) and frame.f_code.co_name in (
-        "run",
-        "run_forever",
-        "run_until_complete",
-        "_run_once",
-    )
-
-
-def _is_loop(frame: FrameType) -> bool:
-    """Whether it waits for something to do."""
-    return frame.f_code.co_filename == selectors.__file__
-
-
-def _name(frame: FrameType) -> str:
-    return getattr(frame.f_code, "co_qualname", frame.f_code.co_name)
+def _name(code: CodeType) -> str:
+    return getattr(code, "co_qualname", code.co_name)

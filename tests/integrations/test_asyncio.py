@@ -39,8 +39,22 @@ def run_uvloop(main: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
     return uvloop.run(main())
 
 
+def run_uvloop_by_hand(main: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+    uvloop = pytest.importorskip("uvloop")
+    loop = uvloop.new_event_loop()
+    try:
+        return loop.run_until_complete(main())  # as a server does, from a file of its own
+    finally:
+        loop.close()
+
+
 loops = pytest.mark.parametrize(
-    "run", [pytest.param(run_asyncio, id="asyncio"), pytest.param(run_uvloop, id="uvloop")]
+    "run",
+    [
+        pytest.param(run_asyncio, id="asyncio"),
+        pytest.param(run_uvloop, id="uvloop"),
+        pytest.param(run_uvloop_by_hand, id="uvloop by hand"),
+    ],
 )
 
 
@@ -92,8 +106,12 @@ def in_python(seconds: float) -> None:
         sum(range(100))
 
 
+def in_a_child(seconds: float) -> None:
+    subprocess.run(["sleep", str(seconds)], capture_output=True)  # which selects, as a loop does
+
+
 @loops
-@pytest.mark.parametrize("block", [in_python, hold_gil, time.sleep])
+@pytest.mark.parametrize("block", [in_python, hold_gil, time.sleep, in_a_child])
 def test_the_loops_own_callback(run: Any, block: Callable[[float], None]) -> None:
     def slow_callback() -> None:
         block(0.3)
@@ -111,8 +129,22 @@ def test_the_loops_own_callback(run: Any, block: Callable[[float], None]) -> Non
     assert found
     worst = max(found, key=lambda late: late.own_seconds)
     assert worst.own_seconds > 0.2 - worst.machine_seconds  # when it was set aside
-    assert re.search(r"(test_asyncio|testing)\.py:\d+ ", str(worst.callback))
+    assert re.search(r"(test_asyncio|testing|selectors)\.py:\d+ ", str(worst.callback))
     assert "slow_callback" in str(watch)
+
+
+@loops
+def test_a_callback_that_blocks_before_the_first_tick(run: Any) -> None:
+    async def blocks_at_once() -> LoopWatch:
+        with LoopWatch(interval_seconds=0.02) as watch:
+            time.sleep(1)
+            await asyncio.sleep(0.05)
+        return watch
+
+    watch = run(blocks_at_once)
+    late = watch.late[0]
+    assert late.own_seconds > 0.5
+    assert "blocks_at_once" in str(late.callback)
 
 
 @loops
@@ -242,7 +274,7 @@ def test_the_machine_stops_a_loop_that_is_in_no_callback(
     looker: Any = SimpleNamespace(native_id=LOOKER)
     watch._looking = looker
     held = sum(end - start for thread, start, end in holds if thread == LOOP)
-    watch._explain(0, 100 * 10**6, held * 10**6, ran * 10**6, [])
+    watch._explain(0, 100 * 10**6, held * 10**6, ran * 10**6, [], None)
     (late,) = watch.late
     assert [late.own_seconds, late.gil_seconds, late.machine_seconds] == pytest.approx(
         [part / 1000 for part in parts]
