@@ -47,7 +47,7 @@ def test_it_uses_the_monitors_knocker_and_tells_the_scheduler(
         tmp_path_factory,
         """
 gil = watch(client)
-again = watch(client)  # nothing new
+again = watch(client)  # no knocker of its own
 
 two_threads_each(client)
 until(lambda: len(told(client)) == 2)
@@ -55,7 +55,31 @@ assert all(one["observed_seconds"] > 0 for one in told(client))
 assert len({one["id"] for one in told(client)}) == 2
 gil.close()
 gil.close()  # nothing more
+again.close()
 assert gil.by_worker() == {}
+""",
+    )
+
+
+def test_who_closes_one_watch_ends_no_other(tmp_path_factory: pytest.TempPathFactory) -> None:
+    run_file(
+        tmp_path_factory,
+        """
+def users(dask_worker):
+    meter = dask_worker.extensions["gilknocker"]
+    return len(meter._users), dask_worker.metrics.get("gil") is not None
+
+gil, again = watch(client), watch(client)
+assert set(client.run(users).values()) == {(2, True)}
+gil.close()
+assert set(client.run(users).values()) == {(1, True)}
+assert len(again.by_worker()) == 2
+until(lambda: again.totals().workers == 2)
+client.restart()  # those that come later, too
+assert set(client.run(users).values()) == {(1, True)}
+again.close()
+assert again.by_worker() == {}
+assert set(client.run(users).values()) == {(0, False)}
 """,
     )
 
@@ -105,7 +129,7 @@ for name in ("distributed", "distributed.core", "distributed.scheduler", "distri
     logging.getLogger(name).addHandler(handler)
 gil.close()
 gil.close()
-again.close()  # it is what the first has taken away
+again.close()
 assert said == [], said
 assert gil.by_worker() == {}
 """,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from gilknocker.integrations.dask.by_worker import ByWorker
 from gilknocker.integrations.dask.scheduler import GilSchedulerPlugin, has_plugins, read_scheduler
@@ -184,6 +185,7 @@ def watch(client: _Client, *, stacks: bool = False, tasks: bool = False) -> Clus
             "not an asynchronous one"
         )
     plugin = GilWorkerPlugin(stacks=stacks, tasks=tasks)
+    plugin.name += f"-{uuid4().hex}"  # who closes this watch ends no other
     gil = ClusterGil(client, plugin.name)
     client.register_plugin(GilSchedulerPlugin(plugin.name))
     try:

@@ -44,7 +44,8 @@ class GilWorkerPlugin(WorkerPlugin):  # type: ignore[misc]  # Any, for mypy
 
     def __init__(self, *, stacks: bool = False, tasks: bool = False) -> None:
         self._stacks, self._tasks = stacks, tasks
-        # Of its own for each way, so that one more is added to those that are there.
+        # Of its own for each way, so that one more is added to those that are there; `watch` gives
+        # each one of its own.
         self.name = NAME + "+stacks" * stacks + "+tasks" * tasks
 
     def setup(self, worker: Any) -> None:
