@@ -16,6 +16,7 @@ import asyncio
 import sys
 import threading
 import time
+from bisect import bisect_left, bisect_right
 from collections import Counter, deque
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -209,24 +210,26 @@ class LoopWatch:
         self.ticks += 1
         if now - due > self._threshold_ns:
             held = 0 if share is None else share[0] - self._noted[1]
-            ran = time.thread_time_ns() - self._noted[2]
+            waited = 0 if share is None else share[1] - self._noted[2]
+            ran = time.thread_time_ns() - self._noted[3]
             frame = sys._getframe().f_back  # it is what calls all callbacks
             caller = None if frame is None else frame.f_code
-            self._explain(due, now, held, ran, list(looks.kept), caller)
+            self._explain(due, now, held, waited, ran, list(looks.kept), caller)
         self._note()
         self._schedule(max(due + self._interval_ns, time.monotonic_ns()))
 
     def _note(self) -> None:
-        """Remember how long this thread has held the GIL until now, while it does, and has run."""
+        """Remember how long this thread has held the GIL until now, has waited for it, and run."""
         share = self._tracer.this_thread()
-        held = 0 if share is None else share[0]
-        self._noted = time.monotonic_ns(), held, time.thread_time_ns()
+        held, waited = (0, 0) if share is None else share[:2]
+        self._noted = time.monotonic_ns(), held, waited, time.thread_time_ns()
 
     def _explain(
         self,
         due: int,
         now: int,
         held: int,
+        waited: int,
         ran: int,
         looks: list[Look],
         caller: CodeType | None,
@@ -239,6 +242,8 @@ class LoopWatch:
         waits = events[ours & ~holds]
         lookers = {one.serial for one in threads if one.native_id == self._looking.native_id}
         gil, holders = _waited_for(events[~ours & holds], waits, due, now, lookers)
+        if len(events) == _EVENTS and events["start"][0] > due:  # the sum knows of older waits
+            gil = min(waited, late_by)
         # The hold that goes on, in which this runs, is in no event yet.
         going_on = max(held - _covered(events[ours & holds], self._noted[0], now), 0)
         own = min(_covered(events[ours & holds], due, now) + going_on, late_by - gil)
@@ -325,18 +330,20 @@ def _waited_for(
     one longer than that waits for the machine.
     """
     gil, holders = 0, Counter[int]()
-    for wait in waits:
-        start, end = max(int(wait["start"]), due), min(int(wait["end"]), now)
+    # As lists of numbers, for there may be many; those of the holds ascend: one has it at a time.
+    starts, ends, threads = (holds[name].tolist() for name in ("start", "end", "thread"))
+    for begun, ended in zip(waits["start"].tolist(), waits["end"].tolist(), strict=True):
+        start, end = max(begun, due), min(ended, now)
         if end <= start:
             continue
         others = looked = 0
-        for hold in holds[(holds["end"] > start) & (holds["start"] < end)]:
-            part = min(int(hold["end"]), end) - max(int(hold["start"]), start)
-            if int(hold["thread"]) in lookers:
+        for i in range(bisect_right(ends, start), bisect_left(starts, end)):
+            part = min(ends[i], end) - max(starts[i], start)
+            if threads[i] in lookers:
                 looked += part
             else:
                 others += part
-                holders[int(hold["thread"])] += part
+                holders[threads[i]] += part
         # To hand it over takes time as well, but no longer than the holds do: who then still
         # waits for what is free is not run.
         gil += min(end - start - looked, 2 * others)

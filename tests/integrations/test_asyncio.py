@@ -21,6 +21,7 @@ from needs import needs_tracer
 from own_threads import stolen_ns
 
 from gilknocker import GilTracer
+from gilknocker.integrations import asyncio as loop_asyncio
 from gilknocker.integrations import loop_frames
 from gilknocker.integrations.asyncio import LoopWatch
 from gilknocker.testing import GilLoad, hold_gil
@@ -270,16 +271,37 @@ def test_the_machine_stops_a_loop_that_is_in_no_callback(
     events["kind"][len(holds) :] = GilTracer.WAIT
     threads = [SimpleNamespace(serial=n, native_id=n, name=str(n)) for n in (LOOP, LOOKER, OTHER)]
     told: Any = SimpleNamespace(events=lambda: events, threads=lambda: threads)
-    watch._tracer, watch._native_id, watch._noted = told, LOOP, (0, 0, 0)
+    watch._tracer, watch._native_id, watch._noted = told, LOOP, (0, 0, 0, 0)
     looker: Any = SimpleNamespace(native_id=LOOKER)
     watch._looking = looker
     held = sum(end - start for thread, start, end in holds if thread == LOOP)
-    watch._explain(0, 100 * 10**6, held * 10**6, ran * 10**6, [], None)
+    watch._explain(0, 100 * 10**6, held * 10**6, 0, ran * 10**6, [], None)
     (late,) = watch.late
     assert [late.own_seconds, late.gil_seconds, late.machine_seconds] == pytest.approx(
         [part / 1000 for part in parts]
     )
     assert late.holder == (str(OTHER) if parts[1] else None)
+
+
+def test_a_tick_of_more_holds_and_waits_than_are_kept() -> None:
+    watch = LoopWatch()
+    kept = loop_asyncio._EVENTS
+    events = np.zeros(kept, watch._tracer.events().dtype)
+    events["start"] = 60_000_000 + 600 * np.arange(kept)  # what was before is no longer there
+    events["end"] = events["start"] + 600
+    events["kind"][0::2], events["kind"][1::2] = GilTracer.HOLD, GilTracer.WAIT
+    events["thread"] = LOOP  # each second wait of the loop is for a hold of another
+    events["thread"][2::4] = OTHER
+    events["start"][3::4] -= 600
+    threads = [SimpleNamespace(serial=n, native_id=n, name=str(n)) for n in (LOOP, LOOKER, OTHER)]
+    told: Any = SimpleNamespace(events=lambda: events, threads=lambda: threads)
+    looker: Any = SimpleNamespace(native_id=LOOKER)
+    watch._tracer, watch._native_id, watch._looking = told, LOOP, looker
+    watch._noted = (0, 0, 0, 0)
+    watch._explain(0, 100_000_000, 30_000_000, 70_000_000, 30_000_000, [], None)
+    (late,) = watch.late
+    assert (late.own_seconds, late.gil_seconds) == pytest.approx((0.03, 0.07))
+    assert late.holder == str(OTHER)
 
 
 @loops
