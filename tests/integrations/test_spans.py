@@ -222,13 +222,15 @@ def test_threads_may_begin_and_end_with_it() -> None:
 
 
 FORKED = """
-import os, sys
+import os, sys, warnings
 from opentelemetry.sdk.trace import TracerProvider
 from gilknocker import GilTracer
 from gilknocker._core import trace_slots
 from gilknocker.integrations.opentelemetry import GilSpanProcessor, GilWsgiMiddleware
 from gilknocker.testing import hold_gil
 
+# Threads of the SDK's own, which look for resources: they are joined, and may not have left yet.
+warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
 provider, bare = TracerProvider(), TracerProvider()
 processor = GilSpanProcessor()
 provider.add_span_processor(processor)

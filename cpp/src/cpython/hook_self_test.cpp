@@ -5,12 +5,12 @@
 #if GILKNOCKER_HAS_RELOCATION_PATCH
 
 #include <Python.h>
-#include <pthread.h>
 #include <semaphore.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <exception>
 #include <memory>
 #include <new>
 #include <vector>
@@ -21,6 +21,7 @@
 #include "cpython/hook_installation.hpp"
 #include "gilknocker/nanos.hpp"
 #include "gilknocker/this_thread.hpp"
+#include "gilknocker/thread.hpp"
 
 namespace gilknocker::gil_hooks {
 namespace {
@@ -58,8 +59,10 @@ class HandOver {
   const char* hand_over() {
     own_state_ = CPythonGil::instance().open_state();
     if (!own_state_) return "there was not enough memory to try it out";
-    pthread_t thread;
-    if (pthread_create(&thread, nullptr, &HandOver::take, this) != 0) {
+    Thread thread;
+    try {
+      thread.start(&HandOver::take, this);
+    } catch (const std::exception&) {
       own_state_->close();
       return "no thread could be started to try the tracing out";
     }
@@ -72,7 +75,7 @@ class HandOver {
     const bool seen = has_state_ && wait_for(asked_);
     told_ = trace_now();
     state = PyEval_SaveThread();
-    pthread_join(thread, nullptr);
+    thread.join();  // and until it has left: the program may fork next
     PyEval_RestoreThread(state);
     return seen ? nullptr : "a thread that waits for the GIL was not seen";
   }
