@@ -15,6 +15,7 @@ HeldStacks::HeldStacks(const Gil& gil, const Clock& clock, const Ledger& ledger,
       waiters_(std::move(waiters)),
       memory_(pid),
       holder_(gil, memory_, offsets),
+      proof_(gil),
       begun_(clock.now()),
       table_(memory_, offsets) {}
 
@@ -55,18 +56,9 @@ bool HeldStacks::find(HolderMark* mark) {
 
 bool HeldStacks::is_native(const HolderMark& mark, const std::optional<HolderId>& thread,
                            Nanos at) noexcept {
-  if (!thread || !gil_.asked_to_let_go(mark)) {
-    asked_since_ = kNever;
-    return false;
-  }
-  const std::optional<Nanos> cpu = process::cpu_of(thread->native_id);
-  if (asked_since_ == kNever || !(asked_mark_ == mark)) {
-    asked_since_ = at;
-    asked_mark_ = mark;
-    cpu_then_ = cpu;
-  }
-  return at - asked_since_ >= kGivesWayWithin && cpu && cpu_then_ &&
-         *cpu - *cpu_then_ >= kGivesWayWithin / 2;
+  if (thread) return proof_.look(mark, at, [&] { return process::cpu_of(thread->native_id); });
+  proof_.forget();
+  return false;
 }
 
 StacksReading HeldStacks::read() const {

@@ -7,6 +7,7 @@
 #include "check.hpp"
 #include "fake_python.hpp"
 #include "gilknocker/held_stacks.hpp"
+#include "gilknocker/native_proof.hpp"
 #include "gilknocker/stack_counts.hpp"
 #include "random_cases.hpp"
 #include "simulation.hpp"
@@ -73,6 +74,40 @@ class SteadyHolder final : public Gil {
   std::optional<HolderMark> now = HolderMark{FakePython::kThread, 1};
   bool asked = false;
 };
+
+TEST(native_code_is_proven_by_a_hold_that_goes_on_though_it_was_asked_to_end) {
+  constexpr Nanos kMillisecond = 1'000'000;
+  SteadyHolder gil;
+  gil.asked = true;
+  Nanos cpu = 0;
+  NativeProof proof(gil);
+  const auto look = [&](Nanos at) { return proof.look(*gil.now, at, [&] { return cpu; }); };
+  CHECK(!look(0));
+  cpu = 5 * kMillisecond;
+  CHECK(!look(4 * kMillisecond));
+  CHECK(look(5 * kMillisecond));
+  gil.asked = false;
+  CHECK(!look(6 * kMillisecond));
+  gil.asked = true;
+  CHECK(!look(7 * kMillisecond));
+  CHECK(!look(20 * kMillisecond));  // it had no CPU to give way in
+}
+
+// The looking thread had no CPU after it took the mark, and the same thread is asked in a hold of
+// later by now.
+TEST(what_is_seen_of_a_later_hold_proves_nothing_of_an_earlier) {
+  constexpr Nanos kMillisecond = 1'000'000;
+  SteadyHolder gil;
+  gil.asked = true;
+  NativeProof proof(gil);
+  const HolderMark mark = *gil.now;
+  CHECK(!proof.look(mark, 0, [] { return Nanos{0}; }));
+  const bool native = proof.look(mark, 10 * kMillisecond, [&] {
+    gil.now = HolderMark{mark.state, mark.turn + 2};
+    return 10 * kMillisecond;
+  });
+  CHECK(!native);
+}
 
 struct Watched {
   FakePython python{Layout::kCurrentFrame};

@@ -17,6 +17,7 @@
 #include "gilknocker/live_count.hpp"
 #include "gilknocker/memory.hpp"
 #include "gilknocker/nanos.hpp"
+#include "gilknocker/native_proof.hpp"
 #include "gilknocker/stack_counts.hpp"
 #include "gilknocker/stack_sink.hpp"
 #include "gilknocker/sync.hpp"
@@ -45,9 +46,6 @@ class HeldStacks final : public StackSink, private LiveCount<HeldStacks> {
   void reset() GILKNOCKER_EXCLUDES(mutex_);
 
  private:
-  // Python code lets go within microseconds of being asked. Who does not for so long, and has had
-  // half of that time on a CPU, is not in any.
-  static constexpr Nanos kGivesWayWithin = 5'000'000;
   // More places in a program than anybody reads of; those that come later have no names.
   static constexpr std::size_t kMostFrames = std::size_t{1} << 16;
 
@@ -64,9 +62,7 @@ class HeldStacks final : public StackSink, private LiveCount<HeldStacks> {
   HolderStack holder_;
   RawStack raw_;
   FrameTable::Stack stack_;
-  HolderMark asked_mark_;  // who has been asked to let go, since when
-  Nanos asked_since_ = kNever;
-  std::optional<Nanos> cpu_then_;
+  NativeProof proof_;
 
   mutable Mutex mutex_;
   Nanos begun_ GILKNOCKER_GUARDED_BY(mutex_) = 0;  // of the epoch: an earlier look is not of it
