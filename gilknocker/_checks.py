@@ -30,6 +30,31 @@ def shown(value: object) -> str:
     return text if len(text) <= 2 * _LONGEST else f"{text[: 2 * _LONGEST]}..."
 
 
+def stored_list(name: str, value: "Any") -> "list[Any]":
+    """Return `value` of stored data if it is a list, or raise TypeError."""
+    if not isinstance(value, list):
+        raise TypeError(f"{name} must be a list, not {shown(value)}")
+    return value
+
+
+def stored_count(name: str, value: "Any") -> int:
+    """Return `value` of stored data if it is a count or a time in ns.
+
+    Raises
+    ------
+    TypeError
+        If it is no int.
+    ValueError
+        If it is out of range.
+    """
+    allowed = "an integer from 0 to 2**63 - 1"
+    if type(value) is not int:
+        raise TypeError(f"{name} must be {allowed}, not {shown(value)}")
+    if not 0 <= value <= MAX_INT64:
+        raise ValueError(f"{name} must be {allowed}, not {shown(value)}")
+    return value
+
+
 def is_bool(value: object) -> bool:
     """Whether `value` is a bool, Python's or numpy's: both pass as integers elsewhere."""
     return type(value).__name__ in ("bool", "bool_")

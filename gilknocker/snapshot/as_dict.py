@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from gilknocker._checks import MAX_INT64, shown
+from gilknocker._checks import shown, stored_count, stored_list
 from gilknocker.snapshot import stacks_as_dict
 from gilknocker.snapshot.fields import (
     COUNTS,
@@ -47,7 +47,6 @@ _REQUIRED = (
 _OPTIONAL = ("summary", "stacks", "looks")
 _LONGEST = ("wait_max_ns", "in_flight_ns", "hold_max_ns")
 _FLAGS = ("wait_max_exact", "hold_max_exact", "slice_active")
-_ALLOWED_INT = "an integer from 0 to 2**63 - 1"
 _ALLOWED_SUM = "a number from 0 to 1e20"
 # Sums of floats, in whatever order they were added up.
 _ROUNDING = 1e-6
@@ -120,15 +119,15 @@ def decode(data: object) -> tuple[dict[str, Any], RawWaits | None, RawWaits | No
     _check_keys("a stored snapshot", data, (*_REQUIRED, *newer), optional=_OPTIONAL)
     if of_1_0:
         data = {**data, **_SINCE_1_1, "held_ns": _held_of_1_0(data)}
-    setting = _count if data["merged"] is None else _count_or_none
+    setting = stored_count if data["merged"] is None else _count_or_none
     interval = _count_or_none if data["method"] == "trace" else setting
     others = [name for name in (*SETTINGS, *ORIGIN) if name not in INTERVALS]
     fields: dict[str, Any] = {
-        **{name: _count(name, data[name]) for name in (*INSTANTS, *COUNTS)},
+        **{name: stored_count(name, data[name]) for name in (*INSTANTS, *COUNTS)},
         **{name: setting(name, data[name]) for name in others},
         **{name: interval(name, data[name]) for name in INTERVALS},
         **{
-            name: _count(name, data[name])
+            name: stored_count(name, data[name])
             for name in ("wait_max_ns", "in_flight_ns", "hold_max_ns")
         },
         **{name: _flag(name, data[name]) for name in _FLAGS},
@@ -139,7 +138,7 @@ def decode(data: object) -> tuple[dict[str, Any], RawWaits | None, RawWaits | No
         "gil_enabled": _gil_enabled(data["gil_enabled"]),
         "histogram": _histogram("histogram", data["histogram"]),
         "hold_histogram": _histogram("hold_histogram", data["hold_histogram"]),
-        "_holders": tuple(_holder(holder) for holder in _list("holders", data["holders"])),
+        "_holders": tuple(_holder(holder) for holder in stored_list("holders", data["holders"])),
     }
     fields["_stacks"] = stacks_as_dict.decode(
         data.get("stacks"), fields["method"] == "trace"
@@ -175,15 +174,7 @@ def _check_keys(
 
 
 def _count_or_none(name: str, value: Any) -> int | None:
-    return None if value is None else _count(name, value)
-
-
-def _count(name: str, value: Any) -> int:
-    if type(value) is not int:
-        raise TypeError(f"{name} must be {_ALLOWED_INT}, not {shown(value)}")
-    if not 0 <= value <= MAX_INT64:
-        raise ValueError(f"{name} must be {_ALLOWED_INT}, not {shown(value)}")
-    return value
+    return None if value is None else stored_count(name, value)
 
 
 def _flag(name: str, value: Any) -> bool:
@@ -237,14 +228,14 @@ def _holder(value: Any) -> tuple[int, int, str, int]:
     if not isinstance(value["name"], str):
         raise TypeError(f"holders.name must be a str, not {shown(value['name'])}")
     native_id, serial, held = (
-        _count(f"holders.{name}", value[name]) for name in ("native_id", "serial", "held")
+        stored_count(f"holders.{name}", value[name]) for name in ("native_id", "serial", "held")
     )
     return native_id, serial, value["name"], held
 
 
 def _histogram(name: str, value: Any) -> WaitHistogram:
-    for bucket in _list(name, value):
-        if len(_list(f"each bucket of {name}", bucket)) != 3:
+    for bucket in stored_list(name, value):
+        if len(stored_list(f"each bucket of {name}", bucket)) != 3:
             raise ValueError(
                 f"each bucket of {name} must be [lower_ns, upper_ns, count], not "
                 f"{len(bucket)} values"
@@ -253,12 +244,6 @@ def _histogram(name: str, value: Any) -> WaitHistogram:
         return WaitHistogram.from_buckets(value)
     except (TypeError, ValueError) as error:
         raise type(error)(f"{name}: {error}") from None
-
-
-def _list(name: str, value: Any) -> list[Any]:
-    if not isinstance(value, list):
-        raise TypeError(f"{name} must be a list, not {shown(value)}")
-    return value
 
 
 def _check_counts(fields: dict[str, Any]) -> None:
@@ -326,7 +311,7 @@ def _looks(value: Any, fields: dict[str, Any], merged: bool) -> tuple[int, int, 
     _check_keys("looks", value, _LOOKS)
     if merged:
         raise ValueError(f"looks must be None in a merge, not {shown(value)}")
-    held, enabled, squared = (_count(f"looks.{name}", value[name]) for name in _LOOKS)
+    held, enabled, squared = (stored_count(f"looks.{name}", value[name]) for name in _LOOKS)
     ticks, ticks_held = fields["ticks"] - fields["ticks_disabled"], fields["ticks_held"]
     most = enabled - (ticks - ticks_held)
     # Each look weighs 1 at least.
@@ -384,7 +369,7 @@ def _raw(name: str, value: Any, counted: str, most: int) -> RawWaits | None:
     if not isinstance(value, dict):
         raise TypeError(f"{name} must be a dict or None, not {shown(value)}")
     _check_keys(name, value, _WAITS)
-    first = _count(f"{name}.first_sequence", value["first_sequence"])
+    first = stored_count(f"{name}.first_sequence", value["first_sequence"])
     waits, times = (_counts(f"{name}.{key}", value[key]) for key in ("wait_ns", "knock_ns"))
     if len(waits) != len(times) or len(waits) > most:
         raise ValueError(
@@ -395,7 +380,7 @@ def _raw(name: str, value: Any, counted: str, most: int) -> RawWaits | None:
 
 
 def _counts(name: str, value: Any) -> list[int]:
-    return [_count(f"each of {name}", number) for number in _list(name, value)]
+    return [stored_count(f"each of {name}", number) for number in stored_list(name, value)]
 
 
 def _without_nan(value: float | None) -> float | None:

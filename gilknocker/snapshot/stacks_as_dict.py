@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gilknocker._checks import MAX_INT64, shown
+from gilknocker._checks import shown, stored_count, stored_list
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 __all__ = ["decode", "encode"]
 
 _KEYS = ("frames", "thread", "held_ns", "waited_ns", "native_ns", "retaken_ns")
-_TIME = "an integer from 0 to 2**63 - 1"
 
 
 def encode(stacks: _StoredStacks) -> dict[str, Any] | None:
@@ -53,14 +52,10 @@ def decode(value: Any, traced: bool) -> _StoredStacks:
         return None
     if not isinstance(value, dict) or set(value) != {"frames", "stacks"}:
         raise ValueError(f"stacks must be None or a dict of frames and stacks, not {shown(value)}")
-    frames = [_frame(one) for one in _list("stacks.frames", value["frames"])]
-    return tuple(_stack(one, frames, traced) for one in _list("stacks.stacks", value["stacks"]))
-
-
-def _list(name: str, value: Any) -> list[Any]:
-    if not isinstance(value, list):
-        raise TypeError(f"{name} must be a list, not {shown(value)}")
-    return value
+    frames = [_frame(one) for one in stored_list("stacks.frames", value["frames"])]
+    return tuple(
+        _stack(one, frames, traced) for one in stored_list("stacks.stacks", value["stacks"])
+    )
 
 
 def _frame(value: Any) -> _StoredFrame:
@@ -79,25 +74,19 @@ def _stack(value: Any, frames: list[_StoredFrame], traced: bool) -> _StoredStack
         raise ValueError(f"each of stacks must be a dict of {', '.join(_KEYS)}, not {shown(value)}")
     if not isinstance(value["thread"], str):
         raise TypeError(f"stacks.thread must be a str, not {shown(value['thread'])}")
-    numbers = _list("stacks.frames of a stack", value["frames"])
+    numbers = stored_list("stacks.frames of a stack", value["frames"])
     for number in numbers:
         if type(number) is not int or not 0 <= number < len(frames):
             raise ValueError(
                 f"a frame of a stack must be an integer from 0 to {len(frames) - 1}, "
                 f"not {shown(number)}"
             )
-    held, waited, native, retaken = (_time(f"stacks.{name}", value[name]) for name in _KEYS[2:])
+    held, waited, native, retaken = (
+        stored_count(f"stacks.{name}", value[name]) for name in _KEYS[2:]
+    )
     if (waited > held and not traced) or native > held:
         raise ValueError(f"stacks.waited_ns and native_ns must be at most held_ns, {held}")
     if retaken > waited:
         raise ValueError(f"stacks.retaken_ns must be at most waited_ns, {waited}")
     found = tuple(frames[number] for number in numbers)
     return found, value["thread"], held, waited, native, retaken
-
-
-def _time(name: str, value: Any) -> int:
-    if type(value) is not int:
-        raise TypeError(f"{name} must be {_TIME}, not {shown(value)}")
-    if not 0 <= value <= MAX_INT64:
-        raise ValueError(f"{name} must be {_TIME}, not {shown(value)}")
-    return value

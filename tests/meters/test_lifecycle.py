@@ -278,6 +278,7 @@ def test_a_deferred_start_can_be_overtaken() -> None:
 FORKS = """
 import os, subprocess, threading, time, warnings
 from gilknocker import KnockKnock, _core
+from gilknocker.meters.lifecycle import PROCESS
 
 def measured():
     seen = knocker.snapshot()
@@ -315,7 +316,7 @@ with KnockKnock(1000) as knocker:
 assert not knocker.is_running
 fork_without = os.fork() or os._exit(0)
 assert os.waitpid(fork_without, 0)[1] == 0
-assert not knocker.is_running
+assert not knocker.is_running and PROCESS._deferred == []
 """
 
 

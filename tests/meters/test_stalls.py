@@ -209,11 +209,7 @@ def test_the_callback_gets_each_that_is_over(pipe: Pipe) -> None:
     assert "<Stall 1: " in repr(seen[0])
 
 
-def test_what_a_callback_raises_is_reported_and_the_next_is_called(
-    pipe: Pipe, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    raised: list[Any] = []
-    monkeypatch.setattr(threading, "excepthook", raised.append)
+def told_to_a_callback_that_raises(pipe: Pipe) -> list[Stall]:
     seen: list[Stall] = []
 
     def callback(stall: Stall) -> None:
@@ -222,6 +218,15 @@ def test_what_a_callback_raises_is_reported_and_the_next_is_called(
 
     with watch_stalls(TOLERATED, pipe.write_end, callback):
         stall_until(lambda: len(seen) >= 2)
+    return seen
+
+
+def test_what_a_callback_raises_is_reported_and_the_next_is_called(
+    pipe: Pipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raised: list[Any] = []
+    monkeypatch.setattr(threading, "excepthook", raised.append)
+    seen = told_to_a_callback_that_raises(pipe)
     assert [one.exc_type for one in raised] == [ZeroDivisionError] * len(seen)
 
 
@@ -233,14 +238,7 @@ def test_a_hook_that_raises_ends_no_watch(pipe: Pipe, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(threading, "excepthook", raises)
     monkeypatch.setattr(sys, "excepthook", lambda *error: [raised.append(error[0]), raises(error)])
-    seen: list[Stall] = []
-
-    def callback(stall: Stall) -> None:
-        seen.append(stall)
-        raise ZeroDivisionError
-
-    with watch_stalls(TOLERATED, pipe.write_end, callback):
-        stall_until(lambda: len(seen) >= 2)
+    seen = told_to_a_callback_that_raises(pipe)
     assert raised == [KeyError] * len(seen)
 
 
