@@ -4,8 +4,8 @@
 
 namespace gilknocker {
 
-OutsideSchedule::OutsideSchedule(Nanos interval, Nanos base, std::uint64_t seed)
-    : interval_(static_cast<double>(interval)), random_(seed), due_(base + gap()) {}
+OutsideSchedule::OutsideSchedule(Nanos interval, std::uint64_t seed)
+    : interval_(static_cast<double>(interval)), random_(seed) {}
 
 Nanos OutsideSchedule::gap() {
   constexpr double kMost = 1e18;  // 30 years: nothing overflows
@@ -13,7 +13,7 @@ Nanos OutsideSchedule::gap() {
   return 1 + static_cast<Nanos>(std::min(gap, kMost));
 }
 
-void OutsideSchedule::restart(Nanos base) { due_ = base + gap(); }
+void OutsideSchedule::begin(Nanos base) { due_ = base + gap(); }
 
 std::int64_t OutsideSchedule::advance_past(Nanos now) {
   const Nanos late = now - due_;

@@ -95,7 +95,7 @@ struct OutsideTarget::Run {
                                            Nanos interval, std::uint64_t seed) {
     auto made = std::make_unique<OutsideWatch>(
         memory, layout.addresses(), layout.stacks(), the_clock,
-        OutsideSchedule(interval, the_clock.now(), seed), std::max(kLateAfter, interval / 10));
+        OutsideSchedule(interval, seed), std::max(kLateAfter, interval / 10));
     watch = made.get();
     return made;
   }

@@ -22,7 +22,7 @@ void OutsideWatch::begin() {
   this_thread::ask_for_short_slice();
   MutexLock lock(mutex_);
   sums_.began = sums_.ended = clock_.now();
-  schedule_.restart(sums_.began);  // the thread may have been let run long after it was made
+  schedule_.begin(sums_.began);  // now: the thread may have been let run long after it was made
   cpu_before_ = clock_.thread_cpu();
 }
 

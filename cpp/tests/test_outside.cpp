@@ -102,7 +102,7 @@ TEST(outside_watch_begins_when_its_thread_does) {
   memory.map(16, 24);  // zeros: the GIL is free
   for_seeds(100, [&](Random& random) {
     FakeClock clock(0);
-    OutsideWatch watch(memory, addresses, {}, clock, OutsideSchedule(kMillisecond, 0, random()),
+    OutsideWatch watch(memory, addresses, {}, clock, OutsideSchedule(kMillisecond, random()),
                        kMillisecond / 10);
     clock.set(kDelay);
     watch.begin();

@@ -16,7 +16,8 @@ constexpr int kTicks = 20'000;
 TEST(gaps_are_exponential_and_independent) {
   for_seeds(20, [](Random& random) {
     const Nanos interval = log_uniform_in(random, 10'000, 1'000'000'000);
-    OutsideSchedule schedule(interval, 0, random());
+    OutsideSchedule schedule(interval, random());
+    schedule.begin(0);
     std::array<std::int64_t, 64> bins{};
     double product = 0;
     double before = 0;
@@ -40,7 +41,8 @@ TEST(gaps_are_exponential_and_independent) {
 }
 
 TEST(what_is_late_has_missed_as_many_as_would_have_been_due) {
-  OutsideSchedule schedule(kMillisecond, 0, 1);
+  OutsideSchedule schedule(kMillisecond, 1);
+  schedule.begin(0);
   std::int64_t missed = 0;
   for (int tick = 0; tick < kTicks; ++tick) {
     const Nanos now = schedule.due() + kMillisecond / 2;
@@ -52,14 +54,16 @@ TEST(what_is_late_has_missed_as_many_as_would_have_been_due) {
 
 TEST(a_year_of_suspend_is_passed_at_once) {
   constexpr Nanos kYear = 365LL * 24 * 3600 * 1'000'000'000;
-  OutsideSchedule schedule(10'000, kYear, 1);
+  OutsideSchedule schedule(10'000, 1);
+  schedule.begin(kYear);
   const std::int64_t missed = schedule.advance_past(2 * kYear);
   CHECK_NEAR(static_cast<double>(missed) / (kYear / 10'000.), 1, 0.001);
   CHECK(schedule.due() > 2 * kYear && schedule.due() < 2 * kYear + kMillisecond);
 }
 
 TEST(gaps_of_centuries_are_never_over) {
-  OutsideSchedule schedule(kNever / 2, 0, 1);
+  OutsideSchedule schedule(kNever / 2, 1);
+  schedule.begin(0);
   CHECK(schedule.due() > 0);
   schedule.advance_past(0);
   CHECK(schedule.due() > 0);
@@ -84,7 +88,9 @@ double error(Schedule schedule) {
 }
 
 TEST(looks_that_disturb_find_what_is_so_all_the_time) {
-  CHECK_NEAR(error(OutsideSchedule(kMillisecond, 0, 1)), 0, 0.015);
+  OutsideSchedule schedule(kMillisecond, 1);
+  schedule.begin(0);
+  CHECK_NEAR(error(schedule), 0, 0.015);
   CHECK(error(TickSchedule({kMillisecond, 0, 0}, 0, 1)) >
         0.25);  // as a look has it in each interval
 }

@@ -19,22 +19,23 @@ namespace gilknocker {
 class OutsideSchedule {
  public:
   // REQUIRES: interval > 0, the mean of the gaps
-  OutsideSchedule(Nanos interval, Nanos base, std::uint64_t seed);
+  OutsideSchedule(Nanos interval, std::uint64_t seed);
 
-  // The instant of the next look.
+  // To be called before advance_past: the first look is due a gap after `base`.
+  void begin(Nanos base);
+
+  // The instant of the next look; before begin(), never.
   Nanos due() const noexcept { return due_; }
   // Chooses another one after `now`, and returns how many would have been due after this one by
   // then: a number drawn at random, as they would have been.
   std::int64_t advance_past(Nanos now);
-  // Begins again at `base`.
-  void restart(Nanos base);
 
  private:
   Nanos gap();
 
   const double interval_;
   std::mt19937_64 random_;
-  Nanos due_;
+  Nanos due_ = kNever;
 };
 
 }  // namespace gilknocker
