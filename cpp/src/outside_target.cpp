@@ -93,9 +93,9 @@ struct OutsideTarget::Run {
 
   std::unique_ptr<OutsideWatch> make_watch(const OutsideLayout& layout, const Clock& the_clock,
                                            Nanos interval, std::uint64_t seed) {
-    auto made = std::make_unique<OutsideWatch>(
-        memory, layout.addresses(), layout.stacks(), the_clock,
-        OutsideSchedule(interval, seed), std::max(kLateAfter, interval / 10));
+    auto made = std::make_unique<OutsideWatch>(memory, layout.addresses(), layout.stacks(),
+                                               the_clock, OutsideSchedule(interval, seed),
+                                               std::max(kLateAfter, interval / 10));
     watch = made.get();
     return made;
   }
