@@ -28,6 +28,13 @@ def our_names() -> list[str]:
     return sorted(our_threads().values())
 
 
+def without_a_cpu_here_ns() -> int:
+    """For how long the calling thread was ready to run and had no CPU, ns; 0 if unknown."""
+    with suppress(OSError):
+        return int(Path("/proc/thread-self/schedstat").read_text().split()[1])
+    return 0
+
+
 def without_a_cpu_ns(name: str) -> int:
     """For how long our thread of that name was ready to run and had no CPU, ns; 0 if unknown."""
     for number in (number for number, one in our_threads().items() if one == name):

@@ -152,9 +152,7 @@ void Sampler::reset() {
 }
 
 bool Sampler::try_reset() {
-  if (stacks_ != nullptr || !ledger_->try_reset()) return false;
-  wake_watcher();
-  return true;
+  return stacks_ == nullptr && ledger_->try_reset() && try_wake_watcher();
 }
 
 void Sampler::set_watching(Worker* watcher) {
@@ -162,11 +160,23 @@ void Sampler::set_watching(Worker* watcher) {
   watcher_ = watcher;
 }
 
-// It sleeps for up to an interval, where it is to look densely from now on.
+// For up to an interval, where it is to look densely from now on.
+bool Sampler::watcher_may_sleep() const noexcept {
+  return plan_.dense_start != 0 && !ledger_->counts();
+}
+
 void Sampler::wake_watcher() {
-  if (plan_.dense_start == 0 || ledger_->counts()) return;
+  if (!watcher_may_sleep()) return;
   MutexLock lock(watching_);
   if (watcher_ != nullptr) watcher_->poke();
+}
+
+bool Sampler::try_wake_watcher() {
+  if (!watcher_may_sleep()) return true;
+  if (!watching_.try_lock()) return false;
+  const bool woken = watcher_ == nullptr || watcher_->try_poke();
+  watching_.unlock();
+  return woken;
 }
 
 }  // namespace gilknocker

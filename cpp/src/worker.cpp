@@ -77,6 +77,14 @@ void Worker::poke() noexcept {
   changed_.notify_all();
 }
 
+bool Worker::try_poke() noexcept {
+  if (!mutex_.try_lock()) return false;
+  poked_ = true;
+  changed_.notify_all();
+  mutex_.unlock();
+  return true;
+}
+
 bool Worker::wait_ended(Nanos deadline) noexcept {
   MutexLock lock(mutex_);
   while (!ended_ && clock_.now() < deadline) changed_.wait_until(mutex_, deadline);

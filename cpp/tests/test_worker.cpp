@@ -92,6 +92,53 @@ TEST(worker_begins_wakes_and_ends_its_task_on_its_own_thread) {
   }
 }
 
+TEST(worker_that_is_poked_asks_its_task_again) {
+  const NothingLeft nothing_left;
+  Script script;
+  std::atomic<Nanos> due{kNever};
+  script.due = [&] { return due.load(); };
+  script.on_wake = [&](Nanos) { due = kNever; };
+  const auto worker = worker_of(script);
+  worker->start("gilknock-test", worker);
+  due = 0;
+  worker->poke();
+  CHECK(eventually([&] { return script.wakes == 1; }));
+  due = 0;
+  CHECK(eventually([&] { return worker->try_poke(); }));
+  CHECK(eventually([&] { return script.wakes == 2; }));
+  stop(*worker);
+}
+
+// Keeps who asks it, and so the worker's thread with the worker's mutex, until it is let go.
+class StoppedClock final : public Clock {
+ public:
+  Nanos now() const noexcept override {
+    asked = true;
+    stopped.wait(true);
+    return the_clock.now();
+  }
+  Nanos unix_time() const noexcept override { return the_clock.unix_time(); }
+  Nanos thread_cpu() const noexcept override { return the_clock.thread_cpu(); }
+
+  mutable std::atomic<bool> asked{false};
+  std::atomic<bool> stopped{true};
+};
+
+TEST(worker_whose_thread_is_at_its_flags_is_not_waited_for) {
+  const NothingLeft nothing_left;
+  Script script;
+  script.due = [] { return kNever - 1; };
+  StoppedClock clock;
+  const auto worker = std::make_shared<Worker>(clock, std::make_unique<ScriptedTask>(script));
+  worker->start("gilknock-test", worker);
+  CHECK(eventually([&] { return clock.asked.load(); }));
+  CHECK(!worker->try_poke());
+  clock.stopped = false;
+  clock.stopped.notify_all();
+  CHECK(eventually([&] { return worker->try_poke(); }));
+  stop(*worker);
+}
+
 TEST(worker_wakes_its_task_when_due_and_no_earlier) {
   const NothingLeft nothing_left;
   Script script;

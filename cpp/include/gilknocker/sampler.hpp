@@ -7,7 +7,7 @@
 //   claim_state()      a thread that holds the GIL, just before stop(); never blocks.
 //   read(), reset()…  any thread; the ledger has its own mutex. Not holding the GIL, but for try_.
 //   watching_         the running watcher: set by a start, taken away by a stop before it joins,
-//                     woken by a reset. Held for that only, so that a reset may hold the GIL.
+//                     woken by a reset, which only tries to lock it where it holds the GIL.
 //   is_running()      any thread; an atomic because it is read without the lock. Relaxed: it
 //                     orders nothing, start() and stop() order themselves.
 // The destructor REQUIRES that it is stopped. In a forked child nothing may be called at all: the
@@ -76,6 +76,8 @@ class Sampler : private LiveCount<Sampler> {
   // Null where stalls are not watched for.
   std::shared_ptr<StallWatch> stalls() const noexcept { return stalls_; }
   void reset();
+  // By who has the GIL, and so waits for nobody. False if it could not be done, or not to its end:
+  // reset() does.
   bool try_reset();
   double held_fraction() const { return ledger_->held_fraction(); }
   bool try_held_fraction(double* out) const { return ledger_->try_held_fraction(out); }
@@ -92,7 +94,9 @@ class Sampler : private LiveCount<Sampler> {
   std::shared_ptr<Run> make_run(std::int64_t number) const;
   bool end_knocker(Run& run, Nanos deadline) GILKNOCKER_REQUIRES(lifecycle_);
   void set_watching(Worker* watcher) GILKNOCKER_EXCLUDES(watching_);
+  bool watcher_may_sleep() const noexcept;
   void wake_watcher() GILKNOCKER_EXCLUDES(watching_);
+  bool try_wake_watcher() GILKNOCKER_EXCLUDES(watching_);
 
   Gil& gil_;
   const Clock& clock_;

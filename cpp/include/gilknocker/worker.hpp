@@ -2,13 +2,13 @@
 //
 // Thread safety
 //   start()        once, by the owner.
-//   request_stop(), poke() any thread, any number of times.
+//   request_stop(), poke(), try_poke()  any thread, any number of times.
 //   wait_ended()   any thread; then join() or detach(), one of them once, by the owner.
 //   stop_, poked_, ended_  guarded by mutex_: written by a stopper, by who pokes and by the
 //   thread's
 //                  last act, read by the thread's and the joiner's predicates.
-// Never called with the GIL held, but for request_stop() on a worker whose task never blocks in
-// its wait: the mutex is only ever held for a flag's time.
+// Never called with the GIL held, but for try_poke(), and request_stop() on a worker whose task
+// never blocks in its wait: the mutex is only ever held for a flag's time.
 //
 // The thread keeps its owner alive through the shared_ptr given to start(): an abandoned thread
 // outlives the sampler and ends by itself.
@@ -37,6 +37,8 @@ class Worker : private LiveCount<Worker> {
   void request_stop() noexcept GILKNOCKER_EXCLUDES(mutex_);
   // The task's due() has changed: it is asked again.
   void poke() noexcept GILKNOCKER_EXCLUDES(mutex_);
+  // The same without waiting for anybody: false if that could not be.
+  bool try_poke() noexcept GILKNOCKER_EXCLUDES(mutex_);
   // False if the thread has not ended at the deadline.
   bool wait_ended(Nanos deadline) noexcept GILKNOCKER_EXCLUDES(mutex_);
   void join() noexcept;
