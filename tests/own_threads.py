@@ -30,17 +30,19 @@ def our_names() -> list[str]:
 
 def without_a_cpu_here_ns() -> int:
     """For how long the calling thread was ready to run and had no CPU, ns; 0 if unknown."""
-    with suppress(OSError):
-        return int(Path("/proc/thread-self/schedstat").read_text().split()[1])
-    return 0
+    return _without_a_cpu_ns(Path("/proc/thread-self"))
 
 
 def without_a_cpu_ns(name: str) -> int:
     """For how long our thread of that name was ready to run and had no CPU, ns; 0 if unknown."""
     for number in (number for number, one in our_threads().items() if one == name):
-        with suppress(OSError):
-            waited = Path(f"/proc/self/task/{number}/schedstat").read_text().split()[1]
-            return int(waited)
+        return _without_a_cpu_ns(Path(f"/proc/self/task/{number}"))
+    return 0
+
+
+def _without_a_cpu_ns(thread: Path) -> int:
+    with suppress(OSError):
+        return int((thread / "schedstat").read_text().split()[1])
     return 0
 
 
