@@ -114,9 +114,14 @@ class Member:
             meter = OutsideMeter(target, self._interval_micros)
             meter.__enter__()
         except (NoProcess, Unreadable) as error:
-            self.problem = str(error)
+            if self._is_there():  # of one that ends meanwhile, what was said before stands
+                self.problem = str(error)
             return
         self._meter, self.problem, self._last_ns = meter, "", time.monotonic_ns()
+
+    def _is_there(self) -> bool:
+        now = stat(self.pid)
+        return now is not None and not (now.ended or now.leaving) and now.image == self.image
 
     def end(self, *, replaced: bool = False) -> None:
         """Look at it no more: it has ended, or another program has its place."""

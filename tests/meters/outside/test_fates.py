@@ -24,7 +24,9 @@ if sys.platform != "linux":
 from gilknocker.commands.first_stderr import FirstStderr
 from gilknocker.commands.outside import watched
 from gilknocker.commands.top import Screen
+from gilknocker.meters.outside import family
 from gilknocker.meters.outside.process import Process
+from gilknocker.meters.outside.relatives import stat
 from gilknocker.meters.outside.target import Target, Unreadable
 from gilknocker.meters.outside.watch import OutsideMeter
 
@@ -153,3 +155,24 @@ def test_a_thread_of_the_kernel_is_named() -> None:
     got = command("dump", "2")
     assert name == "kthreadd" and not Process(os.getpid()).kernel_name()
     assert got.returncode == 2 and got.stderr.endswith(": it is the kernel's 'kthreadd'\n")
+
+
+@pytest.mark.parametrize("looks", [0, 1])
+def test_why_one_is_not_measured_stands_when_it_ends_between_two_questions(
+    looks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(family, "_TRIES_SECONDS", 0)
+    with subprocess.Popen(["sleep", "60"]) as process:
+        wait_until(lambda: Process(process.pid).command() == ["sleep", "60"])
+        found = stat(process.pid)
+        assert found
+        member = family.Member(found, process.pid, 1000)
+        for _ in range(looks):
+            member.look(found)
+        said = member.problem
+        assert ("it ended too early", "runs no CPython")[looks] in said
+        process.kill()
+        wait_until(lambda: Process(process.pid).has_ended)
+        member.look(found)  # which was read a moment before
+        assert member.problem == said
+        member.end()
