@@ -20,10 +20,6 @@
 
 #include "gilknocker/nanos.hpp"
 
-#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
-#include <x86intrin.h>
-#endif
-
 namespace gilknocker {
 
 // Of the counter, whatever its rate; modulo 2**64, as it comes out of the CPU.
@@ -57,7 +53,7 @@ class HookClock {
   // REQUIRES: has_counter()
   static Cycles counter() noexcept {
 #if defined(__x86_64__) && defined(__GNUC__)
-    return __rdtsc();
+    return __builtin_ia32_rdtsc();  // <x86intrin.h> has names for it, and takes long to compile
 #elif defined(__aarch64__) && defined(__GNUC__)
     Cycles count;
     __asm__ volatile("mrs %0, cntvct_el0" : "=r"(count));
@@ -85,7 +81,7 @@ class HookClock {
  private:
   static void fence() noexcept {
 #if defined(__x86_64__) && defined(__GNUC__)
-    _mm_lfence();
+    __builtin_ia32_lfence();
 #elif defined(__aarch64__) && defined(__GNUC__)
     __asm__ volatile("isb" ::: "memory");
 #endif
