@@ -92,6 +92,9 @@ bool CodeReader::identity_of(const unsigned char* code, CodeIdentity* identity) 
   identity->count =
       offsets_.code_count == GILKNOCKER_NONE ? 0 : field<std::uint64_t>(code, offsets_.code_count);
   identity->first_line = field<std::int32_t>(code, offsets_.code_firstlineno);
+  identity->version = offsets_.code_version == GILKNOCKER_NONE
+                          ? 0
+                          : field<std::uint32_t>(code, offsets_.code_version);
   if (!has_references(field<std::uint64_t>(code, offsets_.object_type - 8))) return false;
   return offsets_.code_type == 0 || identity->type == offsets_.code_type;
 }

@@ -34,7 +34,7 @@ bool FrameTable::resolve(const RawStack& raw, Stack* stack) {
 }
 
 // Those that are new, and those that may have been freed since they were read, and their addresses
-// used again.
+// used again. The names of one that is not proven to be the same are read again.
 void FrameTable::identify_all(const RawStack& raw) {
   std::array<std::uint64_t, CodeReader::kMostIdentities> doubtful;
   std::array<CodeIdentity, CodeReader::kMostIdentities> now;
@@ -46,7 +46,8 @@ void FrameTable::identify_all(const RawStack& raw) {
       return;
     }
     Code& code = codes_[address];
-    if (code.identity != identity) code = {identity, 0, {}};
+    const bool is_same = identity.version != 0 && code.identity == identity;
+    if (!is_same) code = {identity, 0, {}};
     code.deaths = raw.deaths;
   };
   const auto settle_doubtful = [&] {

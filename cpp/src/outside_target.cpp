@@ -26,6 +26,7 @@ constexpr Field kFields[] = {
     {"code_qualname", &StackOffsets::code_qualname},
     {"code_linetable", &StackOffsets::code_linetable},
     {"code_firstlineno", &StackOffsets::code_firstlineno},
+    {"code_version", &StackOffsets::code_version},
     {"code_instructions", &StackOffsets::code_instructions},
     {"line_table", &StackOffsets::line_table},
     {"object_type", &StackOffsets::object_type},
@@ -44,6 +45,7 @@ constexpr Nanos kLateAfter = 50'000;  // or a tenth of the interval
 OutsideLayout::OutsideLayout() noexcept {
   state_.state_native_id = GILKNOCKER_NONE;
   stacks_.cframe_frame = stacks_.frame_owner = stacks_.frame_state = GILKNOCKER_NONE;
+  stacks_.code_version = GILKNOCKER_NONE;
 }
 
 bool OutsideLayout::set(const std::string& name, std::uint64_t value) {

@@ -82,6 +82,7 @@ inline StackOffsets offsets_of(Layout layout) {
   to.code_qualname = layout == Layout::kFrameObjects ? GILKNOCKER_NONE : 40;
   to.code_linetable = 48;
   to.code_firstlineno = 56;
+  to.code_version = GILKNOCKER_NONE;
   to.code_instructions = layout == Layout::kFrameObjects ? GILKNOCKER_NONE : 80;
   to.line_table =
       layout == Layout::kFrameObjects ? GILKNOCKER_LINES_BY_PAIRS : GILKNOCKER_LINES_BY_LOCATIONS;

@@ -135,13 +135,16 @@ TEST(line_tables_of_garbage_are_survived) {
   });
 }
 
+constexpr std::uint32_t kVersion = 64;  // where it is, in those that have one
+
 struct Named {
   FakePython python{Layout::kCurrentFrame};
   std::unique_ptr<FrameTable> table;
   RawStack raw;
 
-  explicit Named(bool deaths) {
+  explicit Named(bool deaths, bool versions = false) {
     if (deaths) python.offsets.code_deaths = FakePython::kDeaths;
+    if (versions) python.offsets.code_version = kVersion;
     table = std::make_unique<FrameTable>(python.memory, python.offsets);
     raw.size = 2;
     raw.frames[0] = {kCode, 8};
@@ -169,28 +172,56 @@ TEST(names_are_read_once_while_no_code_object_dies) {
   CHECK_EQ(named.table->size(), 2);
 }
 
-TEST(another_code_object_at_the_same_address_is_another) {
-  for (const bool deaths : {false, true}) {
-    Named named(deaths);
+TEST(another_code_object_at_the_same_address_is_another_though_all_its_fields_are_alike) {
+  for (const auto& [deaths, versions] :
+       {std::pair{false, false}, {true, false}, {false, true}, {true, true}}) {
+    Named named(deaths, versions);
+    named.python.memory.put(kCode + kVersion, std::uint32_t{7});
     CHECK_EQ(named.functions(), "old:40 old:42 ");
-    named.python.code(kCode, "new", "file", 50, kLocations);
+    named.python.code(kCode, "alike", "file", 40, kLocations);
+    named.python.memory.put(kCode + kVersion, std::uint32_t{8});
     named.raw.deaths = 1;
+    CHECK_EQ(named.functions(), "alike:40 alike:42 ");
+    named.python.code(kCode, "new", "file", 50, kLocations);
+    named.raw.deaths = 2;
     CHECK_EQ(named.functions(), "new:50 new:52 ");
     named.python.memory.unmap(kCode);
-    named.raw.deaths = 2;
+    named.raw.deaths = 3;
     CHECK_EQ(named.functions(), "(none)");
   }
+}
+
+TEST(a_version_proves_that_a_code_object_is_the_same_though_others_died) {
+  Named named(true, true);
+  named.python.memory.put(kCode + kVersion, std::uint32_t{7});
+  CHECK_EQ(named.functions(), "old:40 old:42 ");
+  const int before = named.python.memory.calls;
+  named.raw.deaths = 1;
+  CHECK_EQ(named.functions(), "old:40 old:42 ");
+  CHECK_EQ(named.python.memory.calls - before, 1);
+  named.python.memory.put(kCode + kVersion, std::uint32_t{0});  // when all numbers are used up
+  named.raw.deaths = 2;
+  named.functions();
+  named.python.code(kCode, "alike", "file", 40, kLocations);
+  named.raw.deaths = 3;
+  CHECK_EQ(named.functions(), "alike:40 alike:42 ");
 }
 
 // One system call in all, where deaths are not counted: frames, and after them the code objects.
 TEST(known_code_is_asked_for_with_the_frames) {
   FakePython python(Layout::kCframe);
   python.offsets.code_deaths = 0;
+  python.offsets.code_version = kVersion;
+  std::uint32_t made = 0;
+  const auto make = [&](std::uint64_t code, const std::string& function, int line) {
+    python.code(code, function, "file", line, table_of(python));
+    python.memory.put(code + kVersion, ++made);
+  };
   python.memory.map(FakePython::kDataStack, 0x1000);
   std::uint64_t previous = python.entry();
   for (std::uint64_t i = 0; i < 6; ++i) {  // of three code objects, by turns
     const std::uint64_t code = kCode + 0x1000 * (i % 3);
-    if (i < 3) python.code(code, "f" + std::to_string(i), "file", 1, table_of(python));
+    if (i < 3) make(code, "f" + std::to_string(i), 1);
     python.frame(FakePython::kDataStack + 200 * i, previous, code, 0);
     previous = FakePython::kDataStack + 200 * i;
   }
@@ -210,14 +241,14 @@ TEST(known_code_is_asked_for_with_the_frames) {
   const int before = python.memory.calls;
   CHECK_EQ(look(), "f0f1f2f0f1f2");
   CHECK_EQ(python.memory.calls - before, 1);
-  python.code(kCode + 0x1000, "another", "file", 7, table_of(python));
+  make(kCode + 0x1000, "another", 7);
   CHECK_EQ(look(), "f0anotherf2f0anotherf2");
   python.memory.put(kCode + 0x2000, std::uint64_t{0});  // freed
   FrameTable::Stack stack;
   CHECK(reader->read(FakePython::kThread, raw.get()) == StackReader::Outcome::kWhole);
   CHECK(!table->resolve(*raw, &stack));
   // What was read before its frame says nothing of a code object.
-  python.code(kCode + 0x2000, "f2", "file", 1, table_of(python));
+  make(kCode + 0x2000, "f2", 1);
   CHECK_EQ(look(), "f0anotherf2f0anotherf2");
   python.memory.map(0x60'0000, 0x100);
   python.frame(0x60'0000, previous, kCode, 0);

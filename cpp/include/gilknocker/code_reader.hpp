@@ -34,7 +34,9 @@ struct FrameName {
   std::int32_t line = 0;  // kNoLine: an instruction that belongs to none
 };
 
-// By what a code object is known again: none of it changes while the object lives.
+// By what a code object is known again: none of it changes while the object lives. Two that live
+// one after the other can have the same address, strings at the same addresses, and all else alike:
+// only with a version is this a proof.
 struct CodeIdentity {
   std::uint64_t type = 0;
   std::uint64_t file = 0;
@@ -43,6 +45,7 @@ struct CodeIdentity {
   std::uint64_t linetable = 0;
   std::uint64_t count = 0;
   std::int32_t first_line = 0;
+  std::uint32_t version = 0;  // 0: none
 
   bool operator==(const CodeIdentity&) const = default;
 };

@@ -1,9 +1,9 @@
 // Frames by number: names read once for each place in a program, and looked up from then on.
 //
 // A place is a code object's address and an instruction. The address can come back as another code
-// object's, so a name is believed as long as no code object was freed since it was read (where the
-// interpreter counts that), or while the code object is still the same by its identity: asked for
-// all frames of a stack in one system call.
+// object's, so a name is believed as long as no code object was freed since it was read (where that
+// is counted), or while the code object has the same version (where it has one): asked for all
+// frames of a stack in one system call. Else it is read again at each look.
 //
 // Thread safety: none; belongs to the thread that reads, or to who guards it.
 #pragma once

@@ -39,6 +39,7 @@ struct gilknocker_stack_offsets {
   uint32_t code_qualname;
   uint32_t code_linetable;
   uint32_t code_firstlineno;
+  uint32_t code_version;      /* another for each code object that is made; none before 3.12 */
   uint32_t code_instructions; /* none on 3.10, whose frames keep an index */
   uint32_t line_table;        /* enum gilknocker_line_table */
 

@@ -75,6 +75,7 @@ const char* gilknocker_own_layout(struct gilknocker_layout_field* fields, size_t
       {"code_qualname", stacks.code_qualname},
       {"code_linetable", stacks.code_linetable},
       {"code_firstlineno", stacks.code_firstlineno},
+      {"code_version", stacks.code_version},
       {"code_instructions", stacks.code_instructions},
       {"line_table", stacks.line_table},
       {"object_type", stacks.object_type},

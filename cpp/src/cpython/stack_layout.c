@@ -58,6 +58,11 @@ static void find_code(struct gilknocker_stack_offsets* to) {
   to->code_name = AT(PyCodeObject, co_name);
   to->code_linetable = AT(PyCodeObject, co_linetable);
   to->code_firstlineno = AT(PyCodeObject, co_firstlineno);
+#if PY_VERSION_HEX >= 0x030C0000
+  to->code_version = AT(PyCodeObject, co_version);
+#else
+  to->code_version = GILKNOCKER_NONE;
+#endif
 #if PY_VERSION_HEX >= 0x030B0000
   to->code_count = AT(PyVarObject, ob_size);
   to->code_qualname = AT(PyCodeObject, co_qualname);
