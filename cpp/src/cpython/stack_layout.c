@@ -122,11 +122,13 @@ static uint64_t deaths_of_code(void) {
   return (uint64_t)(uintptr_t)&PyInterpreterState_Get()->_code_object_generation;
 }
 
-#elif PY_VERSION_HEX >= 0x030C0000
+#else
 
 /* Written by the thread that frees a code object, which has the GIL; read by the kernel for us, at
  * any time. Relaxed: it orders nothing, and counts before the memory can be used again. */
 static uint64_t deaths = 0;
+
+#if PY_VERSION_HEX >= 0x030C0000
 
 static int count_death(PyCodeEvent event, PyCodeObject* code) {
   (void)code;
@@ -144,8 +146,24 @@ static uint64_t deaths_of_code(void) {
 
 #else
 
-static uint64_t deaths_of_code(void) { return 0; }
+/* These Pythons tell nobody, but call the type for it: once put before it we stay there, and this
+ * extension is never unloaded. Written once, as the type's field is, with the GIL held. */
+static destructor destroy_code = NULL;
 
+static void count_death(PyObject* code) {
+  __atomic_fetch_add(&deaths, 1, __ATOMIC_RELAXED);
+  destroy_code(code);
+}
+
+static uint64_t deaths_of_code(void) {
+  if (destroy_code == NULL) {
+    destroy_code = PyCode_Type.tp_dealloc;
+    PyCode_Type.tp_dealloc = count_death;
+  }
+  return (uint64_t)(uintptr_t)&deaths;
+}
+
+#endif
 #endif
 
 /* ---- what the interpreter says of itself ---------------------------------------------------- */
