@@ -38,11 +38,28 @@ const unsigned char* StackReader::Window::find(std::uint64_t address, std::uint3
 }
 
 StackReader::Outcome StackReader::read(std::uint64_t thread_state, RawStack* stack) noexcept {
-  stack->size = 0;
-  stack->cut = false;
-  stack->deaths = 0;
-  stack->codes.count = 0;
   stack->code_size = offsets_.code_size;
+  if (!plausible(thread_state)) {
+    stack->clear();
+    return Outcome::kImplausible;
+  }
+  Guess& guess = guess_of(thread_state);
+  std::uint64_t newest = 0;
+  Outcome outcome = read_once(guess, stack, &newest);
+  // Where the frames are is known now: in the heap they are had in one call sooner than proven.
+  if (took_long(outcome) && in_heap()) outcome = read_once(guess, stack, &newest);
+  if (!took_long(outcome)) return outcome;
+  const bool is_still_so = in_heap() ? is_linked(guess, *stack) : is_newest(guess, newest);
+  return is_still_so ? Outcome::kWhole : Outcome::kImplausible;
+}
+
+bool StackReader::took_long(Outcome outcome) const noexcept {
+  return outcome == Outcome::kWhole && reads_ > kManyReads;
+}
+
+StackReader::Outcome StackReader::read_once(Guess& guess, RawStack* stack,
+                                            std::uint64_t* newest) noexcept {
+  stack->clear();
   // What was read for the last stack says nothing about this one.
   data_stack_.forget();
   elsewhere_.forget();
@@ -50,24 +67,18 @@ StackReader::Outcome StackReader::read(std::uint64_t thread_state, RawStack* sta
   went_below_ = false;
   reads_ = 0;
   read_.count = used_.count = next_ = 0;
-  if (!plausible(thread_state)) return Outcome::kImplausible;
-  Guess& guess = guess_of(thread_state);
-  std::uint64_t address = 0;
-  const Outcome begun = first_frame(guess, stack, &address);
+  const Outcome begun = first_frame(guess, stack, newest);
   if (begun != Outcome::kWhole) return begun;
-  const Outcome outcome = follow(address, stack);
+  const Outcome outcome = follow(*newest, stack);
   improve(guess, *stack);
   if (reads_ != 0) stack->codes.count = 0;  // some frames were read after those
-  if (outcome != Outcome::kWhole || reads_ <= kManyReads) return outcome;
-  const bool is_still_so = in_heap() ? is_linked(guess, *stack) : is_newest(guess, address);
-  return is_still_so ? Outcome::kWhole : Outcome::kImplausible;
+  return outcome;
 }
 
 // The next time where most frames were this time.
 void StackReader::improve(Guess& guess, const RawStack& stack) const noexcept {
   improve_window(guess);
-  guess.loners = used_;
-  guess.loners.drop_empty();
+  improve_loners(guess);
   guess.codes.count = 0;
   if (offsets_.code_deaths != 0) return;
   std::uint64_t last = 0;  // recursion has the same again and again
@@ -100,13 +111,55 @@ void StackReader::improve_window(Guess& guess) const noexcept {
   }
 }
 
+// A function that is called in a loop has its frame at some looks only, and to find it missing
+// takes as long as to read it five times in vain: so what was needed is kept for some looks, if it
+// is little.
+void StackReader::improve_loners(Guess& guess) const noexcept {
+  constexpr int kLooks = 8;
+  constexpr std::ptrdiff_t kMostIdle = 3;
+  const auto end = used_.spans.begin() + static_cast<std::ptrdiff_t>(used_.count);
+  const auto idle =
+      std::count_if(used_.spans.begin(), end, [](auto& span) { return span.empty(); });
+  if (idle > kMostIdle) {
+    guess.loners = used_;
+    end_turn(guess);
+    return;
+  }
+  guess.loners.count = guess.recent.count =
+      read_.count;  // from what is not there on, none was read
+  for (std::size_t i = 0; i < used_.count; ++i) {
+    const PageSpan& used = used_.spans[i];
+    if (used.empty()) continue;
+    std::size_t at = i;
+    if (i >= read_.count || !guess.loners.spans[i].widen(used.low, used.high)) {
+      at = guess.loners.add(used.low, used.high);
+    }
+    if (at == Loners::kMost) {
+      guess.turn = kLooks;  // it has room then
+      continue;
+    }
+    if (at == guess.recent.count) guess.recent.spans[guess.recent.count++] = {};
+    guess.recent.spans[at].widen(used.low, used.high);
+  }
+  if (++guess.turn < kLooks) return;
+  guess.loners = guess.recent;
+  end_turn(guess);
+}
+
+void StackReader::end_turn(Guess& guess) noexcept {
+  guess.turn = 0;
+  guess.loners.drop_empty();
+  guess.recent.empty(guess.loners.count);
+}
+
 StackReader::Guess& StackReader::guess_of(std::uint64_t thread_state) noexcept {
   Guess& guess = guesses_[(thread_state / 64) % kThreads];
   if (guess.thread != thread_state) {
     guess.thread = thread_state;
     guess.cframe = guess.low = guess.high = 0;
     guess.is_part = false;
-    guess.loners.count = guess.codes.count = 0;
+    guess.loners.count = guess.recent.count = guess.codes.count = 0;
+    guess.turn = 0;
   }
   return guess;
 }

@@ -20,6 +20,7 @@ class FakeMemory final : public Memory {
   void unmap(std::uint64_t address) { regions_.erase(address); }
   std::size_t read_pieces(const Piece* pieces, std::size_t count) const noexcept override {
     ++calls;
+    pieces_asked += count;
     for (std::size_t i = 0; i < count; ++i) {
       const unsigned char* const from = find(pieces[i].address, pieces[i].size);
       if (from == nullptr) return i;
@@ -45,6 +46,7 @@ class FakeMemory final : public Memory {
   }
 
   mutable int calls = 0;
+  mutable std::size_t pieces_asked = 0;
   mutable std::size_t bytes = 0;  // that were read
 
  private:

@@ -135,6 +135,81 @@ TEST(frames_that_are_objects_are_read_by_their_pages) {
   });
 }
 
+// Frames that are objects, so far from each other that no window has two of their pages.
+struct Heap {
+  static constexpr std::uint64_t kPage = 4096;
+  static constexpr std::uint64_t kObject = 448;
+  static constexpr std::size_t kInPage = kPage / kObject;
+
+  static std::uint64_t page(std::uint64_t i) { return 0x7'0000'0000 + i * 16 * kPage; }
+  static std::uint64_t place(std::size_t i) { return page(i / kInPage) + i % kInPage * kObject; }
+  // The oldest in the first place; an own leaf, if any, in a page of its own.
+  static void stack(FakePython& python, std::size_t depth, std::uint64_t leaf = 0) {
+    std::uint64_t previous = 0;
+    const auto put = [&](std::uint64_t at) {
+      python.frame(at, previous, FakePython::kCode, 10);
+      previous = at;
+    };
+    for (std::size_t i = 0; i < depth; ++i) put(place(i));
+    if (leaf != 0) put(leaf);
+    python.newest(previous);
+  }
+
+  explicit Heap(std::uint64_t pages) {
+    for (std::uint64_t i = 0; i < pages; ++i) python.memory.map(page(i), kPage);
+  }
+  // The calls and the bytes of one look, which must find so many frames.
+  std::pair<int, std::size_t> look(std::size_t depth) {
+    const int calls = python.memory.calls;
+    const std::size_t bytes = python.memory.bytes;
+    CHECK_EQ(read(*reader).frames.size(), depth);
+    return {python.memory.calls - calls, python.memory.bytes - bytes};
+  }
+
+  FakePython python{Layout::kFrameObjects};
+  std::unique_ptr<StackReader> reader =
+      std::make_unique<StackReader>(python.memory, python.offsets);
+};
+
+TEST(a_frame_that_is_there_now_and_then_is_had_in_the_same_call) {
+  Heap heap(4);
+  const std::uint64_t leaf = Heap::page(3);
+  for (int look = 0; look < 60; ++look) {
+    const bool is_called = look % 3 == 0;
+    Heap::stack(heap.python, 20, is_called ? leaf : 0);
+    const int calls = heap.look(is_called ? 21 : 20).first;
+    if (look > 0) CHECK_EQ(calls, 1);
+  }
+  std::size_t bytes = 0;
+  for (int look = 0; look < 17; ++look) bytes = heap.look(20).second;  // it is called no more
+  Heap alone(4);
+  Heap::stack(alone.python, 20);
+  alone.look(20);
+  CHECK_EQ(bytes, alone.look(20).second);
+}
+
+TEST(a_frame_s_page_that_is_gone_is_not_asked_for_again) {
+  Heap heap(4);
+  Heap::stack(heap.python, 20, Heap::page(3));
+  heap.look(21);
+  heap.python.memory.unmap(Heap::page(3));
+  Heap::stack(heap.python, 20);
+  heap.look(20);
+  CHECK_EQ(heap.look(20).first, 1);
+}
+
+TEST(a_deep_stack_in_the_heap_that_is_new_is_read_twice_and_forgotten_when_it_has_returned) {
+  Heap heap(20);
+  Heap::stack(heap.python, 150);
+  CHECK(heap.look(150).first > 4);
+  CHECK(heap.python.memory.pieces_asked < 110);  // not each frame's once more
+  CHECK_EQ(heap.look(150).first, 1);
+  Heap::stack(heap.python, 9);
+  heap.look(9);
+  const std::size_t bytes = heap.look(9).second;
+  CHECK(bytes <= Heap::kPage + 64);
+}
+
 TEST(what_lies_below_a_stack_is_read_once) {
   FakePython python(Layout::kCurrentFrame);
   python.memory.map(FakePython::kDataStack, 0x8000);

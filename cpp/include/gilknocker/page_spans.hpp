@@ -44,13 +44,15 @@ struct PageSpans {
   std::size_t count = 0;
   std::array<PageSpan, N> spans;
 
-  // The newest first, for one object is often beside the next; none that is empty, whose place may
-  // mean something.
-  void add(std::uint64_t from, std::uint64_t to) noexcept {
+  // The index of what holds it now, or N. The newest first, for one object is often beside the
+  // next; none that is empty, whose place may mean something.
+  std::size_t add(std::uint64_t from, std::uint64_t to) noexcept {
     for (std::size_t i = count; i-- > 0;) {
-      if (!spans[i].empty() && spans[i].widen(from, to)) return;
+      if (!spans[i].empty() && spans[i].widen(from, to)) return i;
     }
-    if (count < N) spans[count++] = {from, to};
+    if (count == N) return N;
+    spans[count] = {from, to};
+    return count++;
   }
   void drop_empty() noexcept {
     const auto end =

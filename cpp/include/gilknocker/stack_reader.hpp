@@ -48,6 +48,11 @@ struct RawStack {
   PageBytes<Codes::kMost> code_bytes;
   std::uint32_t code_size = 0;
 
+  void clear() noexcept {
+    size = codes.count = 0;
+    cut = false;
+    deaths = 0;
+  }
   const unsigned char* bytes_of(std::uint64_t code) const noexcept {
     const std::size_t i = codes.find(code, code + code_size);
     return i == codes.count ? nullptr : code_bytes[i].data() + (code - codes.spans[i].low);
@@ -108,12 +113,18 @@ class StackReader {
     std::uint64_t high = 0;
     bool is_part = false;  // that from its lowest frame on: below it may be others again
     Loners loners;
+    Loners recent;  // of those, in their order, what was needed since the last turn
+    int turn = 0;   // looks since then
     RawStack::Codes codes;
   };
 
+  Outcome read_once(Guess& guess, RawStack* stack, std::uint64_t* newest) noexcept;
+  bool took_long(Outcome outcome) const noexcept;
   Guess& guess_of(std::uint64_t thread_state) noexcept;
   void improve(Guess& guess, const RawStack& stack) const noexcept;
   void improve_window(Guess& guess) const noexcept;
+  void improve_loners(Guess& guess) const noexcept;
+  static void end_turn(Guess& guess) noexcept;
   Outcome first_frame(Guess& guess, RawStack* stack, std::uint64_t* frame) noexcept;
   Outcome follow(std::uint64_t address, RawStack* stack) noexcept;
   const unsigned char* find(std::uint64_t address) noexcept;
