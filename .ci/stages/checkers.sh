@@ -7,7 +7,7 @@ prepare_asan() {
   venv "$work/asan" python3
   GILKNOCKER_SANITIZE=address "$work/asan/bin/pip" install -q "${sdist}[test]"
 }
-walkers=(beside_faulthandler beside_current_frames beside_setprofile beside_monitoring)
+lives=(beside_faulthandler beside_current_frames beside_setprofile beside_monitoring stacks_read)
 measure_asan() { # leaks are not looked for: Python keeps much at its end
   local runtime
   runtime="$(g++ -print-file-name=libasan.so) $(g++ -print-file-name=libstdc++.so)"
@@ -17,7 +17,7 @@ measure_asan() { # leaks are not looked for: Python keeps much at its end
   # Not what is about accuracy, of code that it makes slow.
   LD_PRELOAD=$runtime suite "$work/asan" "${checked_part[@]}" -k "not witness_s"
   LD_PRELOAD=$runtime limit "$work/asan/bin/python" "$work/tree/tests/torture/run.py" --seed 1 \
-    --count 20 --forks 0 --tracers "${walkers[@]}" # a child may get its allocator's lock
+    --count 20 --forks 0 --tracers "${lives[@]}" # a child may get its allocator's lock
 }
 prepare_valgrind() {
   need valgrind valgrind
@@ -29,7 +29,7 @@ measure_valgrind() {
   local fault
   export PYTHONMALLOC=malloc TORTURE_SECONDS=4
   memcheck short_life.py
-  for fault in "${walkers[@]}"; do memcheck torture/life.py "$fault" 1 1; done
+  for fault in "${lives[@]}"; do memcheck torture/life.py "$fault" 1 1; done
 }
 memcheck() { # FILE [ARG...]: of tests/
   limit valgrind --quiet --leak-check=no --error-exitcode=9 --fair-sched=yes \

@@ -16,6 +16,7 @@ from typing import Any
 
 from registry import fault
 from subject import (
+    FORKS,
     check_goes_on,
     check_never_ran,
     in_child,
@@ -28,8 +29,6 @@ from subject import (
     quiet_unraisable,
     started,
 )
-
-FORKS = int(os.environ.get("TORTURE_FORKS", "20"))  # of a life behind Python's back
 
 
 def _with_threads_of_its_own() -> None:

@@ -162,7 +162,12 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=10, help="tries of each fault")
     parser.add_argument("--tracers", action="store_true", help="trace in every other life")
     parser.add_argument("--starts", type=int, default=1000, help="in one life of that kind")
-    parser.add_argument("--forks", type=int, default=20, help="in one life behind Python's back")
+    parser.add_argument(
+        "--forks",
+        type=int,
+        default=20,
+        help="in one life behind Python's back; 0: nor beside threads",
+    )
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="lives at once")
     parser.add_argument("--original", metavar="PYTHON", help="one that has gilknocker 0.4")
     parser.add_argument("--original-count", type=int, help="tries of each fault there")

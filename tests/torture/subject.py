@@ -14,6 +14,8 @@ from typing import Any
 
 PATIENCE = 20.0  # seconds until what must come true has not
 CHILD_STATUS = 7
+SECONDS = float(os.environ.get("TORTURE_SECONDS", "0.25"))  # of a life that goes on for a time
+FORKS = int(os.environ.get("TORTURE_FORKS", "20"))  # behind Python's back; 0: nor beside threads
 
 numbers = random.Random()
 kept: list[Any] = []  # until the interpreter's end

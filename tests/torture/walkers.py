@@ -14,10 +14,18 @@ from collections.abc import Callable
 from typing import Any
 
 from registry import fault
-from subject import check_goes_on, in_child, in_threads, kept, make, numbers, started
+from subject import (
+    FORKS,
+    SECONDS,
+    check_goes_on,
+    in_child,
+    in_threads,
+    kept,
+    make,
+    numbers,
+    started,
+)
 
-SECONDS = float(os.environ.get("TORTURE_SECONDS", "0.25"))  # of each life
-FORKS = int(os.environ.get("TORTURE_FORKS", "20"))  # none: no life forks
 GIL: bool = getattr(sys, "_is_gil_enabled", lambda: True)()
 
 
