@@ -40,6 +40,11 @@ def without_a_cpu_ns(name: str) -> int:
     return 0
 
 
+def all_without_a_cpu_ns() -> int:
+    """For how long threads of this process that go on were ready to run and had no CPU, ns."""
+    return sum(map(_without_a_cpu_ns, Path("/proc/self/task").glob("*")))
+
+
 def _without_a_cpu_ns(thread: Path) -> int:
     with suppress(OSError):
         return int((thread / "schedstat").read_text().split()[1])

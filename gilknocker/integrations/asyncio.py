@@ -62,6 +62,19 @@ class Late(NamedTuple):
     """The thread that held the GIL for longest meanwhile, and its line, as far as seen."""
 
 
+class _Noted(NamedTuple):
+    """What the loop's thread has had by an instant, all in ns."""
+
+    at: int
+    held: int  # of the GIL
+    waited: int  # for it
+    ran: int  # on a CPU
+
+    def __sub__(self, earlier: _Noted) -> _Noted:
+        """Return what it had in between, and how long that was."""
+        return _Noted(*(now - before for now, before in zip(self, earlier, strict=True)))
+
+
 class LoopWatch:
     """Watches the running event loop, from `start` to `stop`.
 
@@ -139,7 +152,7 @@ class LoopWatch:
             self._tracer.stop()
             raise
         self._loop, self._looking = loop, looking  # all that can fail has succeeded
-        self._note()
+        self._noted = self._what_it_had()
         self._schedule(time.monotonic_ns() + self._interval_ns)
 
     def stop(self) -> None:
@@ -202,38 +215,26 @@ class LoopWatch:
         self._handle = self._loop.call_later(delay, self._tick)
 
     def _tick(self) -> None:
-        share, now = self._tracer.this_thread(), time.monotonic_ns()
+        now = self._what_it_had()
         due, self._due_ns = self._due_ns, _NEVER  # nobody is to look at this
         looks, self._looks = self._looks, Looks()
         if self._loop is None:
             return
         self.ticks += 1
-        if now - due > self._threshold_ns:
-            held = 0 if share is None else share[0] - self._noted[1]
-            waited = 0 if share is None else share[1] - self._noted[2]
-            ran = time.thread_time_ns() - self._noted[3]
+        if now.at - due > self._threshold_ns:
             frame = sys._getframe().f_back  # it is what calls all callbacks
             caller = None if frame is None else frame.f_code
-            self._explain(due, now, held, waited, ran, list(looks.kept), caller)
-        self._note()
+            self._explain(due, now, list(looks.kept), caller)
+        self._noted = self._what_it_had()
         self._schedule(max(due + self._interval_ns, time.monotonic_ns()))
 
-    def _note(self) -> None:
-        """Remember how long this thread has held the GIL until now, has waited for it, and run."""
+    def _what_it_had(self) -> _Noted:
         share = self._tracer.this_thread()
         held, waited = (0, 0) if share is None else share[:2]
-        self._noted = time.monotonic_ns(), held, waited, time.thread_time_ns()
+        return _Noted(time.monotonic_ns(), held, waited, time.thread_time_ns())
 
-    def _explain(
-        self,
-        due: int,
-        now: int,
-        held: int,
-        waited: int,
-        ran: int,
-        looks: list[Look],
-        caller: CodeType | None,
-    ) -> None:
+    def _explain(self, due: int, noted: _Noted, looks: list[Look], caller: CodeType | None) -> None:
+        now, had = noted.at, noted - self._noted
         late_by = now - due
         events, threads = self._tracer.events(), self._tracer.threads()
         serials = {one.serial for one in threads if one.native_id == self._native_id}
@@ -243,16 +244,16 @@ class LoopWatch:
         lookers = {one.serial for one in threads if one.native_id == self._looking.native_id}
         gil, holders = _waited_for(events[~ours & holds], waits, due, now, lookers)
         if len(events) == _EVENTS and events["start"][0] > due:  # the sum knows of older waits
-            gil = min(waited, late_by)
+            gil = min(had.waited, late_by)
         # The hold that goes on, in which this runs, is in no event yet.
-        going_on = max(held - _covered(events[ours & holds], self._noted[0], now), 0)
+        going_on = max(had.held - _covered(events[ours & holds], self._noted.at, now), 0)
         own = min(_covered(events[ours & holds], due, now) + going_on, late_by - gil)
         rest = late_by - gil - own
         callbacks = [look.callback(caller) for look in looks]
         if _in_a_callback(callbacks):
             own, rest = own + rest, 0  # which had let go of the GIL
         else:  # what the loop holds between callbacks is short, unless its thread is not run
-            stopped = min(own, max(held - ran, 0))
+            stopped = min(own, max(had.held - had.ran, 0))
             own, rest = own - stopped, rest + stopped
         callback = _most(callbacks)
         holder = self._holder(holders, threads, looks)

@@ -9,8 +9,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 from weakref import WeakKeyDictionary
@@ -18,7 +16,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import pytest
 from needs import needs_tracer
-from own_threads import stolen_ns
+from own_threads import all_without_a_cpu_ns, stolen_ns
 
 from gilknocker import GilTracer
 from gilknocker.integrations import asyncio as loop_asyncio
@@ -85,11 +83,7 @@ def seconds_without_a_cpu() -> float:
 
     What the host of a virtual machine takes is in no thread's count, but in that of all CPUs.
     """
-    waited_ns = stolen_ns()
-    for path in Path("/proc/self/task").glob("*/schedstat"):
-        with suppress(OSError):  # it ended meanwhile
-            waited_ns += int(path.read_text().split()[1])
-    return waited_ns / 1e9
+    return (stolen_ns() + all_without_a_cpu_ns()) / 1e9
 
 
 def share(watch: LoopWatch, name: str) -> float:
@@ -236,6 +230,7 @@ def test_the_machine(run: str) -> None:
 
 
 LOOP, LOOKER, OTHER = 1, 2, 3
+BEGIN = loop_asyncio._Noted(0, 0, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -271,11 +266,12 @@ def test_the_machine_stops_a_loop_that_is_in_no_callback(
     events["kind"][len(holds) :] = GilTracer.WAIT
     threads = [SimpleNamespace(serial=n, native_id=n, name=str(n)) for n in (LOOP, LOOKER, OTHER)]
     told: Any = SimpleNamespace(events=lambda: events, threads=lambda: threads)
-    watch._tracer, watch._native_id, watch._noted = told, LOOP, (0, 0, 0, 0)
+    watch._tracer, watch._native_id, watch._noted = told, LOOP, BEGIN
     looker: Any = SimpleNamespace(native_id=LOOKER)
     watch._looking = looker
     held = sum(end - start for thread, start, end in holds if thread == LOOP)
-    watch._explain(0, 100 * 10**6, held * 10**6, 0, ran * 10**6, [], None)
+    noted = loop_asyncio._Noted(100 * 10**6, held * 10**6, 0, ran * 10**6)
+    watch._explain(0, noted, [], None)
     (late,) = watch.late
     assert [late.own_seconds, late.gil_seconds, late.machine_seconds] == pytest.approx(
         [part / 1000 for part in parts]
@@ -297,8 +293,9 @@ def test_a_tick_of_more_holds_and_waits_than_are_kept() -> None:
     told: Any = SimpleNamespace(events=lambda: events, threads=lambda: threads)
     looker: Any = SimpleNamespace(native_id=LOOKER)
     watch._tracer, watch._native_id, watch._looking = told, LOOP, looker
-    watch._noted = (0, 0, 0, 0)
-    watch._explain(0, 100_000_000, 30_000_000, 70_000_000, 30_000_000, [], None)
+    watch._noted = BEGIN
+    noted = loop_asyncio._Noted(100_000_000, 30_000_000, 70_000_000, 30_000_000)
+    watch._explain(0, noted, [], None)
     (late,) = watch.late
     assert (late.own_seconds, late.gil_seconds) == pytest.approx((0.03, 0.07))
     assert late.holder == str(OTHER)

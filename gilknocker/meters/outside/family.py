@@ -121,7 +121,7 @@ class Member:
 
     def _is_there(self) -> bool:
         now = stat(self.pid)
-        return now is not None and not (now.ended or now.leaving) and now.image == self.image
+        return now is not None and now.goes_on and now.image == self.image
 
     def end(self, *, replaced: bool = False) -> None:
         """Look at it no more: it has ended, or another program has its place."""
@@ -171,7 +171,7 @@ class Family:
         for pid in [pid for pid in self._living if pid not in seen or seen[pid].ended]:
             self._living.pop(pid).end()
         for pid, found in seen.items():
-            if not (found.ended or found.leaving):
+            if found.goes_on:
                 self._look_at(pid, found)
         self._new = {pid: image for pid, image in self._new.items() if pid in seen}
 

@@ -144,7 +144,7 @@ class Process:
     def is_replaced(self) -> bool:
         """Whether it goes on, under its number, as another program (``exec``)."""
         first, now = self._first, stat(self.pid)
-        if first is None or now is None or now.ended or now.leaving:
+        if first is None or now is None or not now.goes_on:
             return False
         return first.image not in (0, now.image) and first.began == now.began
 

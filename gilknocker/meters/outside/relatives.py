@@ -33,6 +33,11 @@ class Stat(NamedTuple):
     image: int
     wait_status: int
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether it has neither ended nor is leaving."""
+        return not (self.ended or self.leaving)
+
 
 def stat(pid: int) -> Stat | None:
     """Return what a process is doing; None if there is none."""
