@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from gilknocker import _core
+
 TORTURE = Path(__file__).parents[1] / "torture"
 
 # `module`, and create(own_gil)
@@ -99,3 +101,22 @@ def test_an_interpreter_that_ends_and_begins_again(monkeypatch: pytest.MonkeyPat
         pytest.skip(embedding.missing())
     done = embedding.run(100)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.skipif(_core.stack_problem() is not None, reason=str(_core.stack_problem()))
+def test_new_code_of_a_sub_interpreter_has_its_own_names() -> None:
+    program = f"import sys; sys.path.insert(0, {str(TORTURE.parent)!r})\nimport new_code\n"
+    program += "for n in range(10, 50): new_code.compute_in_new_code(f'f{n}')"
+    run(
+        f"""
+from gilknocker import KnockKnock
+one = create(False)
+with KnockKnock(stacks=True, method="look") as knocker:
+    failed = module.run_string(one, {program!r})
+    stacks = knocker.snapshot().stacks
+assert not failed, failed
+module.destroy(one)
+seen = {{frame.function for stack in stacks for frame in stack.frames if frame.file == "new.py"}}
+assert len(seen) >= 32, seen
+"""
+    )

@@ -116,38 +116,12 @@ static void find_frame(struct gilknocker_stack_offsets* to) {
 
 /* ---- code objects that are freed ------------------------------------------------------------ */
 
-#if PY_VERSION_HEX >= 0x030E0000
-
-static uint64_t deaths_of_code(void) {
-  return (uint64_t)(uintptr_t)&PyInterpreterState_Get()->_code_object_generation;
-}
-
-#else
-
-/* Written by the thread that frees a code object, which has the GIL; read by the kernel for us, at
+/* Written by any thread that frees a code object, of any interpreter; read by the kernel for us, at
  * any time. Relaxed: it orders nothing, and counts before the memory can be used again. */
 static uint64_t deaths = 0;
 
-#if PY_VERSION_HEX >= 0x030C0000
-
-static int count_death(PyCodeEvent event, PyCodeObject* code) {
-  (void)code;
-  if (event == PY_CODE_EVENT_DESTROY) __atomic_fetch_add(&deaths, 1, __ATOMIC_RELAXED);
-  return 0;
-}
-
-/* There are 8 places for watchers in a process. Without one each name is proven at each look. */
-static uint64_t deaths_of_code(void) {
-  static int watcher = -1; /* guarded by the GIL */
-  if (watcher < 0) watcher = PyCode_AddWatcher(count_death);
-  if (watcher < 0) PyErr_Clear();
-  return watcher < 0 ? 0 : (uint64_t)(uintptr_t)&deaths;
-}
-
-#else
-
-/* These Pythons tell nobody, but call the type for it: once put before it we stay there, and this
- * extension is never unloaded. Written once, as the type's field is, with the GIL held. */
+/* What the type had before ours, which stays: this extension is never unloaded. Written once, with
+ * the GIL held, before the type's field is. */
 static destructor destroy_code = NULL;
 
 static void count_death(PyObject* code) {
@@ -155,16 +129,15 @@ static void count_death(PyObject* code) {
   destroy_code(code);
 }
 
+/* Code watchers (3.12+) and the count that 3.14 keeps know of one interpreter only, and a GIL may
+ * be that of several. */
 static uint64_t deaths_of_code(void) {
   if (destroy_code == NULL) {
     destroy_code = PyCode_Type.tp_dealloc;
-    PyCode_Type.tp_dealloc = count_death;
+    __atomic_store_n(&PyCode_Type.tp_dealloc, count_death, __ATOMIC_RELEASE);
   }
   return (uint64_t)(uintptr_t)&deaths;
 }
-
-#endif
-#endif
 
 /* ---- what the interpreter says of itself ---------------------------------------------------- */
 

@@ -8,9 +8,9 @@
 extern "C" {
 #endif
 
-/* NULL if *offsets was filled in, else the reason in a few words. With the GIL held; before 3.14
- * the first call sees to it that we are told of code objects that are freed, for good: by a code
- * watcher on 3.12 and 3.13, before by standing in for the type's tp_dealloc. */
+/* NULL if *offsets was filled in, else the reason in a few words. With the GIL held; the first call
+ * stands in for the tp_dealloc of the code type, for good, to count the code objects that are
+ * freed. */
 const char* gilknocker_find_stack_offsets(struct gilknocker_stack_offsets* offsets);
 
 #ifdef __cplusplus
