@@ -185,15 +185,17 @@ StackReader::Outcome StackReader::first_frame(Guess& guess, RawStack* stack,
     pieces[count++] = data_stack_.piece(guess.low, guess.high);
   }
   const std::size_t before_loners = count;
+  lone_.lay_out(guess.loners);
   for (std::size_t i = 0; i < guess.loners.count; ++i) {
     const PageSpan& span = guess.loners.spans[i];
-    pieces[count++] = {span.low, lone_[i].data(), span.size()};
+    pieces[count++] = {span.low, lone_.of(i), span.size()};
   }
   const std::size_t before_codes = count;
   stack->codes = guess.codes;
+  stack->code_bytes.lay_out(guess.codes);
   for (std::size_t i = 0; i < guess.codes.count; ++i) {
     const PageSpan& span = guess.codes.spans[i];
-    pieces[count++] = {span.low, stack->code_bytes[i].data(), span.size()};
+    pieces[count++] = {span.low, stack->code_bytes.of(i), span.size()};
   }
   const std::size_t whole = memory_.read_pieces(pieces.data(), count);
   if (whole == 0) return Outcome::kUnreadable;
@@ -260,7 +262,7 @@ const unsigned char* StackReader::find_alone(std::uint64_t address) noexcept {
   if (i == read_.count) return nullptr;
   next_ = i;
   used_.spans[i].widen(address, end);
-  return lone_[i].data() + (address - read_.spans[i].low);
+  return lone_.of(i) + (address - read_.spans[i].low);
 }
 
 // What was found in a window where no window says where it will be the next time.

@@ -1,5 +1,6 @@
 // Objects put together by the page, against the list of them.
 #include <algorithm>
+#include <memory>
 #include <vector>
 
 #include "check.hpp"
@@ -38,6 +39,24 @@ TEST(each_object_is_in_one_span_and_no_span_of_two_is_in_two_pages) {
       });
       CHECK(of_one || span.low / kPage == (span.high - 1) / kPage);
     }
+  });
+}
+
+TEST(bytes_of_spans_lie_one_behind_the_other) {
+  for_seeds(50, [](Random& random) {
+    PageSpans<8> spans;
+    for (std::uint64_t page = 1; page <= 8; ++page) {
+      const auto size = static_cast<std::uint64_t>(integer_in(random, 1, kPage));
+      spans.add(page * kPage, page * kPage + size);
+    }
+    const auto bytes = std::make_unique<SpanBytes<8>>();
+    bytes->lay_out(spans);
+    const unsigned char* end = bytes->bytes.data();
+    for (std::size_t i = 0; i < spans.count; ++i) {
+      CHECK(bytes->of(i) >= end && bytes->of(i) < end + 8);
+      end = bytes->of(i) + spans.spans[i].size();
+    }
+    CHECK(end <= bytes->bytes.data() + bytes->bytes.size());
   });
 }
 

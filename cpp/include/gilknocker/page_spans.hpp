@@ -76,8 +76,23 @@ struct PageSpans {
   }
 };
 
-// What was read of so many spans.
+// What was read of so many spans, one behind the other: they take few pages and cache lines of
+// ours.
 template <std::size_t N>
-using PageBytes = std::array<std::array<unsigned char, kPage>, N>;
+struct SpanBytes {
+  std::array<std::size_t, N> starts;
+  std::array<unsigned char, N * kPage> bytes;
+
+  void lay_out(const PageSpans<N>& spans) noexcept {
+    constexpr std::size_t kWord = sizeof(std::uint64_t);
+    std::size_t start = 0;
+    for (std::size_t i = 0; i < spans.count; ++i) {
+      starts[i] = start;
+      start += (spans.spans[i].size() + kWord - 1) / kWord * kWord;
+    }
+  }
+  unsigned char* of(std::size_t i) noexcept { return bytes.data() + starts[i]; }
+  const unsigned char* of(std::size_t i) const noexcept { return bytes.data() + starts[i]; }
+};
 
 }  // namespace gilknocker

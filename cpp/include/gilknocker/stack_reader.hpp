@@ -45,7 +45,7 @@ struct RawStack {
   // Where deaths are not counted: the bytes of code objects that the thread had the last time,
   // read in the same system call as its frames, and after them.
   Codes codes;
-  PageBytes<Codes::kMost> code_bytes;
+  SpanBytes<Codes::kMost> code_bytes;
   std::uint32_t code_size = 0;
 
   void clear() noexcept {
@@ -55,7 +55,7 @@ struct RawStack {
   }
   const unsigned char* bytes_of(std::uint64_t code) const noexcept {
     const std::size_t i = codes.find(code, code + code_size);
-    return i == codes.count ? nullptr : code_bytes[i].data() + (code - codes.spans[i].low);
+    return i == codes.count ? nullptr : code_bytes.of(i) + (code - codes.spans[i].low);
   }
 };
 
@@ -154,7 +154,7 @@ class StackReader {
   Loners read_;  // those whose bytes are in lone_, in this order; next_ is the likely one
   std::size_t next_ = 0;
   Loners used_;  // of read_, in this order, what frames were found in; then what was not in it
-  PageBytes<Loners::kMost> lone_;
+  SpanBytes<Loners::kMost> lone_;
   std::array<unsigned char, kLargestFrame> single_;
 };
 
