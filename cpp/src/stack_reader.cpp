@@ -125,8 +125,8 @@ void StackReader::improve_loners(Guess& guess) const noexcept {
     end_turn(guess);
     return;
   }
-  guess.loners.count = guess.recent.count =
-      read_.count;  // from what is not there on, none was read
+  // From what is not there on, none was read.
+  guess.loners.count = guess.recent.count = read_.count;
   for (std::size_t i = 0; i < used_.count; ++i) {
     const PageSpan& used = used_.spans[i];
     if (used.empty()) continue;

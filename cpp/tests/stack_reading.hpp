@@ -1,0 +1,31 @@
+// A stack as a reader gives it, to be compared.
+//
+// Thread safety: none.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "fake_python.hpp"
+#include "gilknocker/stack_reader.hpp"
+
+namespace gilknocker {
+
+using Outcome = StackReader::Outcome;
+
+struct Reading {
+  Outcome outcome;
+  std::vector<RawFrame> frames;
+  bool cut;
+
+  bool operator==(const Reading&) const = default;
+};
+
+inline Reading read(StackReader& reader) {
+  const auto stack = std::make_unique<RawStack>();
+  const Outcome outcome = reader.read(FakePython::kThread, stack.get());
+  if (outcome != Outcome::kWhole) return {outcome, {}, false};
+  return {outcome, {stack->frames.begin(), stack->frames.begin() + stack->size}, stack->cut};
+}
+
+}  // namespace gilknocker
