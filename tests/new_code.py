@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from itertools import cycle
 from typing import Any
 
@@ -23,6 +24,12 @@ def compute_in_new_code(name: str) -> int:
     place = id(space[name].__code__)
     space.clear()  # else it and its function keep each other
     return place
+
+
+def names(stacks: Iterable[Any]) -> set[str]:
+    """Return the functions of such code that are in the stacks of a snapshot."""
+    frames = (frame for stack in stacks for frame in stack.frames)
+    return {frame.function for frame in frames if frame.file == FILE} - {"<module>"}
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@
 
 #include "check.hpp"
 #include "fake_python.hpp"
+#include "gilknocker/page_spans.hpp"
 #include "gilknocker/stack_reader.hpp"
 #include "random_cases.hpp"
 #include "stack_reading.hpp"
@@ -15,7 +16,6 @@ namespace {
 
 // Frames that are objects, so far from each other that no window has two of their pages.
 struct Heap {
-  static constexpr std::uint64_t kPage = 4096;
   static constexpr std::uint64_t kObject = 448;
   static constexpr std::size_t kInPage = kPage / kObject;
 
@@ -103,8 +103,9 @@ TEST(a_deep_stack_in_the_heap_that_is_new_is_read_twice_and_forgotten_when_it_ha
   Heap::stack(heap.python, 9);
   heap.look(9);
   const std::size_t bytes = heap.look(9).second;
-  CHECK(bytes <= Heap::kPage + 64);
+  CHECK(bytes <= kPage + 64);
 }
+
 // At one of its reads the thread has gone back to its newest frame by another way.
 class RelinkedMemory final : public Memory {
  public:

@@ -8,12 +8,11 @@ from pathlib import Path
 import new_code
 import pytest
 from needs import needs_gil
-from new_code import compute_in_new_code
+from new_code import compute_in_new_code, names
 from waiting import wait_until
 from watched import cpu_seconds, running
 
 from gilknocker import KnockKnock, _core
-from gilknocker.snapshot.stacks import HeldStack
 
 PROBLEM = _core.stack_problem()
 pytestmark = [needs_gil, pytest.mark.skipif(PROBLEM is not None, reason=str(PROBLEM))]
@@ -21,16 +20,11 @@ pytestmark = [needs_gil, pytest.mark.skipif(PROBLEM is not None, reason=str(PROB
 FUNCTIONS = 40
 
 
-def names(stacks: list[HeldStack]) -> set[str]:
-    frames = (frame for stack in stacks for frame in stack.frames)
-    return {frame.function for frame in frames if frame.file == new_code.FILE} - {"<module>"}
-
-
 def test_in_this_process() -> None:
     made = [f"f{number}" for number in range(10, 10 + FUNCTIONS)]
     with KnockKnock(stacks=True, method="look") as knocker:
         places = {compute_in_new_code(name) for name in made}
-        seen = names(list(knocker.snapshot().stacks))
+        seen = names(knocker.snapshot().stacks)
     assert len(places) < FUNCTIONS / 3  # of memory, used again and again
     assert seen <= set(made) and len(seen) >= 0.8 * FUNCTIONS
 
@@ -47,5 +41,5 @@ def test_in_another_process() -> None:
             wait_until(
                 lambda: cpu_seconds(process.pid) > begun + FUNCTIONS * new_code.SECONDS + 0.02
             )
-            seen = names(list(meter.snapshot().stacks))
+            seen = names(meter.snapshot().stacks)
     assert len(seen) >= 0.8 * FUNCTIONS
