@@ -9,18 +9,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 from weakref import WeakKeyDictionary
 
-import numpy as np
 import pytest
 from needs import needs_tracer
 from own_threads import all_without_a_cpu_ns, stolen_ns
 
 from gilknocker import GilTracer
-from gilknocker.integrations import asyncio as loop_asyncio
-from gilknocker.integrations import loop_frames
 from gilknocker.integrations.asyncio import LoopWatch
 from gilknocker.testing import GilLoad, hold_gil
 
@@ -229,78 +225,6 @@ def test_the_machine(run: str) -> None:
     assert (callback, holder) == ("None", "None")
 
 
-LOOP, LOOKER, OTHER = 1, 2, 3
-BEGIN = loop_asyncio._Noted(0, 0, 0, 0)
-
-
-@pytest.mark.parametrize(
-    ("holds", "waits", "ran", "parts"),
-    [
-        # Stopped while it held the GIL between two callbacks: nothing it runs there takes so long.
-        pytest.param([(LOOP, 0, 90)], [], 1, (1, 0, 99), id="stopped holding"),
-        pytest.param([(LOOP, 0, 90)], [], 90, (90, 0, 10), id="ran"),
-        # Stopped while a look of ours held it, and the loop waited for that.
-        pytest.param([(LOOKER, 0, 90)], [(LOOP, 0, 90)], 0, (0, 0, 100), id="stopped looking"),
-        pytest.param([], [(LOOP, 0, 90)], 0, (0, 0, 100), id="stopped when it was free again"),
-        pytest.param([(OTHER, 0, 90)], [(LOOP, 0, 90)], 0, (0, 90, 10), id="another"),
-        pytest.param(
-            [(OTHER, n, n + 3) for n in range(0, 90, 5)],
-            [(LOOP, 0, 90)],
-            0,
-            (0, 90, 10),
-            id="many short holds of another",
-        ),
-    ],
-)
-def test_the_machine_stops_a_loop_that_is_in_no_callback(
-    holds: list[tuple[int, int, int]],
-    waits: list[tuple[int, int, int]],
-    ran: int,
-    parts: tuple[float, float, float],
-) -> None:
-    watch = LoopWatch()
-    events = np.zeros(len(holds) + len(waits), watch._tracer.events().dtype)
-    for event, (thread, start, end) in zip(events, holds + waits, strict=True):
-        event["thread"], event["start"], event["end"] = thread, start * 10**6, end * 10**6
-    events["kind"][: len(holds)] = GilTracer.HOLD
-    events["kind"][len(holds) :] = GilTracer.WAIT
-    threads = [SimpleNamespace(serial=n, native_id=n, name=str(n)) for n in (LOOP, LOOKER, OTHER)]
-    told: Any = SimpleNamespace(events=lambda: events, threads=lambda: threads)
-    watch._tracer, watch._native_id, watch._noted = told, LOOP, BEGIN
-    looker: Any = SimpleNamespace(native_id=LOOKER)
-    watch._looking = looker
-    held = sum(end - start for thread, start, end in holds if thread == LOOP)
-    noted = loop_asyncio._Noted(100 * 10**6, held * 10**6, 0, ran * 10**6)
-    watch._explain(0, noted, [], None)
-    (late,) = watch.late
-    assert [late.own_seconds, late.gil_seconds, late.machine_seconds] == pytest.approx(
-        [part / 1000 for part in parts]
-    )
-    assert late.holder == (str(OTHER) if parts[1] else None)
-
-
-def test_a_tick_of_more_holds_and_waits_than_are_kept() -> None:
-    watch = LoopWatch()
-    kept = loop_asyncio._EVENTS
-    events = np.zeros(kept, watch._tracer.events().dtype)
-    events["start"] = 60_000_000 + 600 * np.arange(kept)  # what was before is no longer there
-    events["end"] = events["start"] + 600
-    events["kind"][0::2], events["kind"][1::2] = GilTracer.HOLD, GilTracer.WAIT
-    events["thread"] = LOOP  # each second wait of the loop is for a hold of another
-    events["thread"][2::4] = OTHER
-    events["start"][3::4] -= 600
-    threads = [SimpleNamespace(serial=n, native_id=n, name=str(n)) for n in (LOOP, LOOKER, OTHER)]
-    told: Any = SimpleNamespace(events=lambda: events, threads=lambda: threads)
-    looker: Any = SimpleNamespace(native_id=LOOKER)
-    watch._tracer, watch._native_id, watch._looking = told, LOOP, looker
-    watch._noted = BEGIN
-    noted = loop_asyncio._Noted(100_000_000, 30_000_000, 70_000_000, 30_000_000)
-    watch._explain(0, noted, [], None)
-    (late,) = watch.late
-    assert (late.own_seconds, late.gil_seconds) == pytest.approx((0.03, 0.07))
-    assert late.holder == str(OTHER)
-
-
 @loops
 def test_an_idle_loop_is_not_late_for_any_reason_of_its_own(run: Any) -> None:
     async def act() -> None:
@@ -356,26 +280,6 @@ def test_a_loop_that_closes_ends_the_watch_and_another_begins_anew(run: Any) -> 
     assert not watch._looking.is_alive()
     assert not watch._tracer.is_running
     watch.stop()  # nothing
-
-
-def test_looks_at_a_callback_that_blocks_for_long_are_few_and_even(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    class Numbered:
-        def __init__(self, frames: object, loop: int) -> None:
-            self.number = next(numbers)
-
-    monkeypatch.setattr(loop_frames, "Look", Numbered)
-    looks = loop_frames.Looks()
-    for turn in range(100_000):
-        numbers = iter([turn])
-        looks.add(0)
-        assert len(looks.kept) < loop_frames.MOST_LOOKS
-    kept = [look.number for look in cast("list[Numbered]", looks.kept)]
-    assert len(kept) >= loop_frames.MOST_LOOKS // 2 - 1
-    (step,) = set(np.diff(kept))
-    assert kept[0] == 0
-    assert kept[-1] > 100_000 - 2 * step
 
 
 def test_a_start_that_fails_leaves_nothing_and_can_be_tried_again(
