@@ -63,7 +63,7 @@ class Late(NamedTuple):
 
 
 class _Noted(NamedTuple):
-    """What the loop's thread has had by an instant, all in ns."""
+    """What a thread has had by an instant, all in ns."""
 
     at: int
     held: int  # of the GIL
@@ -224,17 +224,18 @@ class LoopWatch:
         if now.at - due > self._threshold_ns:
             frame = sys._getframe().f_back  # it is what calls all callbacks
             caller = None if frame is None else frame.f_code
-            self._explain(due, now, list(looks.kept), caller)
+            self._explain(due, now, looks, caller)
         self._noted = self._what_it_had()
         self._schedule(max(due + self._interval_ns, time.monotonic_ns()))
 
     def _what_it_had(self) -> _Noted:
+        """Note what the calling thread has had."""
         share = self._tracer.this_thread()
         held, waited = (0, 0) if share is None else share[:2]
         return _Noted(time.monotonic_ns(), held, waited, time.thread_time_ns())
 
-    def _explain(self, due: int, noted: _Noted, looks: list[Look], caller: CodeType | None) -> None:
-        now, had = noted.at, noted - self._noted
+    def _explain(self, due: int, noted: _Noted, seen: Looks, caller: CodeType | None) -> None:
+        now, had, looks = noted.at, noted - self._noted, list(seen.kept)
         late_by = now - due
         events, threads = self._tracer.events(), self._tracer.threads()
         serials = {one.serial for one in threads if one.native_id == self._native_id}
@@ -249,12 +250,12 @@ class LoopWatch:
         going_on = max(had.held - _covered(events[ours & holds], self._noted.at, now), 0)
         own = min(_covered(events[ours & holds], due, now) + going_on, late_by - gil)
         rest = late_by - gil - own
-        callbacks = [look.callback(caller) for look in looks]
-        if _in_a_callback(callbacks):
-            own, rest = own + rest, 0  # which had let go of the GIL
-        else:  # what the loop holds between callbacks is short, unless its thread is not run
-            stopped = min(own, max(had.held - had.ran, 0))
-            own, rest = own - stopped, rest + stopped
+        callbacks = [look.callback(caller, LoopWatch._tick.__code__) for look in looks]
+        # What the loop holds between callbacks is short, unless its thread is not run.
+        stopped = min(own, max(had.held - had.ran, 0))
+        if _in_a_callback(callbacks):  # which had let go of the GIL, since it was first seen there
+            stopped = min(rest + stopped, seen.unseen_ns) - rest
+        own, rest = own - stopped, rest + stopped
         callback = _most(callbacks)
         holder = self._holder(holders, threads, looks)
         late = Late(
@@ -294,12 +295,16 @@ class LoopWatch:
         """
         threshold = self._threshold_ns
         while not loop.is_closed():
-            late_by = time.monotonic_ns() - self._due_ns
+            before = self._what_it_had()
+            late_by = before.at - self._due_ns
             pause = min(max(threshold - late_by, threshold // 2), self._interval_ns)
             if self._ended.wait(pause / 1e9):
                 return
-            if time.monotonic_ns() - self._due_ns > threshold:
-                self._looks.add(self._ident)
+            noted, due = self._what_it_had(), self._due_ns
+            if noted.at - due > threshold:
+                # Not what it waited for the GIL: then another thread ran, the loop's perhaps.
+                late = noted.at - max(before.at + pause, due) - (noted - before).waited
+                self._looks.add(self._ident, max(late, 0))
         self._tracer.stop()
 
 

@@ -28,7 +28,7 @@ class Look:
             self._codes.append(frame.f_code)
             frame = frame.f_back
 
-    def callback(self, caller: CodeType | None) -> str | None:
+    def callback(self, caller: CodeType | None, tick: CodeType) -> str | None:
         """Return the callback that the loop was in, and its innermost line; None if in none.
 
         Parameters
@@ -36,6 +36,8 @@ class Look:
         caller : code or None
             Of the frame from which the loop calls: asyncio's ``Handle._run``. uvloop has no frames
             of its own: what it calls stands on whatever called ``run_until_complete``, if anything.
+        tick : code
+            Of a callback that is not counted.
         """
         if caller is None:
             inner = len(self._codes)
@@ -43,7 +45,9 @@ class Look:
             inner = self._codes.index(caller)
         else:
             return None
-        return f"{_name(self._codes[inner - 1])}, {self.lines[self._loop]}" if inner else None
+        if inner == 0 or self._codes[inner - 1] is tick:
+            return None
+        return f"{_name(self._codes[inner - 1])}, {self.lines[self._loop]}"
 
 
 class Looks:
@@ -56,15 +60,29 @@ class Looks:
     ----------
     kept : list of Look
         The looks, in order of time: fewer than `MOST_LOOKS`.
+    unseen_ns : int
+        How much later than planned the first of them was made: nobody saw where the threads were
+        before it.
     """
 
     def __init__(self) -> None:
         self.kept: list[Look] = []
+        self.unseen_ns = 0
         self._turns = 0
         self._turns_per_look = 1
 
-    def add(self, loop: int) -> None:
-        """Look now, if it is the turn for it; `loop` is the ident of the loop's thread."""
+    def add(self, loop: int, late_ns: int) -> None:
+        """Look now, if it is the turn for it.
+
+        Parameters
+        ----------
+        loop : int
+            Ident of the loop's thread.
+        late_ns : int
+            How much later this is than planned.
+        """
+        if self._turns == 0:
+            self.unseen_ns = late_ns
         if self._turns % self._turns_per_look == 0:
             self.kept.append(Look(sys._current_frames(), loop))
             if len(self.kept) == MOST_LOOKS:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -58,7 +60,7 @@ def test_the_machine_stops_a_loop_that_is_in_no_callback(
     watch._looking = looker
     held = sum(end - start for thread, start, end in holds if thread == LOOP)
     noted = loop_asyncio._Noted(100 * 10**6, held * 10**6, 0, ran * 10**6)
-    watch._explain(0, noted, [], None)
+    watch._explain(0, noted, loop_frames.Looks(), None)
     (late,) = watch.late
     assert [late.own_seconds, late.gil_seconds, late.machine_seconds] == pytest.approx(
         [part / 1000 for part in parts]
@@ -82,10 +84,55 @@ def test_a_tick_of_more_holds_and_waits_than_are_kept() -> None:
     watch._tracer, watch._native_id, watch._looking = told, LOOP, looker
     watch._noted = BEGIN
     noted = loop_asyncio._Noted(100_000_000, 30_000_000, 70_000_000, 30_000_000)
-    watch._explain(0, noted, [], None)
+    watch._explain(0, noted, loop_frames.Looks(), None)
     (late,) = watch.late
     assert (late.own_seconds, late.gil_seconds) == pytest.approx((0.03, 0.07))
     assert late.holder == str(OTHER)
+
+
+@pytest.mark.parametrize(
+    ("in_the_tick", "unseen", "held", "parts"),
+    [
+        pytest.param(False, 0, 0, (100, 0, 0), id="blocks without the GIL"),
+        pytest.param(False, 0, 60, (100, 0, 0), id="holds it, asleep"),
+        # Stopped, and when it goes on the first look finds a short callback.
+        pytest.param(False, 90, 0, (10, 0, 90), id="short, after a stop"),
+        pytest.param(False, 90, 60, (10, 0, 90), id="stopped holding"),
+        pytest.param(False, 900, 60, (0, 0, 100), id="not looked at since before it was late"),
+        pytest.param(True, 0, 0, (0, 0, 100), id="our own"),
+        pytest.param(True, 0, 60, (0, 0, 100), id="our own, stopped holding"),
+    ],
+)
+def test_a_callback_counts_from_when_it_may_have_been_seen(
+    in_the_tick: bool, unseen: int, held: int, parts: tuple[float, float, float]
+) -> None:
+    looks = loop_frames.Looks()
+
+    def look() -> None:
+        looks.add(threading.get_ident(), unseen * 10**6)
+
+    class Seen(LoopWatch):
+        def _what_it_had(self) -> loop_asyncio._Noted:
+            look()
+            return BEGIN
+
+    watch = Seen()
+    if in_the_tick:
+        watch._due_ns, watch._looks = 0, looks
+        watch._tick()
+    else:
+        look()
+    events = np.zeros(0, watch._tracer.events().dtype)
+    told: Any = SimpleNamespace(events=lambda: events, threads=list)
+    looker: Any = SimpleNamespace(native_id=LOOKER)
+    watch._tracer, watch._native_id, watch._noted, watch._looking = told, LOOP, BEGIN, looker
+    noted = loop_asyncio._Noted(100 * 10**6, held * 10**6, 0, 0)
+    watch._explain(0, noted, looks, sys._getframe().f_code)
+    (late,) = watch.late
+    assert [late.own_seconds, late.gil_seconds, late.machine_seconds] == pytest.approx(
+        [part / 1000 for part in parts]
+    )
+    assert bool(late.callback) == (parts[0] > 0)
 
 
 def test_looks_at_a_callback_that_blocks_for_long_are_few_and_even(
@@ -99,7 +146,7 @@ def test_looks_at_a_callback_that_blocks_for_long_are_few_and_even(
     looks = loop_frames.Looks()
     for turn in range(100_000):
         numbers = iter([turn])
-        looks.add(0)
+        looks.add(0, 0)
         assert len(looks.kept) < loop_frames.MOST_LOOKS
     kept = [look.number for look in cast("list[Numbered]", looks.kept)]
     assert len(kept) >= loop_frames.MOST_LOOKS // 2 - 1
