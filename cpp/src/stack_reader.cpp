@@ -30,10 +30,9 @@ Piece StackReader::Window::piece(std::uint64_t from, std::uint64_t to) noexcept 
   return {from, bytes.data() + (bytes.size() - (high - from)), size};
 }
 
-const unsigned char* StackReader::Window::find(std::uint64_t address, std::uint32_t size) noexcept {
+const unsigned char* StackReader::Window::find(std::uint64_t address,
+                                               std::uint32_t size) const noexcept {
   if (address < low || address + size > high) return nullptr;
-  ++hits;
-  lowest = std::min(lowest, address);
   return bytes.data() + (bytes.size() - (high - address));
 }
 
@@ -61,10 +60,9 @@ StackReader::Outcome StackReader::read_once(Guess& guess, RawStack* stack,
                                             std::uint64_t* newest) noexcept {
   stack->clear();
   // What was read for the last stack says nothing about this one.
-  data_stack_.forget();
+  near_.forget();
   elsewhere_.forget();
-  begun_low_ = begun_high_ = last_missed_ = 0;
-  went_below_ = false;
+  last_missed_ = 0;
   reads_ = 0;
   read_.count = used_.count = next_ = 0;
   const Outcome begun = first_frame(guess, stack, newest);
@@ -75,10 +73,9 @@ StackReader::Outcome StackReader::read_once(Guess& guess, RawStack* stack,
   return outcome;
 }
 
-// The next time where most frames were this time.
+// The next time where the frames and their code objects were this time.
 void StackReader::improve(Guess& guess, const RawStack& stack) const noexcept {
-  improve_window(guess);
-  improve_loners(guess);
+  improve_places(guess);
   guess.codes.count = 0;
   if (offsets_.code_deaths != 0) return;
   std::uint64_t last = 0;  // recursion has the same again and again
@@ -89,52 +86,30 @@ void StackReader::improve(Guess& guess, const RawStack& stack) const noexcept {
   }
 }
 
-// What lies below a thread's oldest frame is not its own: to read it takes as long as its frames
-// do.
-void StackReader::improve_window(Guess& guess) const noexcept {
-  if (in_heap()) return;  // no frame lies there because another does
-  constexpr std::uint64_t kCacheLine = 64;
-  const bool was_part = guess.is_part;
-  guess.is_part = false;
-  if (elsewhere_.hits > data_stack_.hits) {
-    guess.low = elsewhere_.low;
-    guess.high = elsewhere_.high;
-  } else if (was_part && went_below_) {
-    guess.low = guess.high = 0;  // begin anew
-  } else {
-    guess.low = begun_low_;
-    guess.high = begun_high_;
-    const std::uint64_t lowest = data_stack_.lowest & ~(kCacheLine - 1);
-    const bool is_less = data_stack_.hits != 0 && !went_below_ && lowest > guess.low;
-    if (is_less) guess.low = lowest;
-    guess.is_part = is_less || was_part;
-  }
-}
-
 // A function that is called in a loop has its frame at some looks only, and to find it missing
 // takes as long as to read it five times in vain: so what was needed is kept for some looks, if it
 // is little.
-void StackReader::improve_loners(Guess& guess) const noexcept {
+void StackReader::improve_places(Guess& guess) const noexcept {
   constexpr int kLooks = 8;
   constexpr std::ptrdiff_t kMostIdle = 3;
   const auto end = used_.spans.begin() + static_cast<std::ptrdiff_t>(used_.count);
   const auto idle =
       std::count_if(used_.spans.begin(), end, [](auto& span) { return span.empty(); });
   if (idle > kMostIdle) {
-    guess.loners = used_;
+    guess.places = used_;
     end_turn(guess);
     return;
   }
   // From what is not there on, none was read.
-  guess.loners.count = guess.recent.count = read_.count;
+  guess.places.count = guess.recent.count = read_.count;
   for (std::size_t i = 0; i < used_.count; ++i) {
     const PageSpan& used = used_.spans[i];
     if (used.empty()) continue;
     std::size_t at = i;
-    if (i >= read_.count || !guess.loners.spans[i].widen(used.low, used.high)) {
-      at = guess.loners.add(used.low, used.high);
+    if (i >= read_.count || !guess.places.spans[i].widen(used.low, used.high)) {
+      at = guess.places.add(used.low, used.high);
     }
-    if (at == Loners::kMost) {
+    if (at == Places::kMost) {
       guess.turn = kLooks;  // it has room then
       continue;
     }
@@ -142,23 +117,22 @@ void StackReader::improve_loners(Guess& guess) const noexcept {
     guess.recent.spans[at].widen(used.low, used.high);
   }
   if (++guess.turn < kLooks) return;
-  guess.loners = guess.recent;
+  guess.places = guess.recent;
   end_turn(guess);
 }
 
 void StackReader::end_turn(Guess& guess) noexcept {
   guess.turn = 0;
-  guess.loners.drop_empty();
-  guess.recent.empty(guess.loners.count);
+  guess.places.drop_empty();
+  guess.recent.empty(guess.places.count);
 }
 
 StackReader::Guess& StackReader::guess_of(std::uint64_t thread_state) noexcept {
   Guess& guess = guesses_[(thread_state / 64) % kThreads];
   if (guess.thread != thread_state) {
     guess.thread = thread_state;
-    guess.cframe = guess.low = guess.high = 0;
-    guess.is_part = false;
-    guess.loners.count = guess.recent.count = guess.codes.count = 0;
+    guess.cframe = 0;
+    guess.places.count = guess.recent.count = guess.codes.count = 0;
     guess.turn = 0;
   }
   return guess;
@@ -170,7 +144,7 @@ StackReader::Outcome StackReader::first_frame(Guess& guess, RawStack* stack,
   const bool by_cframe = offsets_.cframe_frame != GILKNOCKER_NONE;
   std::uint64_t first = 0;
   std::uint64_t of_guess = 0;
-  std::array<Piece, 4 + Loners::kMost + RawStack::Codes::kMost> pieces;
+  std::array<Piece, 3 + Places::kMost + RawStack::Codes::kMost> pieces;
   std::size_t count = 0;
   pieces[count++] = {guess.thread + offsets_.thread_frame, &first, sizeof first};
   if (offsets_.code_deaths != 0) {
@@ -179,16 +153,11 @@ StackReader::Outcome StackReader::first_frame(Guess& guess, RawStack* stack,
   if (by_cframe && guess.cframe != 0) {
     pieces[count++] = {guess.cframe + offsets_.cframe_frame, &of_guess, sizeof of_guess};
   }
-  const std::size_t least = count;
-  if (guess.high != 0) {
-    data_stack_.set(guess.high, guess.high);
-    pieces[count++] = data_stack_.piece(guess.low, guess.high);
-  }
-  const std::size_t before_loners = count;
-  lone_.lay_out(guess.loners);
-  for (std::size_t i = 0; i < guess.loners.count; ++i) {
-    const PageSpan& span = guess.loners.spans[i];
-    pieces[count++] = {span.low, lone_.of(i), span.size()};
+  const std::size_t before_places = count;
+  place_bytes_.lay_out(guess.places);
+  for (std::size_t i = 0; i < guess.places.count; ++i) {
+    const PageSpan& span = guess.places.spans[i];
+    pieces[count++] = {span.low, place_bytes_.of(i), span.size()};
   }
   const std::size_t before_codes = count;
   stack->codes = guess.codes;
@@ -199,21 +168,15 @@ StackReader::Outcome StackReader::first_frame(Guess& guess, RawStack* stack,
   }
   const std::size_t whole = memory_.read_pieces(pieces.data(), count);
   if (whole == 0) return Outcome::kUnreadable;
-  data_stack_.set(0, 0);
-  if (whole > least && guess.high != 0) {
-    data_stack_.set(guess.low, guess.high);
-    begun_low_ = guess.low;
-    begun_high_ = guess.high;
-  }
-  if (whole > before_loners) {
-    read_ = guess.loners;
-    read_.count = std::min(whole, before_codes) - before_loners;
+  if (whole > before_places) {
+    read_ = guess.places;
+    read_.count = std::min(whole, before_codes) - before_places;
     used_.empty(read_.count);
   }
   if (whole > before_codes) stack->codes.count = whole - before_codes;
   *frame = by_cframe ? of_guess : first;
   if (!by_cframe) return Outcome::kWhole;
-  if (first != guess.cframe || whole < least) {
+  if (first != guess.cframe || whole < before_places) {
     if (!plausible(first)) return Outcome::kImplausible;
     guess.cframe = first;
     if (!memory_.read(first + offsets_.cframe_frame, frame)) return Outcome::kUnreadable;
@@ -250,25 +213,16 @@ StackReader::Outcome StackReader::follow(std::uint64_t address, RawStack* stack)
 
 // Among what was read; null if it is not there.
 const unsigned char* StackReader::find(std::uint64_t address) noexcept {
-  const std::uint32_t size = offsets_.frame_size;
-  if (const auto* frame = data_stack_.find(address, size)) return noted(frame, address);
-  if (const auto* frame = find_alone(address)) return frame;
-  return noted(elsewhere_.find(address, size), address);
-}
-
-const unsigned char* StackReader::find_alone(std::uint64_t address) noexcept {
   const std::uint64_t end = address + offsets_.frame_size;
   const std::size_t i = read_.find(address, end, next_);
-  if (i == read_.count) return nullptr;
-  next_ = i;
-  used_.spans[i].widen(address, end);
-  return lone_.of(i) + (address - read_.spans[i].low);
-}
-
-// What was found in a window where no window says where it will be the next time.
-const unsigned char* StackReader::noted(const unsigned char* frame,
-                                        std::uint64_t address) noexcept {
-  if (frame != nullptr && in_heap()) used_.add(address, address + offsets_.frame_size);
+  if (i != read_.count) {
+    next_ = i;
+    used_.spans[i].widen(address, end);
+    return place_bytes_.of(i) + (address - read_.spans[i].low);
+  }
+  const unsigned char* frame = near_.find(address, offsets_.frame_size);
+  if (frame == nullptr) frame = elsewhere_.find(address, offsets_.frame_size);
+  if (frame != nullptr) used_.add(address, end);
   return frame;
 }
 
@@ -276,29 +230,19 @@ const unsigned char* StackReader::noted(const unsigned char* frame,
 const unsigned char* StackReader::fetch(std::uint64_t address) noexcept {
   constexpr std::uint64_t kNear = kPages * kPage;
   ++reads_;
+  used_.add(address, address + offsets_.frame_size);
   const std::uint64_t missed = last_missed_;
   last_missed_ = address;
-  if (data_stack_.high == 0) {
-    const unsigned char* const frame = load(data_stack_, address);
-    begun_low_ = data_stack_.low;
-    begun_high_ = data_stack_.high;
-    return noted(frame, address);
-  }
-  if (address < data_stack_.low && data_stack_.low - address < kNear) {
-    went_below_ = true;
-    return noted(load(data_stack_, address), address);
-  }
-  if (missed != 0 && address - missed + kNear < 2 * kNear) {
-    return noted(load(elsewhere_, address), address);
-  }
-  used_.add(address, address + offsets_.frame_size);
+  const bool is_below = address < near_.low && near_.low - address < kNear;
+  if (near_.high == 0 || is_below) return load(near_, address);
+  if (missed != 0 && address - missed + kNear < 2 * kNear) return load(elsewhere_, address);
   return memory_.read(address, single_.data(), offsets_.frame_size) ? single_.data() : nullptr;
 }
 
 const unsigned char* StackReader::load(Window& window, std::uint64_t address) noexcept {
   // To the end of the page in which the frame ends: from there on downwards all is likely frames.
   const std::uint64_t last = (address + offsets_.frame_size - 1) & ~(kPage - 1);
-  window.set(last + kPage, last + kPage);
+  window.low = window.high = last + kPage;
   std::array<Piece, kPages> pieces;
   for (std::uint64_t i = 0; i < kPages; ++i) {
     pieces[i] = window.piece(last - i * kPage, last - i * kPage + kPage);

@@ -84,36 +84,24 @@ class StackReader {
   struct Window {
     std::uint64_t low = 0;
     std::uint64_t high = 0;
-    std::size_t hits = 0;
-    std::uint64_t lowest = 0;  // address of a frame that was found, since it was loaded
     std::array<unsigned char, kPages * kPage> bytes;
 
     Piece piece(std::uint64_t from, std::uint64_t to) noexcept;
-    const unsigned char* find(std::uint64_t address, std::uint32_t size) noexcept;
-    void set(std::uint64_t from, std::uint64_t to) noexcept {
-      low = from;
-      lowest = high = to;
-    }
-    void forget() noexcept {
-      set(0, 0);
-      hits = 0;
-    }
+    const unsigned char* find(std::uint64_t address, std::uint32_t size) const noexcept;
+    void forget() noexcept { low = high = 0; }
   };
 
-  // Frames that lie alone: on the C stack (between C code and Python), within a generator, or all
-  // of them, where each is an object.
-  using Loners = PageSpans<40>;
+  // Where frames are: next to each other in the thread's data stack, on the C stack (between C code
+  // and Python), within a generator, or each somewhere, where it is an object.
+  using Places = PageSpans<40>;
 
-  // Where a thread's frames were the last time: mostly they are there again, and all of a stack is
+  // Where a thread's frames were the last times: mostly they are there again, and all of a stack is
   // had in one system call.
   struct Guess {
     std::uint64_t thread = 0;
     std::uint64_t cframe = 0;
-    std::uint64_t low = 0;  // of a window
-    std::uint64_t high = 0;
-    bool is_part = false;  // that from its lowest frame on: below it may be others again
-    Loners loners;
-    Loners recent;  // of those, in their order, what was needed since the last turn
+    Places places;
+    Places recent;  // of those, in their order, what was needed since the last turn
     int turn = 0;   // looks since then
     RawStack::Codes codes;
   };
@@ -122,14 +110,11 @@ class StackReader {
   bool took_long(Outcome outcome) const noexcept;
   Guess& guess_of(std::uint64_t thread_state) noexcept;
   void improve(Guess& guess, const RawStack& stack) const noexcept;
-  void improve_window(Guess& guess) const noexcept;
-  void improve_loners(Guess& guess) const noexcept;
+  void improve_places(Guess& guess) const noexcept;
   static void end_turn(Guess& guess) noexcept;
   Outcome first_frame(Guess& guess, RawStack* stack, std::uint64_t* frame) noexcept;
   Outcome follow(std::uint64_t address, RawStack* stack) noexcept;
   const unsigned char* find(std::uint64_t address) noexcept;
-  const unsigned char* find_alone(std::uint64_t address) noexcept;
-  const unsigned char* noted(const unsigned char* frame, std::uint64_t address) noexcept;
   const unsigned char* fetch(std::uint64_t address) noexcept;
   const unsigned char* load(Window& window, std::uint64_t address) noexcept;
   Outcome take(const unsigned char* frame, RawStack* stack) const noexcept;
@@ -141,20 +126,17 @@ class StackReader {
   const Memory& memory_;
   const StackOffsets offsets_;
   std::array<Guess, kThreads> guesses_{};
-  // Of this stack: where it was last time, or else begins, and what follows on that; the region
-  // looked into last.
-  Window data_stack_;
+  // Of this stack: what was read where the places say nothing, of its newest frames or of those
+  // below them, and of others; and the frame that was missed last.
+  Window near_;
   Window elsewhere_;
-  std::uint64_t begun_low_ = 0;  // of data_stack_ at first
-  std::uint64_t begun_high_ = 0;
-  bool went_below_ = false;  // those
   std::uint64_t last_missed_ = 0;
   int reads_ = 0;
   std::array<std::uint64_t, RawStack::kMost> links_;  // the frames that were taken, as addresses
-  Loners read_;  // those whose bytes are in lone_, in this order; next_ is the likely one
+  Places read_;  // those whose bytes are in place_bytes_, in this order; next_ is the likely one
   std::size_t next_ = 0;
-  Loners used_;  // of read_, in this order, what frames were found in; then what was not in it
-  SpanBytes<Loners::kMost> lone_;
+  Places used_;  // of read_, in this order, what frames were found in; then what was not in it
+  SpanBytes<Places::kMost> place_bytes_;
   std::array<unsigned char, kLargestFrame> single_;
 };
 
