@@ -91,11 +91,14 @@ void StackReader::improve(Guess& guess, const RawStack& stack) const noexcept {
 // is little.
 void StackReader::improve_places(Guess& guess) const noexcept {
   constexpr int kLooks = 8;
-  constexpr std::ptrdiff_t kMostIdle = 3;
-  const auto end = used_.spans.begin() + static_cast<std::ptrdiff_t>(used_.count);
-  const auto idle =
-      std::count_if(used_.spans.begin(), end, [](auto& span) { return span.empty(); });
-  if (idle > kMostIdle) {
+  constexpr std::size_t kMostIdle = 3;
+  std::size_t idle = 0;
+  std::size_t idle_bytes = 0;
+  for (std::size_t i = 0; i < read_.count; ++i) {
+    idle += used_.spans[i].empty();
+    idle_bytes += read_.spans[i].size() - used_.spans[i].size();
+  }
+  if (idle > kMostIdle || idle_bytes > kPage) {
     guess.places = used_;
     end_turn(guess);
     return;
@@ -154,14 +157,14 @@ StackReader::Outcome StackReader::first_frame(Guess& guess, RawStack* stack,
     pieces[count++] = {guess.cframe + offsets_.cframe_frame, &of_guess, sizeof of_guess};
   }
   const std::size_t before_places = count;
-  place_bytes_.lay_out(guess.places);
+  guess.places.count = place_bytes_.lay_out(guess.places);
   for (std::size_t i = 0; i < guess.places.count; ++i) {
     const PageSpan& span = guess.places.spans[i];
     pieces[count++] = {span.low, place_bytes_.of(i), span.size()};
   }
   const std::size_t before_codes = count;
+  guess.codes.count = stack->code_bytes.lay_out(guess.codes);
   stack->codes = guess.codes;
-  stack->code_bytes.lay_out(guess.codes);
   for (std::size_t i = 0; i < guess.codes.count; ++i) {
     const PageSpan& span = guess.codes.spans[i];
     pieces[count++] = {span.low, stack->code_bytes.of(i), span.size()};
@@ -226,17 +229,18 @@ const unsigned char* StackReader::find(std::uint64_t address) noexcept {
   return frame;
 }
 
-// What was not: pages, where there are likely more frames, else the frame alone.
+// What was not: pages, where there are likely more frames, else little more than the frame.
 const unsigned char* StackReader::fetch(std::uint64_t address) noexcept {
   constexpr std::uint64_t kNear = kPages * kPage;
   ++reads_;
   used_.add(address, address + offsets_.frame_size);
   const std::uint64_t missed = last_missed_;
   last_missed_ = address;
+  const bool is_first = near_.high == 0 && read_.count == 0;
   const bool is_below = address < near_.low && near_.low - address < kNear;
-  if (near_.high == 0 || is_below) return load(near_, address);
+  if (is_first || is_below) return load(near_, address);
   if (missed != 0 && address - missed + kNear < 2 * kNear) return load(elsewhere_, address);
-  return memory_.read(address, single_.data(), offsets_.frame_size) ? single_.data() : nullptr;
+  return load_little(elsewhere_, address);
 }
 
 const unsigned char* StackReader::load(Window& window, std::uint64_t address) noexcept {
@@ -248,6 +252,16 @@ const unsigned char* StackReader::load(Window& window, std::uint64_t address) no
     pieces[i] = window.piece(last - i * kPage, last - i * kPage + kPage);
   }
   window.low -= memory_.read_pieces(pieces.data(), kPages) * kPage;
+  return window.find(address, offsets_.frame_size);
+}
+
+// Of the frame's page alone: one that was called a moment ago lies above who called it.
+const unsigned char* StackReader::load_little(Window& window, std::uint64_t address) noexcept {
+  constexpr std::uint64_t kBelow = 1024;
+  window.high = address + offsets_.frame_size;
+  window.low = std::max(address & ~(kPage - 1), address - kBelow);
+  const Piece piece = window.piece(window.low, window.high);
+  if (memory_.read_pieces(&piece, 1) != 1) window.forget();
   return window.find(address, offsets_.frame_size);
 }
 

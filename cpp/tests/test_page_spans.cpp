@@ -10,7 +10,21 @@
 namespace gilknocker {
 namespace {
 
-TEST(each_object_is_in_one_span_and_no_span_of_two_is_in_two_pages) {
+// Whether the objects of a span leave no gap that is large.
+bool is_close(const PageSpan& span, std::vector<PageSpan> objects) {
+  std::sort(objects.begin(), objects.end(),
+            [](const PageSpan& a, const PageSpan& b) { return a.low < b.low; });
+  std::uint64_t end = span.low;
+  for (const PageSpan& object : objects) {
+    if (!span.contains(object.low, object.high)) continue;
+    const bool same_page = object.low / kPage == (end - (end > span.low ? 1 : 0)) / kPage;
+    if (object.low > end + PageSpan::kClose && !same_page) return false;
+    end = std::max(end, object.high);
+  }
+  return true;
+}
+
+TEST(each_object_is_in_one_span_and_no_span_of_two_that_are_far_from_each_other_is_in_two_pages) {
   for_seeds(200, [](Random& random) {
     constexpr std::uint64_t kHeap = 0x7'0000'0000;
     PageSpans<32> spans;
@@ -34,12 +48,19 @@ TEST(each_object_is_in_one_span_and_no_span_of_two_is_in_two_pages) {
     }
     for (std::size_t i = 0; i < spans.count; ++i) {
       const PageSpan& span = spans.spans[i];
-      const bool of_one = std::any_of(objects.begin(), objects.end(), [&](const PageSpan& object) {
-        return object.low == span.low && object.high == span.high;
-      });
-      CHECK(of_one || span.low / kPage == (span.high - 1) / kPage);
+      CHECK(span.low / kPage == (span.high - 1) / kPage || is_close(span, objects));
+      CHECK(span.size() <= PageSpan::kLargest);
     }
   });
+}
+
+TEST(objects_that_follow_each_other_are_one_span_until_it_is_too_large) {
+  PageSpans<8> spans;
+  constexpr std::uint64_t kTop = 100 * kPage;
+  constexpr std::uint64_t kObject = 200;
+  for (std::uint64_t i = 1; i <= 120; ++i) spans.add(kTop - i * kObject, kTop - i * kObject + 72);
+  CHECK_EQ(spans.count, 2);
+  CHECK_EQ(spans.find(kTop - 4 * kPage + 300, kTop - 300), 0);
 }
 
 TEST(bytes_of_spans_lie_one_behind_the_other) {
@@ -58,6 +79,17 @@ TEST(bytes_of_spans_lie_one_behind_the_other) {
     }
     CHECK(end <= bytes->bytes.data() + bytes->bytes.size());
   });
+}
+
+TEST(bytes_that_find_no_room_are_left_out) {
+  PageSpans<3> spans;
+  for (const std::uint64_t begin : {100 * kPage, 200 * kPage, 300 * kPage}) {
+    for (std::uint64_t at = begin; at < begin + PageSpan::kLargest / 2; at += 64) {
+      spans.add(at, at + 64);
+    }
+  }
+  CHECK_EQ(spans.count, 3);
+  CHECK_EQ(std::make_unique<SpanBytes<3>>()->lay_out(spans), 1);
 }
 
 TEST(what_finds_no_room_is_left_out_and_what_is_empty_is_dropped) {

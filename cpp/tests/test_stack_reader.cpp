@@ -90,33 +90,67 @@ TEST(a_stack_seen_before_takes_one_call) {
   CHECK_EQ(python.memory.calls - before, 1);
 }
 
-TEST(what_lies_below_a_stack_is_read_once) {
-  FakePython python(Layout::kCurrentFrame);
-  python.memory.map(FakePython::kDataStack, 0x8000);
-  const auto reader = std::make_unique<StackReader>(python.memory, python.offsets);
-  // Twenty frames from there on; how many calls and bytes it took to read them.
-  const auto cost_from = [&](std::uint64_t lowest) {
+// A data stack with so many frames from `lowest` on; what one look at it costs.
+struct DataStack {
+  struct Cost {
+    int calls;
+    std::size_t bytes;
+  };
+  static constexpr std::uint64_t kFrame = 96;
+
+  DataStack() { python.memory.map(FakePython::kDataStack, 0x8000); }
+  Cost look(std::uint64_t lowest, std::uint64_t depth) {
     std::uint64_t previous = python.entry();
-    for (std::uint64_t i = 0; i < 20; ++i) {
-      const std::uint64_t at = FakePython::kDataStack + lowest + 96 * i;
+    for (std::uint64_t i = 0; i < depth; ++i) {
+      const std::uint64_t at = FakePython::kDataStack + lowest + kFrame * i;
       python.frame(at, previous, FakePython::kCode, 0);
       previous = at;
     }
     python.newest(previous);
     const int calls = python.memory.calls;
     const std::size_t bytes = python.memory.bytes;
-    CHECK_EQ(read(*reader).frames.size(), 20);
-    return std::pair(python.memory.calls - calls, python.memory.bytes - bytes);
-  };
-  CHECK(cost_from(0x5080).second > 0x4000);
-  CHECK_EQ(cost_from(0x5080).first, 1);
-  CHECK(cost_from(0x5080).second < 0x1000 + 200);
+    CHECK_EQ(read(*reader).frames.size(), depth);
+    return {python.memory.calls - calls, python.memory.bytes - bytes};
+  }
+
+  FakePython python{Layout::kCurrentFrame};
+  std::unique_ptr<StackReader> reader =
+      std::make_unique<StackReader>(python.memory, python.offsets);
+};
+
+TEST(what_lies_below_a_stack_is_read_once) {
+  DataStack stack;
+  CHECK(stack.look(0x5080, 20).bytes > 0x4000);
+  CHECK_EQ(stack.look(0x5080, 20).calls, 1);
+  CHECK(stack.look(0x5080, 20).bytes < 20 * DataStack::kFrame + 200);
   // What begins lower down than ever is found all the same, and the next time in one call.
   for (const std::uint64_t lowest : {0x5040U, 0x3100U, 0x100U}) {
-    CHECK(cost_from(lowest).first > 1);
-    for (int again = 0; again < 3; ++again) cost_from(lowest);
-    CHECK_EQ(cost_from(lowest).first, 1);
+    CHECK(stack.look(lowest, 20).calls > 1);
+    CHECK_EQ(stack.look(lowest, 20).calls, 1);
   }
+}
+
+TEST(a_stack_costs_what_it_needs_also_after_a_deeper_one) {
+  DataStack stack;
+  CHECK(stack.look(0x100, 150).calls > 1);  // in four pages
+  CHECK_EQ(stack.look(0x100, 150).calls, 1);
+  CHECK_EQ(stack.look(0x100, 10).calls, 1);
+  CHECK(stack.look(0x100, 10).bytes < 10 * DataStack::kFrame + 200);
+  // Who calls another now and then has both read, for some looks.
+  stack.look(0x100, 12);
+  for (int look = 0; look < 30; ++look) {
+    CHECK_EQ(stack.look(0x100, look % 3 == 0 ? 12 : 10).calls, 1);
+  }
+  for (int look = 0; look < 17; ++look) stack.look(0x100, 10);
+  CHECK(stack.look(0x100, 10).bytes < 10 * DataStack::kFrame + 200);
+}
+
+TEST(one_that_is_called_anew_costs_little) {
+  DataStack stack;
+  for (int look = 0; look < 3; ++look) stack.look(0x100, 10);
+  const DataStack::Cost cost = stack.look(0x100, 12);
+  CHECK_EQ(cost.calls, 2);
+  CHECK(cost.bytes < 2 * 0x400 + 10 * DataStack::kFrame);
 }
 
 TEST(what_is_not_there_is_said_to_be_unreadable) {

@@ -1,5 +1,6 @@
 // Where small objects lie, put together by the page: a page is there or is not, and to read one
-// object of it costs a system call as much as to read eight.
+// object of it costs a system call as much as to read eight. Those that follow each other closely
+// are put together across pages, too: so frames lie in a thread's data stack.
 //
 // Thread safety: none.
 #pragma once
@@ -13,9 +14,11 @@ namespace gilknocker {
 
 inline constexpr std::uint64_t kPage = 4096;
 
-// From the lowest object to the end of the highest; empty at first. In one page, unless it is of
-// one object that is not.
+// From the lowest object to the end of the highest; empty at first.
 struct PageSpan {
+  static constexpr std::uint64_t kClose = 256;  // bytes between two objects
+  static constexpr std::uint64_t kLargest = 4 * kPage;
+
   std::uint64_t low = 0;
   std::uint64_t high = 0;
 
@@ -29,7 +32,10 @@ struct PageSpan {
     if (contains(from, to)) return true;
     const std::uint64_t lowest = empty() ? from : std::min(low, from);
     const std::uint64_t highest = std::max(high, to);
-    if (!empty() && lowest / kPage != (highest - 1) / kPage) return false;
+    if (!empty() && lowest / kPage != (highest - 1) / kPage) {
+      const bool is_close = from <= high + kClose && low <= to + kClose;
+      if (!is_close || highest - lowest > kLargest) return false;
+    }
     low = lowest;
     high = highest;
     return true;
@@ -83,13 +89,16 @@ struct SpanBytes {
   std::array<std::size_t, N> starts;
   std::array<unsigned char, N * kPage> bytes;
 
-  void lay_out(const PageSpans<N>& spans) noexcept {
+  // How many of them there is room for.
+  std::size_t lay_out(const PageSpans<N>& spans) noexcept {
     constexpr std::size_t kWord = sizeof(std::uint64_t);
     std::size_t start = 0;
     for (std::size_t i = 0; i < spans.count; ++i) {
       starts[i] = start;
       start += (spans.spans[i].size() + kWord - 1) / kWord * kWord;
+      if (start > bytes.size()) return i;
     }
+    return spans.count;
   }
   unsigned char* of(std::size_t i) noexcept { return bytes.data() + starts[i]; }
   const unsigned char* of(std::size_t i) const noexcept { return bytes.data() + starts[i]; }

@@ -76,7 +76,6 @@ class StackReader {
  private:
   static constexpr std::size_t kPages = 4;  // of a window
   static constexpr std::size_t kThreads = 16;
-  static constexpr std::size_t kLargestFrame = 128;
   // A stack of so many reads took so long that its thread may have gone elsewhere in between.
   static constexpr int kManyReads = 3;
 
@@ -117,6 +116,7 @@ class StackReader {
   const unsigned char* find(std::uint64_t address) noexcept;
   const unsigned char* fetch(std::uint64_t address) noexcept;
   const unsigned char* load(Window& window, std::uint64_t address) noexcept;
+  const unsigned char* load_little(Window& window, std::uint64_t address) noexcept;
   Outcome take(const unsigned char* frame, RawStack* stack) const noexcept;
   bool can_be_oldest(const unsigned char* frame) const noexcept;
   bool in_heap() const noexcept;
@@ -137,7 +137,6 @@ class StackReader {
   std::size_t next_ = 0;
   Places used_;  // of read_, in this order, what frames were found in; then what was not in it
   SpanBytes<Places::kMost> place_bytes_;
-  std::array<unsigned char, kLargestFrame> single_;
 };
 
 }  // namespace gilknocker
