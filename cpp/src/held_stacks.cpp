@@ -24,7 +24,7 @@ std::optional<HolderId> HeldStacks::held(Nanos at) {
   if (waiters_ && waiters_->retaken()) tally.retaken = tally.waited;
   HolderMark mark;
   const bool found = find(&mark);
-  const std::optional<HolderId> thread = mark.state == 0 ? std::nullopt : gil_.identify(mark);
+  const std::optional<HolderId> thread = mark.state == 0 ? std::nullopt : gil_.identify(raw_.state);
   if (found) tally.native = is_native(mark, thread, at) ? 1 : 0;
   MutexLock lock(mutex_);
   if (at < begun_) return thread;
@@ -56,7 +56,8 @@ bool HeldStacks::find(HolderMark* mark) {
 
 bool HeldStacks::is_native(const HolderMark& mark, const std::optional<HolderId>& thread,
                            Nanos at) noexcept {
-  if (thread) return proof_.look(mark, at, [&] { return process::cpu_of(thread->native_id); });
+  const auto cpu = [&] { return process::cpu_of(thread->native_id); };
+  if (thread) return proof_.look(mark, raw_.state, at, cpu);
   proof_.forget();
   return false;
 }

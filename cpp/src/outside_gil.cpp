@@ -1,6 +1,8 @@
 #include "gilknocker/outside_gil.hpp"
 
+#include <algorithm>
 #include <array>
+#include <cstring>
 
 #include "gilknocker/stack_offsets.h"
 
@@ -32,24 +34,42 @@ std::optional<HolderMark> OutsideGil::mark() const noexcept {
 std::optional<HolderId> OutsideGil::holder() const noexcept {
   const std::optional<HolderMark> before = mark();
   if (!before) return std::nullopt;
-  const HolderId id = id_of(before->state);
-  if (id == HolderId{} || mark() != before) return std::nullopt;
+  const std::optional<HolderId> id = identify(copy_state(*before));
+  return mark() == before ? id : std::nullopt;
+}
+
+std::size_t OutsideGil::state_size() const noexcept {
+  std::uint32_t last = std::max(addresses_.state_id, addresses_.state_ident);
+  if (has_native_id()) last = std::max(last, addresses_.state_native_id);
+  return last + sizeof(std::uint64_t);
+}
+
+StateCopy OutsideGil::copy_state(const HolderMark& mark) const noexcept {
+  StateCopy copy;
+  const std::size_t size = state_size();
+  if (size > StateCopy::kMost) return copy;
+  if (memory_.read(mark.state, copy.bytes.data(), size)) copy.size = size;
+  return copy;
+}
+
+std::optional<HolderId> OutsideGil::identify(const StateCopy& copy) const noexcept {
+  if (copy.size < state_size()) return std::nullopt;
+  const auto word_at = [&](std::uint32_t offset) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, copy.bytes.data() + offset, sizeof word);
+    return word;
+  };
+  HolderId id;
+  id.serial = word_at(addresses_.state_id) + 1;  // from 1: all zero is nobody
+  id.ident = word_at(addresses_.state_ident);
+  if (has_native_id()) {
+    id.native_id = static_cast<std::int64_t>(word_at(addresses_.state_native_id));
+  }
   return id;
 }
 
-HolderId OutsideGil::id_of(std::uint64_t thread_state) const noexcept {
-  std::uint64_t serial = 0;
-  HolderId id;
-  const bool has_native_id = addresses_.state_native_id != GILKNOCKER_NONE;
-  const std::array<Piece, 3> pieces{{
-      {thread_state + addresses_.state_id, &serial, sizeof serial},
-      {thread_state + addresses_.state_ident, &id.ident, sizeof id.ident},
-      {thread_state + addresses_.state_native_id, &id.native_id, sizeof id.native_id},
-  }};
-  const std::size_t wanted = has_native_id ? 3 : 2;
-  if (memory_.read_pieces(pieces.data(), wanted) != wanted) return {};
-  id.serial = serial + 1;  // from 1: all zero is nobody
-  return id;
+bool OutsideGil::has_native_id() const noexcept {
+  return addresses_.state_native_id != GILKNOCKER_NONE;
 }
 
 }  // namespace gilknocker

@@ -53,7 +53,7 @@ void OutsideWatch::take(Nanos now, StackLook look, const HolderMark& mark) {
   ++sums_.held;
   if (mark != last_) sums_.held_since = now;
   last_ = mark;
-  sums_.holder = gil_.id_of(mark.state);
+  sums_.holder = gil_.identify(raw_->state).value_or(HolderId{});
   threads_[sums_.holder.serial] = sums_.holder;
   Key key{sums_.holder.serial, true, {}};
   const Key unknown{key.serial, false, {}};

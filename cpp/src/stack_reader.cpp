@@ -38,7 +38,7 @@ const unsigned char* StackReader::Window::find(std::uint64_t address,
 
 StackReader::Outcome StackReader::read(std::uint64_t thread_state, RawStack* stack) noexcept {
   stack->code_size = offsets_.code_size;
-  if (!plausible(thread_state)) {
+  if (!plausible(thread_state) || state_size_ > StateCopy::kMost) {
     stack->clear();
     return Outcome::kImplausible;
   }
@@ -145,11 +145,10 @@ StackReader::Guess& StackReader::guess_of(std::uint64_t thread_state) noexcept {
 StackReader::Outcome StackReader::first_frame(Guess& guess, RawStack* stack,
                                               std::uint64_t* frame) noexcept {
   const bool by_cframe = offsets_.cframe_frame != GILKNOCKER_NONE;
-  std::uint64_t first = 0;
   std::uint64_t of_guess = 0;
   std::array<Piece, 3 + Places::kMost + RawStack::Codes::kMost> pieces;
   std::size_t count = 0;
-  pieces[count++] = {guess.thread + offsets_.thread_frame, &first, sizeof first};
+  pieces[count++] = {guess.thread, stack->state.bytes.data(), state_size_};
   if (offsets_.code_deaths != 0) {
     pieces[count++] = {offsets_.code_deaths, &stack->deaths, sizeof stack->deaths};
   }
@@ -171,6 +170,8 @@ StackReader::Outcome StackReader::first_frame(Guess& guess, RawStack* stack,
   }
   const std::size_t whole = memory_.read_pieces(pieces.data(), count);
   if (whole == 0) return Outcome::kUnreadable;
+  stack->state.size = state_size_;
+  const auto first = field<std::uint64_t>(stack->state.bytes.data(), offsets_.thread_frame);
   if (whole > before_places) {
     read_ = guess.places;
     read_.count = std::min(whole, before_codes) - before_places;

@@ -83,7 +83,7 @@ void StallWatch::begin_stall() noexcept {
   stall_.depth = stall_.frames = 0;
   next_ = kSecond;
   while (next_ <= stall_.held) next_ *= 2;
-  stall_.thread = gil_.identify(*mark_).value_or(HolderId{});
+  stall_.thread = gil_.identify(gil_.copy_state(*mark_)).value_or(HolderId{});
   stall_.name = surroundings_.name_of(stall_.thread.ident, stall_.thread.native_id);
 }
 
@@ -111,7 +111,8 @@ void StallWatch::tell(StallEvent event) noexcept {
 }
 
 void StallWatch::begin_cpu(Nanos at) noexcept {
-  const std::int64_t native_id = gil_.identify(*mark_).value_or(HolderId{}).native_id;
+  const StateCopy state = gil_.copy_state(*mark_);
+  const std::int64_t native_id = gil_.identify(state).value_or(HolderId{}).native_id;
   cpu_then_ = native_id == 0 ? std::nullopt : surroundings_.cpu_of(native_id);
   cpu_since_ = at;
 }

@@ -67,8 +67,9 @@ class SteadyHolder final : public Gil {
   bool can_look() const noexcept override { return true; }
   Look look() const noexcept override { return Look::kHeld; }
   std::optional<HolderMark> mark() const noexcept override { return now; }
-  std::optional<HolderId> identify(const HolderMark&) const noexcept override { return thread(3); }
+  std::optional<HolderId> identify(const StateCopy&) const noexcept override { return thread(3); }
   bool asked_to_let_go(const HolderMark&) const noexcept override { return asked; }
+  bool asked_to_let_go(const StateCopy&) const noexcept override { return asked; }
   std::unique_ptr<OwnThreadState> open_state() override { return nullptr; }
 
   std::optional<HolderMark> now = HolderMark{FakePython::kThread, 1};
@@ -81,7 +82,7 @@ TEST(native_code_is_proven_by_a_hold_that_goes_on_though_it_was_asked_to_end) {
   gil.asked = true;
   Nanos cpu = 0;
   NativeProof proof(gil);
-  const auto look = [&](Nanos at) { return proof.look(*gil.now, at, [&] { return cpu; }); };
+  const auto look = [&](Nanos at) { return proof.look(*gil.now, {}, at, [&] { return cpu; }); };
   CHECK(!look(0));
   cpu = 5 * kMillisecond;
   CHECK(!look(4 * kMillisecond));
@@ -101,8 +102,8 @@ TEST(what_is_seen_of_a_later_hold_proves_nothing_of_an_earlier) {
   gil.asked = true;
   NativeProof proof(gil);
   const HolderMark mark = *gil.now;
-  CHECK(!proof.look(mark, 0, [] { return Nanos{0}; }));
-  const bool native = proof.look(mark, 10 * kMillisecond, [&] {
+  CHECK(!proof.look(mark, {}, 0, [] { return Nanos{0}; }));
+  const bool native = proof.look(mark, {}, 10 * kMillisecond, [&] {
     gil.now = HolderMark{mark.state, mark.turn + 2};
     return 10 * kMillisecond;
   });

@@ -259,6 +259,9 @@ class FakeHolder final : public Gil {
   }
   std::unique_ptr<OwnThreadState> open_state() override { return nullptr; }
 
+  std::size_t state_size() const noexcept override { return kState; }
+
+  static constexpr std::size_t kState = 96;
   std::optional<HolderMark> now = HolderMark{FakePython::kThread, 7};
   std::optional<HolderMark> later = now;
   int changes_at = 0;
@@ -297,6 +300,33 @@ TEST(a_stack_that_changes_is_read_again_also_when_its_thread_let_go_meanwhile) {
     CHECK_EQ(holder->look(stack.get(), &mark), StackLook::kWhole);
     CHECK_EQ(stack->size, 1);
   }
+}
+
+TEST(whose_stack_it_is_is_read_with_it) {
+  FakePython python(Layout::kCurrentFrame);
+  python.memory.put(FakePython::kThread + FakeHolder::kState - 4, std::uint32_t{4711});
+  python.memory.map(FakePython::kDataStack, 0x1000);
+  python.frame(FakePython::kDataStack, python.entry(), FakePython::kCode, 0);
+  python.newest(FakePython::kDataStack);
+  FakeHolder gil;
+  const auto holder = std::make_unique<HolderStack>(gil, python.memory, python.offsets);
+  const auto stack = std::make_unique<RawStack>();
+  HolderMark mark;
+  for (int look = 0; look < 2; ++look) {
+    const int calls = python.memory.calls;
+    CHECK_EQ(holder->look(stack.get(), &mark), StackLook::kWhole);
+    if (look == 1) CHECK_EQ(python.memory.calls - calls, 1);
+    REQUIRE(stack->state.size >= FakeHolder::kState);
+    CHECK_EQ(stack->state.bytes[FakeHolder::kState - 4] +
+                 256 * stack->state.bytes[FakeHolder::kState - 3],
+             4711);
+  }
+  python.newest(8);  // no stack: it is told all the same who has it
+  CHECK_EQ(holder->look(stack.get(), &mark), StackLook::kUnreadable);
+  CHECK(stack->state.size >= FakeHolder::kState);
+  python.memory.unmap(FakePython::kThread);
+  CHECK_EQ(holder->look(stack.get(), &mark), StackLook::kUnreadable);
+  CHECK_EQ(stack->state.size, 0);
 }
 
 TEST(the_holder_s_stack_is_that_of_who_held_it_at_the_look) {

@@ -25,8 +25,12 @@ class HeldGil final : public Gil {
   std::optional<HolderMark> mark() const noexcept override {
     return held ? std::optional(now) : std::nullopt;
   }
-  std::optional<HolderId> identify(const HolderMark& mark) const noexcept override {
-    return HolderId{mark.turn, 77, 4711};
+  StateCopy copy_state(const HolderMark& mark) const noexcept override {
+    copied = mark;
+    return {};
+  }
+  std::optional<HolderId> identify(const StateCopy&) const noexcept override {
+    return HolderId{copied.turn, 77, 4711};
   }
   bool asked_to_let_go(const HolderMark&) const noexcept override { return asked; }
   std::unique_ptr<OwnThreadState> open_state() override { return nullptr; }
@@ -34,6 +38,7 @@ class HeldGil final : public Gil {
   bool held = false;
   bool asked = false;
   HolderMark now{FakePython::kThread, 1};
+  mutable HolderMark copied;
 };
 
 class Neighbours final : public Surroundings {

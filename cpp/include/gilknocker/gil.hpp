@@ -47,6 +47,15 @@ struct HolderMark {
   bool operator==(const HolderMark&) const = default;
 };
 
+// The beginning of a thread state, copied in one read: the state may be gone after the first of
+// two.
+struct StateCopy {
+  static constexpr std::size_t kMost = 512;
+
+  std::size_t size = 0;  // 0: there is none
+  std::array<unsigned char, kMost> bytes;
+};
+
 // Addresses: begin <= address < end.
 struct MemoryRange {
   std::uint64_t begin = 0;
@@ -98,14 +107,18 @@ class Gil {
   virtual Look look() const noexcept = 0;  // REQUIRES: can_look()
   // Who holds it at this instant, where that can be told without it.
   virtual std::optional<HolderId> holder() const noexcept { return std::nullopt; }
+  // So many bytes of a thread state say whose it is, and what it was asked for: at most
+  // StateCopy::kMost; 0 where nothing does.
+  virtual std::size_t state_size() const noexcept { return 0; }
   // Of a holder's mark that was just taken, though it may have let go since.
-  virtual std::optional<HolderId> identify(const HolderMark&) const noexcept {
-    return std::nullopt;
-  }
+  virtual StateCopy copy_state(const HolderMark&) const noexcept { return {}; }
+  virtual std::optional<HolderId> identify(const StateCopy&) const noexcept { return std::nullopt; }
   // Nothing where nobody holds it, or that cannot be told.
   virtual std::optional<HolderMark> mark() const noexcept { return std::nullopt; }
-  // Whether that one was asked by a waiting thread to let go, and has not done so yet.
+  // Whether that one was asked by a waiting thread to let go, and has not done so yet; or had not
+  // when its state was copied.
   virtual bool asked_to_let_go(const HolderMark&) const noexcept { return false; }
+  virtual bool asked_to_let_go(const StateCopy&) const noexcept { return false; }
   // In which memory threads that wait for it sleep, as the kernel sees it; nothing where that is
   // not known.
   virtual std::optional<MemoryRange> waiting_place() const noexcept { return std::nullopt; }

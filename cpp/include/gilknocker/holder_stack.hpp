@@ -25,11 +25,11 @@ enum class StackLook : unsigned char {
 class HolderStack {
  public:
   HolderStack(const Gil& gil, const Memory& memory, const StackOffsets& offsets) noexcept
-      : gil_(gil), reader_(memory, offsets) {}
+      : gil_(gil), reader_(memory, offsets, gil.state_size()) {}
 
-  // *stack is of *mark's thread if it is kWhole. An attempt that met the instant in which a frame
-  // is made or taken down is made again: also when the thread has let go since, for its frames are
-  // at rest then.
+  // *stack is of *mark's thread if it is kWhole; its state is that of *mark, if it was read. An
+  // attempt that met the instant in which a frame is made or taken down is made again: also when
+  // the thread has let go since, for its frames are at rest then.
   StackLook look(RawStack* stack, HolderMark* mark) noexcept;
 
  private:

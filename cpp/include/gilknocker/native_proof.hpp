@@ -15,16 +15,17 @@ class NativeProof {
  public:
   explicit NativeProof(const Gil& gil) noexcept : gil_(gil) {}
 
-  // Of a look at `at` that found `mark`; `cpu` returns the holder's CPU time, if it is known.
+  // Of a look at `at` that found `mark`, and then its state; `cpu` returns the holder's CPU time,
+  // if it is known.
   template <typename Cpu>
-  bool look(const HolderMark& mark, Nanos at, Cpu cpu) noexcept {
-    if (!gil_.asked_to_let_go(mark)) {
+  bool look(const HolderMark& mark, const StateCopy& state, Nanos at, Cpu cpu) noexcept {
+    if (!gil_.asked_to_let_go(state)) {
       forget();
       return false;
     }
     const std::optional<Nanos> now = cpu();
-    // Who looks may have had no CPU since the mark was taken. By now that hold may be over, and
-    // the same thread asked in a later one: both answers would be of that.
+    // Who looks may have had no CPU since the mark was taken. That hold may have been over before
+    // the state was read, and the same thread asked in a later one: both answers would be of that.
     if (gil_.mark() != std::optional(mark)) {
       forget();
       return false;

@@ -33,10 +33,12 @@ class OutsideGil final : public Gil {
   Look look() const noexcept override;
   std::optional<HolderId> holder() const noexcept override;
   std::optional<HolderMark> mark() const noexcept override;
+  std::size_t state_size() const noexcept override;
+  StateCopy copy_state(const HolderMark& mark) const noexcept override;
+  std::optional<HolderId> identify(const StateCopy& copy) const noexcept override;
   // It is not ours to take.
   std::unique_ptr<OwnThreadState> open_state() override { return nullptr; }
 
-  HolderId id_of(std::uint64_t thread_state) const noexcept;
   // Whether the memory could not be read any more, since the process has ended.
   bool gone() const noexcept { return gone_.load(std::memory_order_relaxed); }
 
@@ -47,6 +49,7 @@ class OutsideGil final : public Gil {
     std::uint64_t turn = 0;
   };
   std::optional<State> state() const noexcept;
+  bool has_native_id() const noexcept;
 
   const Memory& memory_;
   const OutsideAddresses addresses_;

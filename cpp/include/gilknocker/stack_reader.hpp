@@ -13,10 +13,12 @@
 // Thread safety: belongs to one thread. Nothing is allocated.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
 
+#include "gilknocker/gil.hpp"
 #include "gilknocker/memory.hpp"
 #include "gilknocker/page_spans.hpp"
 #include "gilknocker/stack_offsets.h"
@@ -41,6 +43,7 @@ struct RawStack {
   std::size_t size = 0;
   bool cut = false;          // there were more than kMost
   std::uint64_t deaths = 0;  // of code objects, as it was read just before the frames
+  StateCopy state;           // of the thread, read just before that
 
   // Where deaths are not counted: the bytes of code objects that the thread had the last time,
   // read in the same system call as its frames, and after them.
@@ -49,7 +52,7 @@ struct RawStack {
   std::uint32_t code_size = 0;
 
   void clear() noexcept {
-    size = codes.count = 0;
+    size = codes.count = state.size = 0;
     cut = false;
     deaths = 0;
   }
@@ -67,8 +70,12 @@ class StackReader {
     kImplausible  // something read was no frame, or the chain had no end
   };
 
-  StackReader(const Memory& memory, const StackOffsets& offsets) noexcept
-      : memory_(memory), offsets_(offsets) {}
+  // At least so much of a thread state is read with its stack.
+  StackReader(const Memory& memory, const StackOffsets& offsets,
+              std::size_t state_size = 0) noexcept
+      : memory_(memory),
+        offsets_(offsets),
+        state_size_(std::max(state_size, offsets.thread_frame + sizeof(std::uint64_t))) {}
 
   // Without any frame (a thread in C code that Python did not call) a stack is whole and empty.
   Outcome read(std::uint64_t thread_state, RawStack* stack) noexcept;
@@ -125,6 +132,7 @@ class StackReader {
 
   const Memory& memory_;
   const StackOffsets offsets_;
+  const std::size_t state_size_;
   std::array<Guess, kThreads> guesses_{};
   // Of this stack: what was read where the places say nothing, of its newest frames or of those
   // below them, and of others; and the frame that was missed last.

@@ -69,6 +69,13 @@ bool has_number(PyObject* thread, std::int64_t native_id) {
   return same;
 }
 
+StateCopy copy_of(const void* state) noexcept {
+  StateCopy copy;
+  const bool read = gilknocker_safe_read(copy.bytes.data(), state, gilknocker_state_size) == 0;
+  if (read) copy.size = gilknocker_state_size;
+  return copy;
+}
+
 // The thread state is made and deleted under the GIL, by a starter and a stopper, and its thread
 // moves in and may leave; but see GILKNOCKER_OWNER_MAKES_STATE.
 class CPythonThreadState final : public OwnThreadState {
@@ -186,6 +193,8 @@ bool interpreter_ends() noexcept {
 long fork_generation() noexcept { return generation.load(std::memory_order_relaxed); }
 
 const char* CPythonGil::probe(gilknocker_gil* layout, std::ptrdiff_t shift) {
+  if (gilknocker_state_size > StateCopy::kMost)
+    return "whose a thread state is stands too far in it";
   const char* problem = gilknocker_find_gil(layout, shift);
   if (problem != nullptr || gilknocker_is_enabled(layout) == 0) return problem;
   return prove_transitions(*layout);
@@ -238,20 +247,26 @@ Look CPythonGil::look() const noexcept {
 
 std::optional<HolderId> CPythonGil::holder() const noexcept {
   const void* const state = gilknocker_last_holder(&layout_);
-  gilknocker_thread thread{};
-  if (state == nullptr || gilknocker_identify(state, &thread) != 0) return std::nullopt;
+  if (state == nullptr) return std::nullopt;
+  const StateCopy copy = copy_of(state);
   // Still the same, and so it was there while we read.
   if (gilknocker_is_locked(&layout_) == 0 || gilknocker_last_holder(&layout_) != state) {
     return std::nullopt;
   }
-  // From 1: all zero is nobody.
-  return HolderId{thread.id + 1, thread.ident, static_cast<std::int64_t>(thread.native_id)};
+  return identify(copy);
 }
 
-std::optional<HolderId> CPythonGil::identify(const HolderMark& mark) const noexcept {
-  const auto* const state = reinterpret_cast<const void*>(static_cast<std::uintptr_t>(mark.state));
+std::size_t CPythonGil::state_size() const noexcept { return gilknocker_state_size; }
+
+StateCopy CPythonGil::copy_state(const HolderMark& mark) const noexcept {
+  return copy_of(reinterpret_cast<const void*>(static_cast<std::uintptr_t>(mark.state)));
+}
+
+std::optional<HolderId> CPythonGil::identify(const StateCopy& copy) const noexcept {
+  if (copy.size < gilknocker_state_size) return std::nullopt;
   gilknocker_thread thread{};
-  if (gilknocker_identify(state, &thread) != 0) return std::nullopt;
+  gilknocker_identify(copy.bytes.data(), &thread);
+  // From 1: all zero is nobody.
   return HolderId{thread.id + 1, thread.ident, static_cast<std::int64_t>(thread.native_id)};
 }
 
@@ -264,8 +279,12 @@ std::optional<HolderMark> CPythonGil::mark() const noexcept {
 }
 
 bool CPythonGil::asked_to_let_go(const HolderMark& mark) const noexcept {
-  return gilknocker_state_drop_requested(
-             &layout_, reinterpret_cast<const void*>(static_cast<std::uintptr_t>(mark.state))) == 1;
+  return asked_to_let_go(layout_.drop_request == nullptr ? copy_state(mark) : StateCopy{});
+}
+
+bool CPythonGil::asked_to_let_go(const StateCopy& copy) const noexcept {
+  if (layout_.drop_request == nullptr && copy.size < gilknocker_state_size) return false;
+  return gilknocker_drop_requested(&layout_, copy.bytes.data()) != 0;
 }
 
 std::optional<MemoryRange> CPythonGil::waiting_place() const noexcept {

@@ -30,8 +30,11 @@ class CPythonGil final : public Gil {
   Look look() const noexcept override;
   std::optional<HolderId> holder() const noexcept override;
   std::optional<HolderMark> mark() const noexcept override;
-  std::optional<HolderId> identify(const HolderMark& mark) const noexcept override;
+  std::size_t state_size() const noexcept override;
+  StateCopy copy_state(const HolderMark& mark) const noexcept override;
+  std::optional<HolderId> identify(const StateCopy& copy) const noexcept override;
   bool asked_to_let_go(const HolderMark& mark) const noexcept override;
+  bool asked_to_let_go(const StateCopy& copy) const noexcept override;
   std::optional<MemoryRange> waiting_place() const noexcept override;
   ThreadName name_of(const HolderId& id) const override;
   bool closes_for_others() const noexcept override;

@@ -287,31 +287,42 @@ void gilknocker_forget_other_threads(const struct gilknocker_gil* gil) {
 
 /* ---- whose state it is ---------------------------------------------------------------------- */
 
-int gilknocker_state_drop_requested(const struct gilknocker_gil* gil, const void* state) {
+#define END_OF(field) (offsetof(PyThreadState, field) + sizeof(((PyThreadState*)0)->field))
+#define MAX(a, b) ((a) > (b) ? (a) : (b))
+
+#if PY_VERSION_HEX >= 0x030D0000
+const size_t gilknocker_state_size =
+    MAX(MAX(END_OF(id), END_OF(thread_id)), MAX(END_OF(native_thread_id), END_OF(eval_breaker)));
+#elif PY_VERSION_HEX >= 0x030B0000
+const size_t gilknocker_state_size =
+    MAX(MAX(END_OF(id), END_OF(thread_id)), END_OF(native_thread_id));
+#else
+const size_t gilknocker_state_size = MAX(END_OF(id), END_OF(thread_id));
+#endif
+
+#define COPIED(to, field) \
+  memcpy(&(to), (const char*)copy + offsetof(PyThreadState, field), sizeof(to))
+
+int gilknocker_drop_requested(const struct gilknocker_gil* gil, const void* copy) {
 #if PY_VERSION_HEX >= 0x030D0000
   uintptr_t breaker = 0;
-  const void* const at_breaker = at(state, offsetof(PyThreadState, eval_breaker));
   (void)gil;
-  if (gilknocker_safe_read(&breaker, at_breaker, sizeof breaker) != 0) return -1;
+  COPIED(breaker, eval_breaker);
   return (breaker & _PY_GIL_DROP_REQUEST_BIT) != 0;
 #else
-  (void)state; /* of the interpreter, which is there as long as we are */
+  (void)copy; /* of the interpreter, which is there as long as we are */
   return __atomic_load_n(gil->drop_request, __ATOMIC_RELAXED) != 0;
 #endif
 }
 
-int gilknocker_identify(const void* state, struct gilknocker_thread* thread) {
-  /* All of it in one read, for it may be gone after the first of two. */
-  PyThreadState copy;
-  if (gilknocker_safe_read(&copy, state, sizeof copy) != 0) return -1;
-  thread->id = copy.id;
-  thread->ident = copy.thread_id;
+void gilknocker_identify(const void* copy, struct gilknocker_thread* thread) {
+  COPIED(thread->id, id);
+  COPIED(thread->ident, thread_id);
 #if PY_VERSION_HEX >= 0x030B0000
-  thread->native_id = copy.native_thread_id;
+  COPIED(thread->native_id, native_thread_id);
 #else
   thread->native_id = 0;
 #endif
-  return 0;
 }
 
 #else
@@ -331,10 +342,10 @@ int gilknocker_is_enabled(const struct gilknocker_gil* gil) { return (void)gil, 
 int gilknocker_is_locked(const struct gilknocker_gil* gil) { return (void)gil, 0; }
 void* gilknocker_last_holder(const struct gilknocker_gil* gil) { return (void)gil, NULL; }
 unsigned long gilknocker_switch_number(const struct gilknocker_gil* gil) { return (void)gil, 0; }
-int gilknocker_drop_requested(const struct gilknocker_gil* gil) { return (void)gil, 0; }
+const size_t gilknocker_state_size = 0;
 
-int gilknocker_state_drop_requested(const struct gilknocker_gil* gil, const void* state) {
-  return (void)gil, (void)state, -1;
+int gilknocker_drop_requested(const struct gilknocker_gil* gil, const void* copy) {
+  return (void)gil, (void)copy, 0;
 }
 
 int gilknocker_safe_read(void* to, const void* from, size_t size) {
@@ -345,8 +356,8 @@ int gilknocker_waiting_place(const struct gilknocker_gil* gil, uint64_t* begin, 
   return (void)gil, (void)begin, (void)end, -1;
 }
 
-int gilknocker_identify(const void* state, struct gilknocker_thread* thread) {
-  return (void)state, (void)thread, -1;
+void gilknocker_identify(const void* copy, struct gilknocker_thread* thread) {
+  (void)copy, (void)thread;
 }
 
 #endif

@@ -34,19 +34,21 @@ int gilknocker_safe_read(void* to, const void* from, size_t size);
 /* Where each thread state has its own: the bit of its eval_breaker. Else 0. */
 extern const uintptr_t gilknocker_drop_request_bit;
 
-/* Whether another thread has asked that of a thread state, which may be gone any moment, to let go
- * of the GIL; -1 if it is. */
-int gilknocker_state_drop_requested(const struct gilknocker_gil* gil, const void* state);
+/* So many bytes from the beginning of a thread state answer what is asked of a copy of it: the
+ * state itself may be gone any moment. */
+extern const size_t gilknocker_state_size;
 
-/* Who is behind a thread state, which may be gone any moment. */
+/* Whether another thread has asked that of a thread state to let go of the GIL. */
+int gilknocker_drop_requested(const struct gilknocker_gil* gil, const void* copy);
+
+/* Who is behind a thread state. */
 struct gilknocker_thread {
   uint64_t id;
   unsigned long ident;
   unsigned long native_id; /* 0 where this Python does not keep it */
 };
 
-/* 0 if *thread was filled in. */
-int gilknocker_identify(const void* state, struct gilknocker_thread* thread);
+void gilknocker_identify(const void* copy, struct gilknocker_thread* thread);
 
 /* For the child of a fork that Python does not know of: as if no other thread had ever asked for
  * the GIL, or had it. What CPython does itself in the children of os.fork(), later than this. */
