@@ -1,6 +1,7 @@
 #include "gilknocker/stack_reader.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
 #include <cstring>
 
@@ -70,14 +71,21 @@ StackReader::Outcome StackReader::read_once(Guess& guess, RawStack* stack,
   const Outcome outcome = follow(*newest, stack);
   improve(guess, *stack);
   if (reads_ != 0) stack->codes.count = 0;  // some frames were read after those
+  if (offsets_.code_deaths != nullptr) stack->deaths = deaths_now();
   return outcome;
+}
+
+// After the frames: a code object that was freed before they were read is counted.
+std::uint64_t StackReader::deaths_now() const noexcept {
+  std::atomic_thread_fence(std::memory_order_acquire);
+  return __atomic_load_n(offsets_.code_deaths, __ATOMIC_RELAXED);
 }
 
 // The next time where the frames and their code objects were this time.
 void StackReader::improve(Guess& guess, const RawStack& stack) const noexcept {
   improve_places(guess);
   guess.codes.count = 0;
-  if (offsets_.code_deaths != 0) return;
+  if (offsets_.code_deaths != nullptr) return;
   std::uint64_t last = 0;  // recursion has the same again and again
   for (std::size_t i = 0; i < stack.size; ++i) {
     const std::uint64_t code = stack.frames[i].code;
@@ -146,12 +154,9 @@ StackReader::Outcome StackReader::first_frame(Guess& guess, RawStack* stack,
                                               std::uint64_t* frame) noexcept {
   const bool by_cframe = offsets_.cframe_frame != GILKNOCKER_NONE;
   std::uint64_t of_guess = 0;
-  std::array<Piece, 3 + Places::kMost + RawStack::Codes::kMost> pieces;
+  std::array<Piece, 2 + Places::kMost + RawStack::Codes::kMost> pieces;
   std::size_t count = 0;
   pieces[count++] = {guess.thread, stack->state.bytes.data(), state_size_};
-  if (offsets_.code_deaths != 0) {
-    pieces[count++] = {offsets_.code_deaths, &stack->deaths, sizeof stack->deaths};
-  }
   if (by_cframe && guess.cframe != 0) {
     pieces[count++] = {guess.cframe + offsets_.cframe_frame, &of_guess, sizeof of_guess};
   }

@@ -106,13 +106,11 @@ class FakePython {
   static constexpr std::uint64_t kRootCframe = kThread + 96;
   static constexpr std::uint64_t kDataStack = 0x1'0000'0000;
   static constexpr std::uint64_t kCode = 0x40'0000;
-  static constexpr std::uint64_t kDeaths = 0x50'0000;
   static constexpr std::uint64_t kEntry = 0x58'0000;
 
   explicit FakePython(Layout layout) : offsets(offsets_of(layout)) {
     memory.map(kThread, 128);
     memory.map(kCframe, 16);
-    memory.map(kDeaths, 8);
     memory.map(kEntry, 128);
     if (has_artificial()) frame(kEntry, 0, kCode, 0, 3);
     memory.put(kThread + offsets.thread_frame, kCframe);

@@ -141,9 +141,10 @@ struct Named {
   FakePython python{Layout::kCurrentFrame};
   std::unique_ptr<FrameTable> table;
   RawStack raw;
+  std::uint64_t died = 0;
 
   explicit Named(bool deaths, bool versions = false) {
-    if (deaths) python.offsets.code_deaths = FakePython::kDeaths;
+    if (deaths) python.offsets.code_deaths = &died;
     if (versions) python.offsets.code_version = kVersion;
     table = std::make_unique<FrameTable>(python.memory, python.offsets);
     raw.size = 2;
@@ -210,7 +211,7 @@ TEST(a_version_proves_that_a_code_object_is_the_same_though_others_died) {
 // One system call in all, where deaths are not counted: frames, and after them the code objects.
 TEST(known_code_is_asked_for_with_the_frames) {
   FakePython python(Layout::kCframe);
-  python.offsets.code_deaths = 0;
+  python.offsets.code_deaths = nullptr;
   python.offsets.code_version = kVersion;
   std::uint32_t made = 0;
   const auto make = [&](std::uint64_t code, const std::string& function, int line) {

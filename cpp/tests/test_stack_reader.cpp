@@ -302,6 +302,31 @@ TEST(a_stack_that_changes_is_read_again_also_when_its_thread_let_go_meanwhile) {
   }
 }
 
+// A code object is freed while the frames are read.
+class FreeingMemory final : public Memory {
+ public:
+  explicit FreeingMemory(FakePython& python) : python_(python) {}
+  std::size_t read_pieces(const Piece* pieces, std::size_t count) const noexcept override {
+    ++died;
+    return python_.memory.read_pieces(pieces, count);
+  }
+
+  mutable std::uint64_t died = 0;
+
+ private:
+  FakePython& python_;
+};
+
+TEST(code_that_dies_while_the_frames_are_read_is_counted) {
+  FakePython python(Layout::kCurrentFrame);
+  const FreeingMemory memory(python);
+  python.offsets.code_deaths = &memory.died;
+  const auto reader = std::make_unique<StackReader>(memory, python.offsets);
+  const auto stack = std::make_unique<RawStack>();
+  CHECK_EQ(reader->read(FakePython::kThread, stack.get()), Outcome::kWhole);
+  CHECK_EQ(stack->deaths, 1);
+}
+
 TEST(whose_stack_it_is_is_read_with_it) {
   FakePython python(Layout::kCurrentFrame);
   python.memory.put(FakePython::kThread + FakeHolder::kState - 4, std::uint32_t{4711});

@@ -35,7 +35,7 @@ class FrameTable {
   using Stack = std::vector<Id>;
 
   FrameTable(const Memory& memory, const StackOffsets& offsets) noexcept
-      : reader_(memory, offsets), counts_deaths_(offsets.code_deaths != 0) {}
+      : reader_(memory, offsets), counts_deaths_(offsets.code_deaths != nullptr) {}
 
   // The frames of a stack that was just read, the oldest first. False if one of them cannot be
   // told; *stack is unspecified then. Throws std::bad_alloc.

@@ -52,9 +52,11 @@ struct gilknocker_stack_offsets {
   uint32_t bytes_length;
   uint32_t bytes_data;
 
-  /* Addresses, or 0 where they are not known. */
-  uint64_t code_type;   /* PyCode_Type: what is not of it is no code object */
-  uint64_t code_deaths; /* of a 64-bit number that changes whenever a code object is freed */
+  /* The address of PyCode_Type, or 0 where it is not known: what is not of it is no code object. */
+  uint64_t code_type;
+  /* A number of ours that changes whenever a code object is freed, before its memory is; NULL where
+   * they are not counted. Read atomically, by any thread. */
+  const uint64_t* code_deaths;
 };
 
 #endif

@@ -42,8 +42,8 @@ struct RawStack {
   std::array<RawFrame, kMost> frames;  // the newest first; `size` of them
   std::size_t size = 0;
   bool cut = false;          // there were more than kMost
-  std::uint64_t deaths = 0;  // of code objects, as it was read just before the frames
-  StateCopy state;           // of the thread, read just before that
+  std::uint64_t deaths = 0;  // of code objects: no more than these when the frames were read
+  StateCopy state;           // of the thread, read just before the frames
 
   // Where deaths are not counted: the bytes of code objects that the thread had the last time,
   // read in the same system call as its frames, and after them.
@@ -115,6 +115,7 @@ class StackReader {
   Outcome read_once(Guess& guess, RawStack* stack, std::uint64_t* newest) noexcept;
   bool took_long(Outcome outcome) const noexcept;
   Guess& guess_of(std::uint64_t thread_state) noexcept;
+  std::uint64_t deaths_now() const noexcept;
   void improve(Guess& guess, const RawStack& stack) const noexcept;
   void improve_places(Guess& guess) const noexcept;
   static void end_turn(Guess& guess) noexcept;

@@ -116,8 +116,8 @@ static void find_frame(struct gilknocker_stack_offsets* to) {
 
 /* ---- code objects that are freed ------------------------------------------------------------ */
 
-/* Written by any thread that frees a code object, of any interpreter; read by the kernel for us, at
- * any time. Relaxed: it orders nothing, and counts before the memory can be used again. */
+/* Written by any thread that frees a code object, of any interpreter; read by those that look, at
+ * any time. The fence: who sees the memory used again sees the number that this has made of it. */
 static uint64_t deaths = 0;
 
 /* What the type had before ours, which stays: this extension is never unloaded. Written once, with
@@ -126,17 +126,18 @@ static destructor destroy_code = NULL;
 
 static void count_death(PyObject* code) {
   __atomic_fetch_add(&deaths, 1, __ATOMIC_RELAXED);
+  __atomic_thread_fence(__ATOMIC_RELEASE);
   destroy_code(code);
 }
 
 /* Code watchers (3.12+) and the count that 3.14 keeps know of one interpreter only, and a GIL may
  * be that of several. */
-static uint64_t deaths_of_code(void) {
+static const uint64_t* deaths_of_code(void) {
   if (destroy_code == NULL) {
     destroy_code = PyCode_Type.tp_dealloc;
     __atomic_store_n(&PyCode_Type.tp_dealloc, count_death, __ATOMIC_RELEASE);
   }
-  return (uint64_t)(uintptr_t)&deaths;
+  return &deaths;
 }
 
 /* ---- what the interpreter says of itself ---------------------------------------------------- */
