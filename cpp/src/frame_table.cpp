@@ -16,26 +16,48 @@ std::size_t FrameTable::Hash::operator()(const Frame& frame) const noexcept {
   return value * 31 + static_cast<std::size_t>(frame.line);
 }
 
-// The newest first: they are the first to be freed.
 bool FrameTable::resolve(const RawStack& raw, Stack* stack) {
   if (codes_.size() > kMostCodes) codes_.clear();
-  identify_all(raw);
+  const std::size_t known = known_callers(raw);
+  last_.resize(known);
+  last_.resize(raw.size);
+  last_deaths_ = raw.deaths;
+  if (!name_newest(raw, raw.size - known)) {
+    last_.resize(known);
+    return false;
+  }
   stack->clear();
-  for (std::size_t i = 0; i < raw.size; ++i) {
-    const Id* const id = id_of(raw.frames[i]);
-    if (id == nullptr) return false;
+  for (const Named& named : last_) {
     // A frame that has called another and belongs to no line is the interpreter's own: what calls
     // __init__ for a class.
-    if (i != 0 && frames_[*id].line == kNoLine) continue;
-    stack->push_back(*id);
+    if (named.has_line || &named == &last_.back()) stack->push_back(named.id);
   }
-  std::reverse(stack->begin(), stack->end());
+  return true;
+}
+
+// How many frames from the oldest on have the names that they had in the last stack.
+std::size_t FrameTable::known_callers(const RawStack& raw) const noexcept {
+  if (!counts_deaths_ || raw.deaths != last_deaths_) return 0;
+  const std::size_t most = std::min(raw.size, last_.size());
+  std::size_t known = 0;
+  while (known < most && last_[known].frame == raw.frames[raw.size - 1 - known]) ++known;
+  return known;
+}
+
+// The newest first: they are the first to be freed.
+bool FrameTable::name_newest(const RawStack& raw, std::size_t count) {
+  identify_newest(raw, count);
+  for (std::size_t i = 0; i < count; ++i) {
+    const Id* const id = id_of(raw.frames[i]);
+    if (id == nullptr) return false;
+    last_[raw.size - 1 - i] = {raw.frames[i], *id, frames_[*id].line != kNoLine};
+  }
   return true;
 }
 
 // Those that are new, and those that may have been freed since they were read, and their addresses
 // used again. The names of one that is not proven to be the same are read again.
-void FrameTable::identify_all(const RawStack& raw) {
+void FrameTable::identify_newest(const RawStack& raw, std::size_t newest) {
   std::array<std::uint64_t, CodeReader::kMostIdentities> doubtful;
   std::array<CodeIdentity, CodeReader::kMostIdentities> now;
   std::array<bool, CodeReader::kMostIdentities> found;
@@ -56,7 +78,7 @@ void FrameTable::identify_all(const RawStack& raw) {
     count = 0;
   };
   std::uint64_t last = 0;  // recursion asks for the same again and again
-  for (std::size_t i = 0; i < raw.size; ++i) {
+  for (std::size_t i = 0; i < newest; ++i) {
     const std::uint64_t code = raw.frames[i].code;
     if (code == last) continue;
     last = code;
@@ -104,6 +126,7 @@ FrameTable::Id FrameTable::add(const Frame& frame) {
 }
 
 void FrameTable::clear() noexcept {
+  last_.clear();
   codes_.clear();
   frames_.clear();
   ids_.clear();

@@ -12,18 +12,21 @@ std::size_t StackCounts::Hash::operator()(const Key& key) const noexcept {
 
 void StackCounts::add(const FrameTable::Stack& frames, const HolderId& thread,
                       const StackTally& tally) {
-  Key key{frames, thread};
-  const auto known = counts_.find(key);
-  if (known != counts_.end()) {
-    known->second += tally;
-    return;
+  if (last_ == nullptr || last_->first.thread != thread || last_->first.frames != frames) {
+    Key key{frames, thread};
+    auto known = counts_.find(key);
+    if (known == counts_.end()) {
+      if (counts_.size() >= kMost) fold();
+      known = counts_.emplace(std::move(key), StackTally{}).first;
+    }
+    last_ = &*known;
   }
-  if (counts_.size() >= kMost) fold();
-  counts_.emplace(std::move(key), tally);
+  last_->second += tally;
 }
 
 // Gives up the less seen half, so that the next time is far.
 void StackCounts::fold() {
+  last_ = nullptr;
   std::vector<std::int64_t> ticks;
   ticks.reserve(counts_.size());
   for (const auto& [key, tally] : counts_) ticks.push_back(tally.ticks);
@@ -37,6 +40,12 @@ void StackCounts::fold() {
     if (goes) folded_ += entry->second;
     entry = goes ? counts_.erase(entry) : std::next(entry);
   }
+}
+
+void StackCounts::clear() noexcept {
+  last_ = nullptr;
+  counts_.clear();
+  folded_ = {};
 }
 
 std::vector<StackCount> StackCounts::all() const {

@@ -173,6 +173,32 @@ TEST(names_are_read_once_while_no_code_object_dies) {
   CHECK_EQ(named.table->size(), 2);
 }
 
+TEST(callers_that_stay_have_their_names_until_a_code_object_dies) {
+  Named named(true);
+  const std::uint64_t other = kCode + 0x1000;
+  named.python.code(other, "other", "file", 7, kLocations);
+  named.raw.frames[1] = {kCode, 12};  // of no line: shown while it is the newest only
+  named.raw.size = 1;
+  std::swap(named.raw.frames[0], named.raw.frames[1]);
+  CHECK_EQ(named.functions(), "old:0 ");
+  named.raw.size = 2;
+  std::swap(named.raw.frames[0], named.raw.frames[1]);
+  CHECK_EQ(named.functions(), "old:42 ");
+  named.raw.frames[0] = {other, 0};
+  CHECK_EQ(named.functions(), "other:7 ");
+  named.raw.frames[1] = {kCode, 0};
+  CHECK_EQ(named.functions(), "old:40 other:7 ");
+  named.python.memory.unmap(other);
+  CHECK_EQ(named.functions(), "old:40 other:7 ");
+  named.raw.deaths = 1;
+  CHECK_EQ(named.functions(), "(none)");
+  named.raw.frames[0] = {kCode, 8};
+  CHECK_EQ(named.functions(), "old:40 old:42 ");
+  named.table->clear();
+  CHECK_EQ(named.functions(), "old:40 old:42 ");
+  CHECK_EQ(named.table->size(), 2);
+}
+
 TEST(another_code_object_at_the_same_address_is_another_though_all_its_fields_are_alike) {
   for (const auto& [deaths, versions] :
        {std::pair{false, false}, {true, false}, {false, true}, {true, true}}) {

@@ -29,8 +29,14 @@ TEST(stack_counts_agree_with_a_map) {
         stack.push_back(static_cast<FrameTable::Id>(integer_in(random, 0, 5)));
       }
       const auto serial = static_cast<std::uint64_t>(integer_in(random, 0, 2));
-      counts.add(stack, thread(serial), {1, 0, 0});
-      ++expected[{stack, serial}];
+      for (auto times = integer_in(random, 1, 3); times != 0; --times) {
+        counts.add(stack, thread(serial), {1, 0, 0});
+        ++expected[{stack, serial}];
+      }
+      if (chance(random, 0.001)) {
+        counts.clear();
+        expected.clear();
+      }
     }
     std::map<std::pair<Stack, std::uint64_t>, std::int64_t> found;
     for (const StackCount& one : counts.all()) {

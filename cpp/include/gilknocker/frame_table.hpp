@@ -59,7 +59,16 @@ class FrameTable {
     std::size_t operator()(const Frame& frame) const noexcept;
   };
 
-  void identify_all(const RawStack& raw);
+  // Of the last stack: mostly the next has the same callers.
+  struct Named {
+    RawFrame frame;
+    Id id = 0;
+    bool has_line = false;
+  };
+
+  std::size_t known_callers(const RawStack& raw) const noexcept;
+  bool name_newest(const RawStack& raw, std::size_t count);
+  void identify_newest(const RawStack& raw, std::size_t newest);
   const Id* id_of(const RawFrame& frame);
 
   CodeReader reader_;
@@ -67,6 +76,8 @@ class FrameTable {
   std::unordered_map<std::uint64_t, Code> codes_;
   std::vector<Frame> frames_;
   std::unordered_map<Frame, Id, Hash> ids_;
+  std::vector<Named> last_;  // the oldest first
+  std::uint64_t last_deaths_ = 0;
 };
 
 }  // namespace gilknocker

@@ -40,7 +40,7 @@ class StackCounts {
 
   // Throws std::bad_alloc, with nothing changed.
   void add(const FrameTable::Stack& frames, const HolderId& thread, const StackTally& tally);
-  void clear() noexcept { counts_.clear(), folded_ = {}; }
+  void clear() noexcept;
 
   std::vector<StackCount> all() const;
   // Of those that were seen least, and made room for others.
@@ -59,7 +59,10 @@ class StackCounts {
 
   void fold();
 
-  std::unordered_map<Key, StackTally, Hash> counts_;
+  using Counts = std::unordered_map<Key, StackTally, Hash>;
+
+  Counts counts_;
+  Counts::value_type* last_ = nullptr;  // that was added to: the next is often the same
   StackTally folded_;
 };
 
