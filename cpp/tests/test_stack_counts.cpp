@@ -35,7 +35,8 @@ TEST(stack_counts_agree_with_a_map) {
       }
       if (chance(random, 0.001)) {
         counts.clear();
-        expected.clear();
+        counts.add(stack, thread(serial), {1, 0, 0});
+        expected = {{{stack, serial}, 1}};
       }
     }
     std::map<std::pair<Stack, std::uint64_t>, std::int64_t> found;
