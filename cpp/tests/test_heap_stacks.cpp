@@ -1,7 +1,6 @@
 // Stacks whose frames are objects somewhere in the heap, as those of 3.10 are.
 #include <algorithm>
 #include <memory>
-#include <utility>
 #include <vector>
 
 #include "check.hpp"
@@ -36,13 +35,7 @@ struct Heap {
   explicit Heap(std::uint64_t pages) {
     for (std::uint64_t i = 0; i < pages; ++i) python.memory.map(page(i), kPage);
   }
-  // The calls and the bytes of one look, which must find so many frames.
-  std::pair<int, std::size_t> look(std::size_t depth) {
-    const int calls = python.memory.calls;
-    const std::size_t bytes = python.memory.bytes;
-    CHECK_EQ(read(*reader).frames.size(), depth);
-    return {python.memory.calls - calls, python.memory.bytes - bytes};
-  }
+  LookCost look(std::size_t depth) { return cost_of(python, *reader, depth); }
 
   FakePython python{Layout::kFrameObjects};
   std::unique_ptr<StackReader> reader =
@@ -63,7 +56,7 @@ TEST(frames_that_are_objects_are_read_by_their_pages) {
     }
     heap.python.newest(previous);
     heap.look(depth);
-    CHECK_EQ(heap.look(depth).first, 1);
+    CHECK_EQ(heap.look(depth).calls, 1);
   });
 }
 
@@ -73,15 +66,15 @@ TEST(a_frame_that_is_there_now_and_then_is_had_in_the_same_call) {
   for (int look = 0; look < 60; ++look) {
     const bool is_called = look % 3 == 0;
     Heap::stack(heap.python, 20, is_called ? leaf : 0);
-    const int calls = heap.look(is_called ? 21 : 20).first;
+    const int calls = heap.look(is_called ? 21 : 20).calls;
     if (look > 0) CHECK_EQ(calls, 1);
   }
   std::size_t bytes = 0;
-  for (int look = 0; look < 17; ++look) bytes = heap.look(20).second;  // it is called no more
+  for (int look = 0; look < 17; ++look) bytes = heap.look(20).bytes;  // it is called no more
   Heap alone(4);
   Heap::stack(alone.python, 20);
   alone.look(20);
-  CHECK_EQ(bytes, alone.look(20).second);
+  CHECK_EQ(bytes, alone.look(20).bytes);
 }
 
 TEST(a_frame_s_page_that_is_gone_is_not_asked_for_again) {
@@ -91,18 +84,18 @@ TEST(a_frame_s_page_that_is_gone_is_not_asked_for_again) {
   heap.python.memory.unmap(Heap::page(3));
   Heap::stack(heap.python, 20);
   heap.look(20);
-  CHECK_EQ(heap.look(20).first, 1);
+  CHECK_EQ(heap.look(20).calls, 1);
 }
 
 TEST(a_deep_stack_in_the_heap_that_is_new_is_read_twice_and_forgotten_when_it_has_returned) {
   Heap heap(20);
   Heap::stack(heap.python, 150);
-  CHECK(heap.look(150).first > 4);
+  CHECK(heap.look(150).calls > 4);
   CHECK(heap.python.memory.pieces_asked < 110);  // not each frame's once more
-  CHECK_EQ(heap.look(150).first, 1);
+  CHECK_EQ(heap.look(150).calls, 1);
   Heap::stack(heap.python, 9);
   heap.look(9);
-  const std::size_t bytes = heap.look(9).second;
+  const std::size_t bytes = heap.look(9).bytes;
   CHECK(bytes <= kPage + 64);
 }
 

@@ -92,14 +92,10 @@ TEST(a_stack_seen_before_takes_one_call) {
 
 // A data stack with so many frames from `lowest` on; what one look at it costs.
 struct DataStack {
-  struct Cost {
-    int calls;
-    std::size_t bytes;
-  };
   static constexpr std::uint64_t kFrame = 96;
 
   DataStack() { python.memory.map(FakePython::kDataStack, 0x8000); }
-  Cost look(std::uint64_t lowest, std::uint64_t depth) {
+  LookCost look(std::uint64_t lowest, std::uint64_t depth) {
     std::uint64_t previous = python.entry();
     for (std::uint64_t i = 0; i < depth; ++i) {
       const std::uint64_t at = FakePython::kDataStack + lowest + kFrame * i;
@@ -107,10 +103,7 @@ struct DataStack {
       previous = at;
     }
     python.newest(previous);
-    const int calls = python.memory.calls;
-    const std::size_t bytes = python.memory.bytes;
-    CHECK_EQ(read(*reader).frames.size(), depth);
-    return {python.memory.calls - calls, python.memory.bytes - bytes};
+    return cost_of(python, *reader, depth);
   }
 
   FakePython python{Layout::kCurrentFrame};
@@ -148,7 +141,7 @@ TEST(a_stack_costs_what_it_needs_also_after_a_deeper_one) {
 TEST(one_that_is_called_anew_costs_little) {
   DataStack stack;
   for (int look = 0; look < 3; ++look) stack.look(0x100, 10);
-  const DataStack::Cost cost = stack.look(0x100, 12);
+  const LookCost cost = stack.look(0x100, 12);
   CHECK_EQ(cost.calls, 2);
   CHECK(cost.bytes < 2 * 0x400 + 10 * DataStack::kFrame);
 }
