@@ -104,7 +104,9 @@ void StackReader::improve_places(Guess& guess) const noexcept {
   std::size_t idle_bytes = 0;
   for (std::size_t i = 0; i < read_.count; ++i) {
     idle += used_.spans[i].empty();
-    idle_bytes += read_.spans[i].size() - used_.spans[i].size();
+    // One may have been widened by what was called anew beside it.
+    const std::size_t read = read_.spans[i].size();
+    idle_bytes += read - std::min(read, used_.spans[i].size());
   }
   if (idle > kMostIdle || idle_bytes > kPage) {
     guess.places = used_;

@@ -94,16 +94,22 @@ TEST(a_stack_seen_before_takes_one_call) {
 struct DataStack {
   static constexpr std::uint64_t kFrame = 96;
 
-  DataStack() { python.memory.map(FakePython::kDataStack, 0x8000); }
-  LookCost look(std::uint64_t lowest, std::uint64_t depth) {
+  static constexpr std::uint64_t kGenerator = 0x3'0000'0000;
+
+  DataStack() {
+    python.memory.map(FakePython::kDataStack, 0x8000);
+    python.memory.map(kGenerator, 0x1000);
+  }
+  LookCost look(std::uint64_t lowest, std::uint64_t depth, bool generator = false) {
     std::uint64_t previous = python.entry();
     for (std::uint64_t i = 0; i < depth; ++i) {
       const std::uint64_t at = FakePython::kDataStack + lowest + kFrame * i;
       python.frame(at, previous, FakePython::kCode, 0);
       previous = at;
     }
-    python.newest(previous);
-    return cost_of(python, *reader, depth);
+    if (generator) python.frame(kGenerator, previous, FakePython::kCode, 0, 1);
+    python.newest(generator ? kGenerator : previous);
+    return cost_of(python, *reader, depth + (generator ? 1 : 0));
   }
 
   FakePython python{Layout::kCurrentFrame};
@@ -136,6 +142,18 @@ TEST(a_stack_costs_what_it_needs_also_after_a_deeper_one) {
   }
   for (int look = 0; look < 17; ++look) stack.look(0x100, 10);
   CHECK(stack.look(0x100, 10).bytes < 10 * DataStack::kFrame + 200);
+}
+
+TEST(what_is_called_now_and_then_is_kept_also_where_something_else_is_called_anew) {
+  DataStack stack;
+  stack.look(0x100, 10);
+  CHECK_EQ(stack.look(0x100, 10, true).calls, 2);
+  CHECK_EQ(stack.look(0x100, 10, true).calls, 1);
+  CHECK_EQ(stack.look(0x100, 11).calls, 2);
+  CHECK_EQ(stack.look(0x100, 10, true).calls, 1);
+  CHECK_EQ(stack.look(0x100, 11).calls, 1);
+  CHECK_EQ(stack.look(0xA0, 12).calls, 2);  // beside what was found already
+  CHECK_EQ(stack.look(0x100, 10, true).calls, 1);
 }
 
 TEST(one_that_is_called_anew_costs_little) {
