@@ -54,7 +54,7 @@ class ProcessMemory final : public Memory {
   static int last_error() noexcept;
 
  private:
-  const std::int64_t pid_;
+  [[maybe_unused]] const std::int64_t pid_;  // unused where the system has no call
 };
 
 }  // namespace gilknocker
