@@ -253,7 +253,7 @@ int gilknocker_is_mine(const struct gilknocker_gil* gil) {
 static void make_cond(pthread_cond_t* cond) {
   pthread_condattr_t attributes;
   pthread_condattr_init(&attributes);
-#if defined(HAVE_PTHREAD_CONDATTR_SETCLOCK)
+#if defined(HAVE_PTHREAD_CONDATTR_SETCLOCK) && !defined(__APPLE__)
   pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
 #endif
   pthread_cond_init(cond, &attributes);

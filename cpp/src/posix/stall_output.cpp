@@ -18,6 +18,11 @@ bool whole(ssize_t written, std::string_view words) noexcept {
   return written >= 0 && static_cast<std::size_t>(written) == words.size();
 }
 
+// Some systems number them with a sign.
+unsigned long long device_of(const struct stat& status) noexcept {
+  return static_cast<unsigned long long>(status.st_dev);
+}
+
 // O_NONBLOCK belongs to the file description, which the program and other processes share. Opened
 // anew by its number it is another description of the same pipe or terminal.
 int open_again([[maybe_unused]] int descriptor) noexcept {
@@ -53,7 +58,7 @@ bool write_without_waiting(int descriptor, std::string_view words) noexcept {
 Descriptor Descriptor::of(int number) noexcept {
   struct stat status{};
   if (number < 0 || fstat(number, &status) != 0) return {};
-  return {number, status.st_dev, status.st_ino};
+  return {number, device_of(status), status.st_ino};
 }
 
 bool DescriptorOutput::write(std::string_view words) noexcept {
@@ -61,7 +66,7 @@ bool DescriptorOutput::write(std::string_view words) noexcept {
   const int number = descriptor_.number;
   bool written = false;
   struct stat status{};
-  if (number < 0 || fstat(number, &status) != 0 || status.st_dev != descriptor_.device ||
+  if (number < 0 || fstat(number, &status) != 0 || device_of(status) != descriptor_.device ||
       status.st_ino != descriptor_.file) {
     errno = before;
     return false;
