@@ -24,6 +24,16 @@ T field(const unsigned char* object, std::uint32_t offset) noexcept {
   return value;
 }
 
+// A piece for each span that there is room for; the others are left out.
+template <std::size_t N>
+std::size_t ask_for(PageSpans<N>* spans, SpanBytes<N>* bytes, Piece* pieces) noexcept {
+  spans->count = bytes->lay_out(*spans);
+  for (std::size_t i = 0; i < spans->count; ++i) {
+    pieces[i] = {spans->spans[i].low, bytes->of(i), spans->spans[i].size()};
+  }
+  return spans->count;
+}
+
 }  // namespace
 
 Piece StackReader::Window::piece(std::uint64_t from, std::uint64_t to) noexcept {
@@ -163,18 +173,10 @@ StackReader::Outcome StackReader::first_frame(Guess& guess, RawStack* stack,
     pieces[count++] = {guess.cframe + offsets_.cframe_frame, &of_guess, sizeof of_guess};
   }
   const std::size_t before_places = count;
-  guess.places.count = place_bytes_.lay_out(guess.places);
-  for (std::size_t i = 0; i < guess.places.count; ++i) {
-    const PageSpan& span = guess.places.spans[i];
-    pieces[count++] = {span.low, place_bytes_.of(i), span.size()};
-  }
+  count += ask_for(&guess.places, &place_bytes_, pieces.data() + count);
   const std::size_t before_codes = count;
-  guess.codes.count = stack->code_bytes.lay_out(guess.codes);
+  count += ask_for(&guess.codes, &stack->code_bytes, pieces.data() + count);
   stack->codes = guess.codes;
-  for (std::size_t i = 0; i < guess.codes.count; ++i) {
-    const PageSpan& span = guess.codes.spans[i];
-    pieces[count++] = {span.low, stack->code_bytes.of(i), span.size()};
-  }
   const std::size_t whole = memory_.read_pieces(pieces.data(), count);
   if (whole == 0) return Outcome::kUnreadable;
   stack->state.size = state_size_;

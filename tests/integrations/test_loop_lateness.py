@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from types import SimpleNamespace
+from types import CodeType, SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -14,12 +14,29 @@ from needs import needs_tracer
 from gilknocker import GilTracer
 from gilknocker.integrations import asyncio as loop_asyncio
 from gilknocker.integrations import loop_frames
-from gilknocker.integrations.asyncio import LoopWatch
+from gilknocker.integrations.asyncio import Late, LoopWatch
 
 pytestmark = needs_tracer
 
 LOOP, LOOKER, OTHER = 1, 2, 3
 BEGIN = loop_asyncio._Noted(0, 0, 0, 0)
+
+
+def explained(
+    watch: LoopWatch,
+    events: Any,
+    noted: loop_asyncio._Noted,
+    looks: loop_frames.Looks | None = None,
+    caller: CodeType | None = None,
+) -> Late:
+    """Return what a watch says of a tick that was due at 0, by these events and looks."""
+    threads = [SimpleNamespace(serial=n, native_id=n, name=str(n)) for n in (LOOP, LOOKER, OTHER)]
+    told: Any = SimpleNamespace(events=lambda: events, threads=lambda: threads)
+    looker: Any = SimpleNamespace(native_id=LOOKER)
+    watch._tracer, watch._native_id, watch._noted, watch._looking = told, LOOP, BEGIN, looker
+    watch._explain(0, noted, loop_frames.Looks() if looks is None else looks, caller)
+    (late,) = watch.late
+    return late
 
 
 @pytest.mark.parametrize(
@@ -53,15 +70,8 @@ def test_the_machine_stops_a_loop_that_is_in_no_callback(
         event["thread"], event["start"], event["end"] = thread, start * 10**6, end * 10**6
     events["kind"][: len(holds)] = GilTracer.HOLD
     events["kind"][len(holds) :] = GilTracer.WAIT
-    threads = [SimpleNamespace(serial=n, native_id=n, name=str(n)) for n in (LOOP, LOOKER, OTHER)]
-    told: Any = SimpleNamespace(events=lambda: events, threads=lambda: threads)
-    watch._tracer, watch._native_id, watch._noted = told, LOOP, BEGIN
-    looker: Any = SimpleNamespace(native_id=LOOKER)
-    watch._looking = looker
     held = sum(end - start for thread, start, end in holds if thread == LOOP)
-    noted = loop_asyncio._Noted(100 * 10**6, held * 10**6, 0, ran * 10**6)
-    watch._explain(0, noted, loop_frames.Looks(), None)
-    (late,) = watch.late
+    late = explained(watch, events, loop_asyncio._Noted(100 * 10**6, held * 10**6, 0, ran * 10**6))
     assert [late.own_seconds, late.gil_seconds, late.machine_seconds] == pytest.approx(
         [part / 1000 for part in parts]
     )
@@ -78,14 +88,8 @@ def test_a_tick_of_more_holds_and_waits_than_are_kept() -> None:
     events["thread"] = LOOP  # each second wait of the loop is for a hold of another
     events["thread"][2::4] = OTHER
     events["start"][3::4] -= 600
-    threads = [SimpleNamespace(serial=n, native_id=n, name=str(n)) for n in (LOOP, LOOKER, OTHER)]
-    told: Any = SimpleNamespace(events=lambda: events, threads=lambda: threads)
-    looker: Any = SimpleNamespace(native_id=LOOKER)
-    watch._tracer, watch._native_id, watch._looking = told, LOOP, looker
-    watch._noted = BEGIN
     noted = loop_asyncio._Noted(100_000_000, 30_000_000, 70_000_000, 30_000_000)
-    watch._explain(0, noted, loop_frames.Looks(), None)
-    (late,) = watch.late
+    late = explained(watch, events, noted)
     assert (late.own_seconds, late.gil_seconds) == pytest.approx((0.03, 0.07))
     assert late.holder == str(OTHER)
 
@@ -123,12 +127,8 @@ def test_a_callback_counts_from_when_it_may_have_been_seen(
     else:
         look()
     events = np.zeros(0, watch._tracer.events().dtype)
-    told: Any = SimpleNamespace(events=lambda: events, threads=list)
-    looker: Any = SimpleNamespace(native_id=LOOKER)
-    watch._tracer, watch._native_id, watch._noted, watch._looking = told, LOOP, BEGIN, looker
     noted = loop_asyncio._Noted(100 * 10**6, held * 10**6, 0, 0)
-    watch._explain(0, noted, looks, sys._getframe().f_code)
-    (late,) = watch.late
+    late = explained(watch, events, noted, looks, sys._getframe().f_code)
     assert [late.own_seconds, late.gil_seconds, late.machine_seconds] == pytest.approx(
         [part / 1000 for part in parts]
     )

@@ -3,8 +3,9 @@
 // The thread may run on while it is read, so that every number read is a claim: an address is read
 // through Memory only, which may fail, and is believed to be a frame if it looks like one; the
 // chain is bounded, and must end where a stack can: a generator that yields meanwhile forgets its
-// caller. Frames lie next to each other in a thread's data stack, and so are read pages at a time:
-// the page of the newest and those below it, down to the first that is not there.
+// caller. What lay where the frames were at the last looks is read at once; frames lie next to each
+// other in a thread's data stack, so of one that is not known pages are read: its own and those
+// below it, down to the first that is not there.
 //
 // A thread that calls and returns meanwhile gives a stack that was right at some instant of the
 // read, but for its newest frames, which may be of two instants some 100 ns apart. Whose stack it
